@@ -1,0 +1,41 @@
+"""lossviz shows the loss landscape of a trained neural network.
+
+Public names are resolved on first use, so that ``import lossviz`` is light and never imports torch by itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lossviz.errors import LossvizError as LossvizError
+    from lossviz.records.grid import Axis as Axis
+    from lossviz.records.grid import Grid as Grid
+    from lossviz.records.plan import Plan as Plan
+    from lossviz.records.plan import PlaneSpec as PlaneSpec
+    from lossviz.records.plan import ProblemRef as ProblemRef
+    from lossviz.records.surface import Surface as Surface
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Axis": "lossviz.records.grid",
+    "Grid": "lossviz.records.grid",
+    "LossvizError": "lossviz.errors",
+    "Plan": "lossviz.records.plan",
+    "PlaneSpec": "lossviz.records.plan",
+    "ProblemRef": "lossviz.records.plan",
+    "Surface": "lossviz.records.surface",
+}
+__all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'lossviz' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

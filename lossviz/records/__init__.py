@@ -1,0 +1,1 @@
+"""What passes between rooms and lies on disk: plain records of numpy arrays and text, without torch."""

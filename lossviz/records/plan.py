@@ -1,0 +1,157 @@
+"""The plan of a run: everything that determines a result, and nothing else.
+
+Words on the command line become one frozen :class:`Plan`. Its digest stands in the result file; resuming, merging and
+comparing check it and name the fields that differ. Files count by content, never by name, and settings that change
+only speed (device, batch size, threads) are not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from lossviz.errors import PlanError, join_mistakes
+from lossviz.records.grid import Grid
+
+Normalization = Literal["filter", "layer", "model", "none"]
+Vectors = Literal["zero", "keep"]
+Precision = Literal["float64", "float32"]
+ALL_QUANTITIES = ("all",)
+
+
+@dataclass(frozen=True)
+class ProblemRef:
+    """Which model, data and loss, and which parameters the plane passes through.
+
+    Attributes:
+        source: ``"digits"``, a problem file's path, or an importable module's name.
+        source_sha256: Of the problem file's bytes; a version tag for a built-in problem.
+        model_args: Keyword arguments of the problem's ``model()``, as sorted pairs of name and JSON value.
+        checkpoint: Path of the file with the trained parameters; None takes them as ``model()`` makes them.
+        checkpoint_sha256: Of that file's bytes.
+    """
+
+    source: str
+    source_sha256: str
+    model_args: tuple[tuple[str, Any], ...] = ()
+    checkpoint: str | None = None
+    checkpoint_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class PlaneSpec:
+    """How the plane's directions are made; their number is the grid's dimension."""
+
+    kind: Literal["random"] = "random"
+    seed: int = 0
+    normalize: Normalization = "filter"
+    vectors: Vectors = "zero"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that determines a surface.
+
+    Attributes:
+        problem: Model, data, loss and origin.
+        plane: Directions.
+        grid: Coordinates.
+        splits: Which parts of the data, each evaluated on its own.
+        quantities: Which of the values the loss returns; ``("all",)`` takes every one.
+        samples: Examples a point and split, a fixed random subset; None takes all.
+        precision: Floating-point type of the forward passes; sums are float64 always.
+        batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point.
+    """
+
+    problem: ProblemRef
+    plane: PlaneSpec
+    grid: Grid
+    splits: tuple[str, ...] = ("train",)
+    quantities: tuple[str, ...] = ALL_QUANTITIES
+    samples: int | None = None
+    precision: Precision = "float32"
+    batchnorm: Literal["fixed"] = "fixed"
+    format_version: int = field(default=1, repr=False)
+
+    def __post_init__(self) -> None:
+        if mistakes := _plan_mistakes(self):
+            raise PlanError(join_mistakes(mistakes))
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain JSON values, paths included."""
+        values = {name: value for name, value in asdict(self).items() if name != "grid"}
+        return json.loads(json.dumps({**values, "grid": self.grid.to_json()}))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Plan:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            PlanError: If the values were written by a newer lossviz.
+        """
+        if values.get("format_version") != 1:
+            raise PlanError(f"This plan has format {values.get('format_version')}; this lossviz reads format 1.")
+        problem = dict(values["problem"])
+        problem["model_args"] = tuple((name, value) for name, value in problem["model_args"])
+        return cls(
+            **{
+                **values,
+                "problem": ProblemRef(**problem),
+                "plane": PlaneSpec(**values["plane"]),
+                "grid": Grid.from_json(values["grid"]),
+                "splits": tuple(values["splits"]),
+                "quantities": tuple(values["quantities"]),
+            }
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Flat ``field -> JSON value`` of all that determines a result: what :meth:`digest` hashes."""
+        values = self.to_json()
+        for path in ("source", "checkpoint"):
+            values["problem"].pop(path)
+        return {
+            **{f"problem.{name}": value for name, value in values.pop("problem").items()},
+            **{f"plane.{name}": value for name, value in values.pop("plane").items()},
+            **{f"grid.{axis['name']}": axis["coordinates"] for axis in values.pop("grid")},
+            **values,
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the canonical JSON of :meth:`identity`, in hex."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+        return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+    def differences(self, other: Plan) -> list[str]:
+        """One line per field in which ``other`` is another plan; empty when digests agree."""
+        mine, theirs = self.identity(), other.identity()
+        names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
+        return [f"{name}: {_short(mine.get(name))} here, {_short(theirs.get(name))} there" for name in names]
+
+
+def _plan_mistakes(plan: Plan) -> list[str]:
+    choices = {
+        "normalize": (plan.plane.normalize, get_args(Normalization)),
+        "vectors": (plan.plane.vectors, get_args(Vectors)),
+        "precision": (plan.precision, get_args(Precision)),
+    }
+    mistakes = [
+        f"--{name} is {value!r}; choose one of {', '.join(allowed)}."
+        for name, (value, allowed) in choices.items()
+        if value not in allowed
+    ]
+    if not 0 <= plan.plane.seed < 2**63:
+        mistakes.append(f"--seed is {plan.plane.seed}; it must be from 0 to 2^63 - 1.")
+    if plan.samples is not None and plan.samples < 1:
+        mistakes.append(f"--samples is {plan.samples}; take at least 1 example, or leave it out for all.")
+    if not plan.splits or len(set(plan.splits)) < len(plan.splits):
+        mistakes.append(f"--split {','.join(plan.splits)!r} must name each split once, for example --split train,test.")
+    return mistakes
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, list) and len(value) > 4:
+        return f"{value[0]:g}…{value[-1]:g} ({len(value)} coordinates)"
+    text = json.dumps(value)
+    return text if len(text) <= 24 else text[:12] + "…" + text[-1]

@@ -1,0 +1,66 @@
+"""One evaluated grid point: the sums from which its mean values and standard errors follow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    """What is known about a grid point; the only word on whether it was evaluated."""
+
+    NOT_COMPUTED = 0
+    DONE = 1
+    PARTIAL = 2  # stopped before all of the plan's examples; the standard error says how well it is known
+    FAILED = 3  # evaluated, and some value is NaN or infinite; the value is a result and is kept
+
+
+@dataclass(frozen=True)
+class Point:
+    """Sums over the examples of one split at one grid point.
+
+    With ``x_i`` the value of example i and ``w_i`` its weight (1 unless the loss counts targets, tokens say), the mean
+    is ``Σ w x / Σ w`` and its standard error, by the usual ratio estimator, ``√(n/(n−1) · m2) / Σ w``.
+
+    Attributes:
+        index: Flat index into the grid.
+        split: Which part of the data.
+        count: Examples evaluated, n.
+        weight: ``Σ w_i``.
+        sums: Per quantity ``Σ w_i x_i``, float64.
+        m2: Per quantity ``Σ w_i² (x_i − mean)²``; NaN where the loss returns only batch means.
+        seconds: Time spent on the point and split.
+
+    Example:
+        >>> point = Point(3, "train", count=4, weight=4.0, sums={"loss": 2.0}, m2={"loss": 3.0})
+        >>> point.mean("loss"), point.stderr("loss"), point.status.name
+        (0.5, 0.5, 'DONE')
+    """
+
+    index: int
+    split: str
+    count: int
+    weight: float
+    sums: Mapping[str, float]
+    m2: Mapping[str, float]
+    seconds: float = 0.0
+    partial: bool = False
+
+    @property
+    def status(self) -> Status:
+        """FAILED when a sum is not finite, else PARTIAL or DONE."""
+        if not all(math.isfinite(value) for value in self.sums.values()):
+            return Status.FAILED
+        return Status.PARTIAL if self.partial else Status.DONE
+
+    def mean(self, quantity: str) -> float:
+        """Mean of a quantity over the examples, in the loss's own units (nats per example for cross-entropy)."""
+        return self.sums[quantity] / self.weight if self.weight else math.nan
+
+    def stderr(self, quantity: str) -> float:
+        """Standard error of :meth:`mean` as an estimate over the population the examples were drawn from."""
+        if self.count < 2 or not self.weight:
+            return math.nan
+        return math.sqrt(self.count / (self.count - 1) * self.m2[quantity]) / self.weight
