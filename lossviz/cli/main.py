@@ -1,0 +1,66 @@
+"""The ``lossviz`` command: subcommands loaded on use, and errors turned into one clean message."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+import lossviz
+from lossviz.errors import LossvizError
+
+COMMANDS = {
+    "compute": "Evaluate the loss on a grid around a trained checkpoint.",
+    "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
+    "info": "Say what a result file holds and how it was made.",
+    "demo": "Train two small networks on real digits and draw their landscapes.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used, so that ``--help`` needs no heavy library."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a day's work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import ``lossviz.cli.<name>`` and return its function of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module_name = cmd_name.replace("-", "_")
+        return getattr(importlib.import_module(f"lossviz.cli.{module_name}"), module_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes its message and its exit status."""
+        try:
+            return super().invoke(ctx)
+        except LossvizError as error:
+            click.echo(f"lossviz: {error}", err=True)
+            ctx.exit(error.exit_status)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Start with 'lossviz demo', or 'lossviz compute problem.py --checkpoint net.pt --out net.h5'.",
+)
+@click.version_option(lossviz.__version__, "--version", prog_name="lossviz")
+def cli() -> None:
+    """Show the loss landscape of a trained neural network."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    # a pipe closed early (| head) is not an error worth a traceback
+    try:
+        cli(prog_name="lossviz")
+    except BrokenPipeError:
+        sys.exit(0)

@@ -1,0 +1,1 @@
+"""Parameter space: points, directions and planes, and their algebra."""
