@@ -20,10 +20,10 @@ FLOORS = {
     "directions": 5,
     "evaluate": 5,
     "compute": 6,
-    "demo": 6,
-    "cli": 7,
-    "__init__": 8,
-    "__main__": 8,
+    "demo": 7,
+    "cli": 8,
+    "__init__": 9,
+    "__main__": 9,
 }
 TORCHLESS = {"errors", "records", "store", "render", "launch"}
 FILES = sorted(PACKAGE.rglob("*.py"))

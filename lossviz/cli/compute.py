@@ -1,0 +1,154 @@
+"""``lossviz compute``: words to a plan, a plan to a surface."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from lossviz.cli.options import Mistakes, device_option, parse_arguments, progress_option, split_words
+from lossviz.records.grid import Grid
+from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, Vectors
+
+if TYPE_CHECKING:
+    from lossviz.compute import Report
+
+EPILOG = """\b
+Examples:
+  lossviz compute problem.py --checkpoint net.pt
+  lossviz compute problem.py --checkpoint net.pt --grid -1:1:51,-1:1:41 --split train,test --out net.h5
+  lossviz compute digits --model-args skips=false --checkpoint plain.pt --grid -2:2:101
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: .pt, .pth or .ckpt.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Result file.  [default: CHECKPOINT's name with .h5, here]"
+)
+@click.option(
+    "--grid",
+    default="-1:1:51,-1:1:51",
+    show_default=True,
+    metavar="RANGES",
+    help="first:last:count for each of 1 to 3 directions; coordinate 1 is one whole direction.",
+)
+@click.option("--seed", default=0, show_default=True, help="Of the random directions and of --samples.")
+@click.option("--normalize", type=click.Choice(get_args(Normalization)), default="filter", show_default=True)
+@click.option(
+    "--vectors", type=click.Choice(get_args(Vectors)), default="zero", show_default=True,
+    help="Biases and gains: held fixed, or moved, each as one filter.",
+)  # fmt: skip
+@click.option("--split", "splits", default="train", show_default=True, metavar="NAMES", help="Parts of the data.")
+@click.option(
+    "--quantity", "quantities", default="all", show_default=True, metavar="NAMES", help="Of what loss returns."
+)
+@click.option("--samples", type=int, help="Use a fixed random subset of so many examples of each split.")
+@click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Examples a forward pass.  [default: by device]")
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
+@device_option
+@progress_option
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+def compute(
+    source: str, checkpoint: Path | None, out: Path | None, device: str, batch_size: int | None, progress: str,
+    dry_run: bool, **words: Any,
+) -> None:  # fmt: skip
+    """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
+
+    SOURCE is a problem file with model(), data() and loss(model, batch), an importable module that has them, or the
+    built-in problem 'digits'. A run that was stopped, killed or interrupted goes on when the same command is run again.
+    """
+    plan, out = make_plan(source, checkpoint, out, words)
+    if dry_run:
+        click.echo(describe_plan(plan, out))
+        return
+    from lossviz.cli.progress import show_progress
+    from lossviz.cli.signals import stop_on_signal
+    from lossviz.compute import compute as run_compute
+
+    with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
+        report = run_compute(
+            plan, out, device=device, batch_size=batch_size, progress=tell, stop=stop,
+            warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
+        )  # fmt: skip
+    click.echo(describe_report(report), err=progress == "json")
+
+
+def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any]) -> tuple[Plan, Path]:
+    """Turn the command's words into a plan and an output path; nothing heavy is imported.
+
+    Raises:
+        UsageError: With every mistake of the words.
+    """
+    from lossviz.problem.reference import resolve_problem
+    from lossviz.store.run import check_writable
+
+    mistakes = Mistakes()
+    out = out or Path(Path(checkpoint).stem if checkpoint else Path(source).stem).with_suffix(".h5")
+    grid = mistakes.attempt(lambda: Grid.parse(words["grid"]))
+    arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
+    problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
+    mistakes.attempt(lambda: check_writable(out))
+    spec = PlaneSpec(seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"])
+    placeholder = grid or Grid.parse("-1:1:2")
+    if problem is None:
+        mistakes.check()
+    assert problem is not None
+    plan = mistakes.attempt(
+        lambda: Plan(
+            problem=problem,
+            plane=spec,
+            grid=placeholder,
+            splits=split_words(words["splits"]),
+            quantities=split_words(words["quantities"]) or ALL_QUANTITIES,
+            samples=words["samples"],
+            precision=words["precision"],
+        )
+    )
+    mistakes.check()
+    assert plan is not None
+    return plan, out
+
+
+def describe_plan(plan: Plan, out: Path) -> str:
+    """The plan in lines, for ``--dry-run``."""
+    values = plan.to_json()
+    lines = [f"{name}: {json.dumps(values[name])}" for name in values if name != "grid"]
+    sizes = " × ".join(str(len(axis)) for axis in plan.grid.axes)
+    return "\n".join([f"out: {out}", f"grid: {plan.grid} ({sizes} = {plan.grid.size} points)", *lines,
+                      f"digest: {plan.digest()}"])  # fmt: skip
+
+
+def describe_report(report: Report) -> str:
+    """The closing lines: what was computed, what is doubtful, what to type next."""
+    surface, facts = report.surface, report.surface.facts
+    speed = f", {report.evaluated / report.seconds:.3g} points/s" if report.seconds and report.evaluated else ""
+    lines = [f"{report.path}: {surface.plan.grid.size} points; {report.evaluated} evaluated now in "
+             f"{report.seconds:.1f} s{speed}."]  # fmt: skip
+    for name in surface.names:
+        lines.append(_describe_quantity(surface.values(name), name, facts.get("origin", {}).get(name)))
+    if "cosine" in facts:
+        low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
+        lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")
+    lines += [f"Doubt: {doubt}" for doubt in report.doubts]
+    lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
+    return "\n".join(lines)
+
+
+def _describe_quantity(values: Any, name: str, origin: float | None) -> str:
+    import numpy as np
+
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return f"{name}: no finite value."
+    centre = f", {origin:.4g} at the checkpoint" if origin is not None else ""
+    return f"{name}: {finite.min():.4g} to {finite.max():.4g}{centre}; {values.size - finite.size} not finite."
+
+
+def _kinds(dimension: int) -> str:
+    return "line" if dimension == 1 else "contour   (or filled, heatmap, surface)"

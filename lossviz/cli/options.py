@@ -1,0 +1,93 @@
+"""Options that several commands share, and words turned into values, with all mistakes gathered."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from lossviz.errors import LossvizError, UsageError, join_mistakes
+
+T = TypeVar("T")
+
+
+class Mistakes:
+    """Collects what is wrong with a command's words, so that all of it is said at once."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def attempt(self, make: Callable[[], T]) -> T | None:
+        """Run ``make``; an error of ours is noted and None returned."""
+        try:
+            return make()
+        except LossvizError as error:
+            self.found.append(str(error))
+            return None
+
+    def check(self) -> None:
+        """Raise what was found.
+
+        Raises:
+            UsageError: With every mistake, if there is any.
+        """
+        if self.found:
+            raise UsageError(join_mistakes(self.found))
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """Words separated by commas.
+
+    Example:
+        >>> split_words("train, test")
+        ('train', 'test')
+    """
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
+    """Keyword arguments from words like ``depth=3``; a value that is no Python literal is taken as text.
+
+    Raises:
+        UsageError: If a word has no ``=``.
+
+    Example:
+        >>> parse_arguments(["depth=3", "skips=false", "name=wide"])
+        {'depth': 3, 'skips': False, 'name': 'wide'}
+    """
+    arguments = {}
+    for pair in (word for text in pairs for word in split_words(text)):
+        name, equals, value = pair.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise UsageError(f"--model-args {pair!r} is not NAME=VALUE, for example --model-args depth=3.")
+        arguments[name.strip()] = _literal(value.strip())
+    return arguments
+
+
+def _literal(text: str) -> Any:
+    named = {"true": True, "false": False, "none": None, "null": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--device``."""
+    text = "auto, cpu, cuda, cuda:1 or mps."
+    return click.option("--device", default="auto", show_default=True, metavar="NAME", help=text)(function)
+
+
+def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--progress``."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["bar", "json", "none"]),
+        default="bar",
+        show_default=True,
+        help="json prints one line per saved point, after it is safe on disk.",
+    )(function)

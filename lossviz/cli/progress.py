@@ -1,0 +1,64 @@
+"""How a running sweep is shown: a live bar, one JSON line per saved point, or nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from lossviz.compute import Update
+    from lossviz.records.grid import Grid
+
+
+@contextmanager
+def show_progress(kind: str, grid: Grid) -> Iterator[Callable[[Update], None]]:
+    """Give a callback for :func:`lossviz.compute.compute` that shows progress as ``kind`` says."""
+    if kind == "bar":
+        with _bar(grid.size) as tell:
+            yield tell
+    elif kind == "json":
+        yield lambda update: _print_json(update, grid)
+    else:
+        yield lambda update: None
+
+
+def _print_json(update: Update, grid: Grid) -> None:
+    for point in update.saved:
+        values = {f"{point.split}_{name}": _plain(point.mean(name)) for name in point.sums}
+        line = {"saved": list(grid.position(point.index)), "split": point.split, **values}
+        click.echo(json.dumps({**line, "done": update.done, "total": update.total}))
+
+
+def _plain(value: float) -> float | str:
+    return value if value - value == 0 else str(value)
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Callable[[Update], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("evaluating"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("points"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+    )
+    start, evaluated = time.perf_counter(), set()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("evaluating", total=total, rate="")
+
+        def tell(update: Update) -> None:
+            evaluated.update(point.index for point in update.saved)
+            rate = len(evaluated) / max(time.perf_counter() - start, 1e-9)
+            progress.update(task, completed=update.done, rate=f"{rate:.3g}/s")
+
+        yield tell

@@ -1,0 +1,253 @@
+"""The conductor: prepare a run, fill its surface, and doubt the result.
+
+``compute`` is the whole job; the three steps are public, since resuming, a second worker and an array task of a cluster
+are the same act: open the run, fill what is not evaluated.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import lossviz
+from lossviz.directions.make import make_plane, norm_ratios, recipe_of
+from lossviz.errors import PlanError, StoppedError, UsageError
+from lossviz.evaluate.checks import check_centre, check_facts, doubts_of
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.quantities import select_quantities
+from lossviz.problem.load import load_problem
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import Plan
+from lossviz.records.point import Point
+from lossviz.records.surface import Surface
+from lossviz.space.params import entries, state_sha256
+from lossviz.space.plane import Plane, check_plane
+from lossviz.store.directions_file import directions_path, read_directions, write_directions
+from lossviz.store.run import Run, check_writable
+
+
+@dataclass(frozen=True)
+class Update:
+    """What a progress callback is told: points just saved to disk, and how far the run is.
+
+    Attributes:
+        saved: Points that are now safe, whatever happens to the process.
+        done: Grid points evaluated in every split, of earlier sessions too.
+        total: Grid points, N.
+    """
+
+    saved: Sequence[Point]
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a finished run has to say.
+
+    Attributes:
+        surface: All values.
+        path: The HDF5 file.
+        seconds: Time of this session's sweep.
+        evaluated: Points evaluated by this session.
+        doubts: What a careful reader should know, a sentence each; empty when nothing is doubtful.
+    """
+
+    surface: Surface
+    path: Path
+    seconds: float
+    evaluated: int
+    doubts: list[str] = field(default_factory=list)
+
+
+Progress = Callable[[Update], None]
+Stop = Callable[[], bool]
+
+
+def compute(
+    plan: Plan,
+    out: Path,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    progress: Progress = lambda update: None,
+    stop: Stop = lambda: False,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Report:
+    """Evaluate the surface of ``plan`` and save it in ``out``; go on where an earlier run of the same plan stopped.
+
+    Args:
+        plan: Everything that determines the result.
+        out: The HDF5 file to make; its folder must exist.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        batch_size: Examples a forward pass; None takes the device's default.
+        progress: Called after points were saved.
+        stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`.
+        warn: Called with sentences that do not stop the run.
+
+    Returns:
+        The surface, and what is doubtful about it.
+
+    Raises:
+        LossvizError: Bad input (exit status 2), damaged files (65), an output that cannot be written (73, 74), or a
+            stop that the same call continues (75).
+    """
+    check_writable(out)
+    # an existing run is locked and its plan compared before any model is loaded
+    run = open_run(out, plan, device, warn) if out.exists() or _journal_exists(out) else None
+    try:
+        problem = load_plan_problem(plan, device)
+        plane = prepare_plane(plan, problem, out)
+        engine = Engine(problem, plane, batch_size=batch_size)
+        facts = prepare_facts(plan, problem, plane, engine)
+        run = run or open_run(out, plan, device, warn)
+        store_facts(run, facts, plan, plane, out)
+        return fill(run, engine, progress=progress, stop=stop)
+    finally:
+        if run is not None:
+            run.close("done" if not len(run.surface.pending()) else "stopped")
+
+
+def open_run(out: Path, plan: Plan, device: str, warn: Callable[[str], None]) -> Run:
+    """Take the run's lock, read what is there, and compare the plans."""
+    return Run.open(out, plan, session=session_facts(device), warn=warn)
+
+
+def load_plan_problem(plan: Plan, device: str) -> Problem:
+    """Load model, checkpoint and examples of a plan onto a device."""
+    dtype = {"float32": torch.float32, "float64": torch.float64}[plan.precision]
+    problem = load_problem(
+        plan.problem,
+        splits=plan.splits,
+        samples=plan.samples,
+        seed=plan.plane.seed,
+        device=choose_device(device),
+        dtype=dtype,
+    )
+    return replace(problem, loss=select_quantities(problem.loss, plan.quantities))
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UsageError: If torch does not know the name or cannot reach the device.
+    """
+    if name == "auto":
+        kinds = (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True))
+        name = next(kind for kind, there in kinds if there)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {first} Use --device auto or --device cpu.") from None
+    return device
+
+
+def prepare_plane(plan: Plan, problem: Problem, out: Path) -> Plane:
+    """The plane of a run: read from its directions file when there is one, else made as the plan says."""
+    origin = {name: tensor for name, tensor in problem.params.items() if name not in problem.frozen}
+    if directions_path(out).exists():
+        stored = read_directions(directions_path(out)).tensors
+        host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
+        directions = tuple({name: torch.from_numpy(array) for name, array in d.items()} for d in stored)
+        plane = Plane(plan.plane.kind, host, directions)
+        check_plane(plane)
+    else:
+        plane = make_plane(plan.plane, plan.grid.dimension, origin)
+    return plane.to(problem.device, torch.float64 if plan.precision == "float64" else torch.float32)
+
+
+def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) -> dict[str, Any]:
+    """Check the problem at the centre, and gather what the file should say about model, data and plane."""
+    facts = {
+        "problem": problem.name,
+        "model": type(problem.model).__name__,
+        "parameters": entries(problem.params),
+        "parameters_moved": sum(problem.params[name].numel() for name in plane.moved),
+        "tensors_moved": len(plane.moved),
+        "tensors": len(problem.params),
+        "examples": {split: examples.count for split, examples in problem.examples.items()},
+        "chance": dict(problem.chance),
+        "state_sha256": state_sha256({**problem.params, **problem.buffers}),
+        "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
+        "gram": plane.gram.tolist(),
+        "norm_ratios": [list(pair) for pair in norm_ratios(plane)],
+        "warnings": list(problem.warnings),
+        "engine": engine.settings,
+    }
+    if plane.dimension > 1:
+        facts["cosine"] = plane.cosine()
+    return {**facts, **check_centre(plan, problem, engine)}
+
+
+def store_facts(run: Run, facts: dict[str, Any], plan: Plan, plane: Plane, out: Path) -> None:
+    """Put the facts into the run, or check them against those an earlier session found; save the directions first."""
+    if mistakes := check_facts(run.surface.facts, facts):
+        raise PlanError("\n".join([f"{out} cannot be continued:", *mistakes, "Write to another --out file."]))
+    if not directions_path(out).exists():
+        arrays = [{name: t.float().cpu().numpy() for name, t in d.items()} for d in plane.directions]
+        recipes = [recipe_of(plan.plane, axis) for axis in range(plane.dimension)]
+        origin = {name: t.float().cpu().numpy() for name, t in plane.origin.items()}
+        facts["directions_sha256"] = write_directions(directions_path(out), arrays, recipes, origin=origin)
+    if not run.surface.facts:
+        run.surface.facts.update(facts)
+        run.publish()
+
+
+def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> Report:
+    """Evaluate what is not evaluated, saving as it goes, and publish the file."""
+    surface, grid = run.surface, run.surface.plan.grid
+    total, start, evaluated = grid.size, time.perf_counter(), 0
+    pending = {split: surface.pending(split) for split in surface.splits}
+
+    def tell(saved: Sequence[Point]) -> None:
+        if saved:
+            progress(Update(saved, int(surface.evaluated().sum()), total))
+
+    for points in engine.evaluate(grid, pending):
+        tell(run.save(points))
+        evaluated += len({point.index for point in points})
+        run.publish_when_due()
+        if stop() and len(surface.pending()):
+            tell(run.sync())
+            run.publish()
+            done = int(surface.evaluated().sum())
+            raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
+    tell(run.sync())
+    seconds = time.perf_counter() - start
+    surface.facts["engine"] = engine.settings
+    surface.facts["doubts"] = doubts_of(surface)
+    run.publish(final=True)
+    return Report(surface, run.path, seconds, evaluated, surface.facts["doubts"])
+
+
+def session_facts(device: str) -> dict[str, Any]:
+    """One row of provenance: which machine and software computes, since when."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "device": device,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "lossviz": lossviz.__version__,
+        "command_line": " ".join(sys.argv),
+    }
+
+
+def _journal_exists(out: Path) -> bool:
+    return out.with_name(out.name + ".journal").exists()

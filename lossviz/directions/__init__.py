@@ -1,0 +1,1 @@
+"""How the directions of a plane are made."""

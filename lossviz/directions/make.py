@@ -1,0 +1,58 @@
+"""From the words of a plan to the directions of a plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from lossviz.directions.gaussian import ALGORITHM, sample_gaussian
+from lossviz.directions.normalize import filter_norms, normalize
+from lossviz.records.plan import PlaneSpec
+from lossviz.space.params import Params
+from lossviz.space.plane import Plane, check_plane
+
+
+def make_plane(spec: PlaneSpec, dimension: int, origin: Params) -> Plane:
+    """Make the plane that ``spec`` describes, with k = ``dimension`` directions through ``origin``.
+
+    Random directions are drawn per (seed, axis, parameter name) and then normalized; nothing rescales or
+    orthogonalizes them afterwards, so that surfaces of different models stay comparable.
+
+    Raises:
+        LayoutError: If a direction comes out zero or not finite, or two come out parallel.
+    """
+    host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
+    raw = [sample_gaussian(host, spec.seed, axis) for axis in range(dimension)]
+    directions = tuple(normalize(d, host, spec.normalize, vectors=spec.vectors) for d in raw)
+    plane = Plane(spec.kind, host, directions)
+    check_plane(plane)
+    return plane
+
+
+def recipe_of(spec: PlaneSpec, axis: int) -> dict[str, Any]:
+    """What it takes to draw a random direction again, as JSON values for the directions file."""
+    return {
+        "kind": spec.kind,
+        "algorithm": ALGORITHM,
+        "bits": "Philox4x64-10, key = first 128 bits of SHA-256(seed NUL axis NUL parameter name), little-endian",
+        "transform": "Box-Muller in float64, then float32",
+        "seed": spec.seed,
+        "axis": axis,
+        "normalize": spec.normalize,
+        "vectors": spec.vectors,
+    }
+
+
+def norm_ratios(plane: Plane) -> list[tuple[float, float]]:
+    """Per direction the smallest and largest ratio of a filter's norm to its filter in the origin, zero ones left out.
+
+    Filter normalization makes every ratio 1.
+    """
+    ranges = []
+    for direction in plane.directions:
+        have = torch.cat([filter_norms(direction[name]) for name in plane.moved])
+        want = torch.cat([filter_norms(plane.origin[name]) for name in plane.moved])
+        ratios = (have / want)[(have > 0) & (want > 0)]
+        ranges.append((float(ratios.min()), float(ratios.max())) if len(ratios) else (0.0, 0.0))
+    return ranges

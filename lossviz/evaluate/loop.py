@@ -1,0 +1,98 @@
+"""The large-batch loop: move the private model to a point, run all batches, go on; nothing waits inside a point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossviz.evaluate.moments import MomentSums, transfer
+from lossviz.problem.outcome import Outcome, read_outcome
+from lossviz.problem.problem import Problem
+from lossviz.records.point import Point
+from lossviz.space.plane import Plane
+
+Forward = Callable[[Any], Outcome]
+
+
+class Placement:
+    """Moves a model's parameters to points of a plane: origin + Σ coordinate × direction, never accumulated steps.
+
+    Three fused calls a point. The sum is made in the origin's type (float32 or wider) and cast to the model's.
+    """
+
+    def __init__(self, problem: Problem, plane: Plane) -> None:
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        self.params = [named[name].detach() for name in plane.moved]  # share storage with the model
+        self.origin = [plane.origin[name] for name in plane.moved]
+        self.directions = [[direction[name] for name in plane.moved] for direction in plane.directions]
+        narrow = any(p.dtype != o.dtype for p, o in zip(self.params, self.origin, strict=True))
+        self.sum = [torch.empty_like(o) for o in self.origin] if narrow else self.params
+
+    def move_to(self, coordinates: Sequence[float]) -> None:
+        """Put the model at ``coordinates`` (k,)."""
+        torch._foreach_copy_(self.sum, self.origin)
+        for coordinate, direction in zip(coordinates, self.directions, strict=True):
+            torch._foreach_add_(self.sum, direction, alpha=float(coordinate))
+        if self.sum is not self.params:
+            torch._foreach_copy_(self.params, self.sum)
+
+    def restore(self) -> None:
+        """Put the model back at the origin, exactly."""
+        torch._foreach_copy_(self.params, self.origin)
+
+
+class Loop:
+    """Evaluate points one after another, each over all batches of its splits.
+
+    Args:
+        problem: Model, loss and resident examples.
+        plane: Origin and directions, on the problem's device.
+        batch_size: Examples a forward pass, B.
+    """
+
+    name = "loop"
+
+    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int) -> None:
+        self.problem, self.batch_size = problem, batch_size
+        self.placement = Placement(problem, plane)
+        self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
+
+    def forward(self, batch: Any) -> Outcome:
+        """One forward pass and the loss of its examples."""
+        return read_outcome(self.problem.loss(self.problem.model, batch), batch)
+
+    def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
+        """Evaluate K points, ``coordinates`` (K, k), in ``splits``; one transfer to the host at the end."""
+        gathered: list[tuple[int, str, MomentSums]] = []
+        with torch.no_grad():
+            try:
+                for index, coordinate in zip(indices, coordinates, strict=True):
+                    self.placement.move_to(coordinate.tolist())
+                    gathered += [(index, split, self._sum(split)) for split in splits]
+            finally:
+                self.placement.restore()
+        rows = transfer([sums.packed() for _, _, sums in gathered])
+        return [as_point(i, split, sums, row) for (i, split, sums), row in zip(gathered, rows, strict=True)]
+
+    def _sum(self, split: str) -> MomentSums:
+        sums = MomentSums()
+        for batch in self.batches[split]:
+            sums.add(self.forward(batch))
+        return sums
+
+
+def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float] | Tensor) -> Point:
+    """Name the numbers of a packed row."""
+    numbers = [float(number) for number in row]
+    return Point(
+        index=int(index),
+        split=split,
+        count=sums.count,
+        weight=numbers[0],
+        sums=dict(zip(sums.names, numbers[1::2], strict=True)),
+        m2=dict(zip(sums.names, numbers[2::2], strict=True)),
+    )
