@@ -1,0 +1,203 @@
+"""Read trained parameters from a file in the usual wrappings, and name exactly what does not fit the model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossviz.errors import CheckpointError, join_mistakes
+
+DEEPEST = 4
+LONGEST_LIST = 6
+# wrappers of torch.compile and DataParallel, which may stand anywhere in a name
+WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|module)\.")
+AVERAGED = re.compile(r"ema|avg|average|swa", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A state dict found in a file, under the names the model would use.
+
+    Attributes:
+        place: Where in the file's nest, "" for the top.
+        prefix: What was taken off the names.
+        tensors: By the model's names.
+        outside: Names in the same dict without the prefix.
+        fits: How many tensors have a name and shape of the model's; names alone count half.
+    """
+
+    place: str
+    prefix: str
+    tensors: dict[str, Tensor]
+    outside: tuple[str, ...]
+    fits: float
+
+
+def read_checkpoint(path: Path, model: nn.Module) -> list[str]:
+    """Load parameters and buffers from a file into ``model``, in place, and say what was found where.
+
+    The file is a state dict, or holds one somewhere in a nest of dicts (``state_dict``, ``model``, ``ema`` …); the one
+    that fits best is taken. Prefixes of wrappers (``module.``, ``_orig_mod.``, ``model.``, or any other common to the
+    names) are taken off. Only tensors and plain values are read, never code.
+
+    Args:
+        path: The file, in the format of ``torch.save``.
+        model: Receives the values, cast to its own type; half-filled if an error is raised.
+
+    Returns:
+        Notes for the record: where the parameters were, which prefix was taken off, what was left aside.
+
+    Raises:
+        CheckpointError: If the file cannot be read or does not fit; the message has both lists of names.
+    """
+    content = _read(path)
+    wanted = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+    candidates = [candidate for place, found in _nest(content, "", 0) for candidate in _renamed(place, found, wanted)]
+    if not candidates:
+        raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
+    best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
+    _load(best, wanted, model, path)
+    return [*_notes(best), *_rivals(best, candidates)]
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise CheckpointError(f"There is no checkpoint {path}.")
+    if path.suffix == ".safetensors":
+        raise CheckpointError(
+            f"{path} is in the safetensors format, which is not read yet. Convert it: "
+            f"torch.save(safetensors.torch.load_file({str(path)!r}), {path.with_suffix('.pt').name!r})."
+        )
+    try:
+        return torch.load(path, weights_only=True, map_location="cpu")
+    except OSError as error:
+        raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
+    except Exception as error:
+        raise CheckpointError(_unreadable(path, error)) from error
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    """Why torch would not read a file: code in it, or not one of its files, or cut short."""
+    text = str(error)
+    code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
+    if code:
+        what = f"Python objects ({code[1]})" if code[1] else "a TorchScript program"
+        return (
+            f"{path} holds {what}, and reading it could run code; only tensors are read. Where you trust the file, "
+            "write its parameters to a file of their own: torch.save(model.state_dict(), 'net.pt')."
+        )
+    size = path.stat().st_size
+    if not size:
+        return f"The checkpoint {path} is empty."
+    reason = text.strip().splitlines()[0].split(". ")[0] if text.strip() else type(error).__name__
+    return (
+        f"{path} ({size:,} bytes) is no checkpoint, or was cut short while it was written or copied: {reason}.\n"
+        "Expected is a file made by torch.save(model.state_dict(), …)."
+    )
+
+
+def _nest(node: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dict that holds tensors by name, with its place."""
+    if not isinstance(node, Mapping) or depth > DEEPEST:
+        return
+    named = {name: value for name, value in node.items() if isinstance(name, str)}
+    found = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    if found:
+        yield place, found
+    for name, value in named.items():
+        yield from _nest(value, f"{place}.{name}" if place else name, depth + 1)
+
+
+def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[Candidate]:
+    """A dict's tensors under the names they may have in the model, one candidate a prefix."""
+    unwrapped = {WRAPPERS.sub("", name): value for name, value in found.items()}
+    spellings = [found] if len(unwrapped) < len(found) or unwrapped.keys() == found.keys() else [found, unwrapped]
+    for spelling in spellings:
+        hits = Counter(prefix for name in spelling for prefix, rest in _cuts(name) if rest in wanted)
+        for prefix, _ in hits.most_common(3) or [("", 0)]:
+            tensors = {name[len(prefix) :]: value for name, value in spelling.items() if name.startswith(prefix)}
+            outside = tuple(name for name in spelling if not name.startswith(prefix))
+            yield Candidate(place, prefix, tensors, outside, _fits(tensors, wanted))
+
+
+def _cuts(name: str) -> Iterator[tuple[str, str]]:
+    """Every way to cut a name into prefix and rest at a dot."""
+    yield "", name
+    for dot in re.finditer(r"\.", name):
+        yield name[: dot.end()], name[dot.end() :]
+
+
+def _fits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:
+    return sum(1.0 if tensors[name].shape == value.shape else 0.5 for name, value in wanted.items() if name in tensors)
+
+
+def _load(candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
+    tensors = dict(candidate.tensors)
+    for names in _tied(model):
+        present = [name for name in names if name in tensors]
+        for name in names if present else []:
+            tensors.setdefault(name, tensors[present[0]])
+    odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    # the model's own hooks may know older names, so what is missing or left over is its word
+    answer = model.load_state_dict({n: v for n, v in tensors.items() if n not in odd}, strict=False)
+    missing = [n for n in answer.missing_keys if n not in odd and not n.endswith("num_batches_tracked")]
+    extra = list(answer.unexpected_keys)
+    if missing or extra or odd:
+        shapes = [f"{n} {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in the model" for n in odd]
+        raise CheckpointError(_misfit(path, candidate, missing, extra, shapes, len(wanted)))
+
+
+def _tied(model: nn.Module) -> list[list[str]]:
+    """Names that mean one tensor, for parameters of more than one name."""
+    groups: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(parameter), []).append(name)
+    return [names for names in groups.values() if len(names) > 1]
+
+
+def _misfit(
+    path: Path, found: Candidate, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str], wanted: int
+) -> str:
+    parts = [
+        f"{len(names)} tensors {what} ({_cut(names)})" if len(names) > 1 else f"1 tensor {what} ({names[0]})"
+        for names, what in (
+            (missing, "of the model missing in the file"),
+            (extra, "left over in the file"),
+            (shapes, "of another shape"),
+        )
+        if names
+    ]
+    where = f" (the parameters under {found.place!r})" if found.place else ""
+    fitting = wanted - len(missing) - len(shapes)
+    return (
+        f"{path}{where} does not fit the model, {fitting} of whose {wanted} tensors are right: {join_mistakes(parts)}\n"
+        "Make model() build the network that was trained; give its arguments with --model-arg NAME=VALUE."
+    )
+
+
+def _cut(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:LONGEST_LIST])
+    return f"{shown} and {len(names) - LONGEST_LIST} more" if len(names) > LONGEST_LIST else shown
+
+
+def _notes(best: Candidate) -> list[str]:
+    notes = [f"Parameters taken from {best.place!r} in the checkpoint."] if best.place else []
+    if best.prefix:
+        notes.append(f"Prefix {best.prefix!r} taken off the checkpoint's names.")
+    if best.outside:
+        notes.append(f"{len(best.outside)} tensors without that prefix left aside ({_cut(best.outside)}).")
+    return notes
+
+
+def _rivals(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
+    places = sorted({c.place for c in candidates if c.fits == best.fits and c.place != best.place})
+    return (
+        [f"The checkpoint's {_cut(places)} would fit as well as {best.place or 'its top level'!r}."] if places else []
+    )

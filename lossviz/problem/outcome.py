@@ -1,0 +1,100 @@
+"""What a loss returned for one batch, checked by shape and type alone, so that no device is waited for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossviz.errors import ProblemError, join_mistakes
+from lossviz.problem.batch import Batch, count_examples
+
+WEIGHT = "weight"
+QUANTITY_NAME = re.compile(r"\w[\w.\-]*")
+NEEDED = (
+    "loss(model, batch) must return one value per example, a tensor of shape ({b},); or the batch mean, shape (); or a "
+    'dict of such tensors with an optional "weight" of shape ({b},).'
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The quantities of one batch.
+
+    Attributes:
+        values: Per quantity its values, floating point: shape (B,) one per example, or () the batch mean.
+        weight: Shape (B,), the number of counted targets of each example; None weighs all alike.
+        examples: Number of examples, B.
+    """
+
+    values: dict[str, Tensor]
+    weight: Tensor | None
+    examples: int
+
+
+def read_outcome(returned: Any, batch: Batch) -> Outcome:
+    """Check what ``loss(model, batch)`` returned and give it one form; a bare tensor is the quantity ``"loss"``.
+
+    Only shapes and types are looked at, so nothing waits for the device.
+
+    Raises:
+        ProblemError: If it is not a tensor or dict of tensors of shape (B,) or (), with every mistake.
+
+    Example:
+        >>> outcome = read_outcome({"loss": torch.rand(5), "error": torch.rand(())}, batch=torch.zeros(5, 2))
+        >>> list(outcome.values), outcome.weight, outcome.examples
+        (['loss', 'error'], None, 5)
+    """
+    examples = count_examples(batch)
+    named = dict(returned) if isinstance(returned, Mapping) else {"loss": returned}
+    weight = named.pop(WEIGHT, None)
+    mistakes = [text for name, value in named.items() if (text := _value_mistake(name, value, examples))]
+    if not named:
+        mistakes.append("The loss returned a dict without any quantity.")
+    if weight is not None and (text := _weight_mistake(weight, examples)):
+        mistakes.append(text)
+    if mistakes:
+        raise ProblemError(f"{join_mistakes(mistakes)}\n{NEEDED.format(b=examples)}")
+    return Outcome(named, weight, examples)
+
+
+def _value_mistake(name: Any, value: Any, examples: int) -> str | None:
+    """What is wrong with one quantity; None when nothing is."""
+    if not isinstance(name, str) or not QUANTITY_NAME.fullmatch(name):
+        return f"A quantity is named {name!r}; a name is made of letters, digits, '_', '-' and '.'."
+    if not isinstance(value, Tensor):
+        hint = "; return the tensor itself, without .item() or .numpy()" if _is_number(value) else ""
+        return f"The {name} of a batch of {examples} examples is of type {type(value).__name__}, not a tensor{hint}."
+    if not value.is_floating_point():
+        kind = str(value.dtype).removeprefix("torch.")
+        hint = "add .float()" if not value.is_complex() else "take its real part or its modulus"
+        return f"The {name} is of type {kind}, expected floating point: {hint}."
+    if value.ndim and value.shape != (examples,):
+        return f"The {name} of a batch of {examples} examples has shape {tuple(value.shape)}{_hint(value, examples)}"
+    return None
+
+
+def _weight_mistake(weight: Any, examples: int) -> str | None:
+    if not isinstance(weight, Tensor):
+        return f'The "weight" is of type {type(weight).__name__}, not a tensor.'
+    if weight.is_complex() or weight.dtype == torch.bool:
+        return f'The "weight" is of type {str(weight.dtype).removeprefix("torch.")}; it must be a real number.'
+    if weight.shape != (examples,):
+        return f'The "weight" of a batch of {examples} examples has shape {tuple(weight.shape)}.'
+    return None
+
+
+def _hint(value: Tensor, examples: int) -> str:
+    if value.numel() == examples:
+        return ": add .flatten()."
+    if value.shape[0] == examples:
+        return ': take the mean over the other axes; if it counts tokens, return their number as "weight".'
+    return "."
+
+
+def _is_number(value: Any) -> bool:
+    return hasattr(value, "__float__") and not isinstance(value, str)

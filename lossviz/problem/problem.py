@@ -1,0 +1,218 @@
+"""A problem: a model, its loss, fixed examples, and the parameters the plane passes through."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossviz.errors import ProblemError
+from lossviz.problem.batch import Batch
+from lossviz.problem.data import Examples
+from lossviz.problem.file import check_chance
+from lossviz.problem.splits import Reader
+from lossviz.space.params import Params
+
+Loss = Callable[[nn.Module, Batch], Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A model, a loss and fixed examples on one device.
+
+    Attributes:
+        name: What titles and messages call it.
+        model: In evaluation mode, gradients off everywhere; a private copy, on the examples' device.
+        loss: The user's ``loss(model, batch)``; see :func:`lossviz.problem.outcome.read_outcome` for what it returns.
+        examples: By split.
+        params: The origin: every floating-point parameter that moves, once (tied ones under their first name), copied,
+            float32 or wider.
+        frozen: Names of the parameters that do not move: those whose ``requires_grad`` was False, integers, complex.
+        buffers: Running statistics and counters, copied; never perturbed.
+        chance: Values of the quantities for an answer at random, in their own units; empty if unknown.
+        notes: What was decided while loading, for the record.
+        warnings: What the user should know about the model or data.
+    """
+
+    name: str
+    model: nn.Module
+    loss: Loss
+    examples: Mapping[str, Examples]
+    params: Params
+    frozen: tuple[str, ...]
+    buffers: Params
+    chance: Mapping[str, float]
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters lie."""
+        return next(iter(self.params.values())).device
+
+    @classmethod
+    def make(
+        cls,
+        model: nn.Module,
+        data: Any,
+        loss: Loss,
+        *,
+        splits: Sequence[str] | None = None,
+        name: str = "problem",
+        chance: Mapping[str, float] | None = None,
+        samples: int | None = None,
+        seed: int = 0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Problem:
+        """Make a problem of objects at hand; the model given is copied and stays as it is.
+
+        Args:
+            model: A trained model, in any mode.
+            data: A dataset, a loader, a tuple of tensors, a list of ready-made batches, or a dict of these by split.
+            loss: ``loss(model, batch)``, one value per example, shape (B,), or the batch mean, shape (), or a dict of
+                such quantities with an optional ``"weight"`` of shape (B,).
+            splits: Which splits to read; None takes every key of a dict, else ``"train"``.
+            name: What titles and messages call it.
+            chance: Values of the quantities for an answer at random.
+            samples: Examples a split, a fixed random subset; None takes all.
+            seed: Chooses the subset.
+            device: Where everything is to lie.
+            dtype: Floating-point type of the forward passes; model and examples are cast to it.
+
+        Raises:
+            ProblemError: If the model cannot be copied or has nothing to move, or the data cannot be read.
+
+        Example:
+            >>> model, data = nn.Linear(3, 1), (torch.randn(10, 3), torch.randn(10))
+            >>> problem = Problem.make(model, data, lambda m, b: (m(b[0]).squeeze(1) - b[1]) ** 2)
+            >>> list(problem.params), problem.examples["train"].count
+            (['weight', 'bias'], 10)
+        """
+        if splits is None:
+            splits = tuple(data) if isinstance(data, Mapping) else ("train",)
+        reader = Reader(torch.device(device), dtype, samples=samples, seed=seed)
+        examples = reader.read_splits(data, splits)
+        return assemble(
+            private_copy(model, dtype),
+            loss,
+            examples,
+            device=torch.device(device),
+            name=name,
+            chance=check_chance(chance or {}, name),
+            warnings=reader.warnings,
+        )
+
+
+def assemble(
+    model: nn.Module,
+    loss: Loss,
+    examples: Mapping[str, Examples],
+    *,
+    device: torch.device,
+    name: str,
+    chance: Mapping[str, float],
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
+) -> Problem:
+    """Make a problem of a private model in its final type: evaluation mode, on ``device``, gradients off.
+
+    Raises:
+        ProblemError: If the model has no floating-point parameter.
+    """
+    moving, frozen, note = _divide(model)
+    try:
+        model = model.to(device).eval().requires_grad_(False)
+    except torch.OutOfMemoryError as error:
+        raise ProblemError(f"The model does not fit on {device}; try --device cpu.") from error
+    tensors = dict(model.named_parameters())
+    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
+    return Problem(
+        name=name,
+        model=model,
+        loss=loss,
+        examples=examples,
+        params={name: _origin_copy(tensors[name]) for name in moving},
+        frozen=tuple(frozen),
+        buffers=buffers,
+        chance=dict(chance),
+        notes=(*notes, *note),
+        warnings=(*warnings, *_not_finite({**tensors, **buffers})),
+    )
+
+
+def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A deep copy whose floating-point parameters and buffers are ``dtype``; the model given stays as it is.
+
+    Raises:
+        ProblemError: If the model cannot be copied or its parameters are not there yet.
+    """
+    _check_materialized(model)
+    try:
+        clone = copy.deepcopy(model)
+    except Exception as error:
+        raise ProblemError(
+            f"The model cannot be copied: {type(error).__name__}: {error}\nAn old torch.nn.utils.weight_norm or a "
+            "handle to a file or device is the usual reason; torch.nn.utils.parametrizations.weight_norm copies well."
+        ) from error
+    return cast(clone, dtype)
+
+
+def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Cast a model's floating-point tensors in place; complex ones become as wide, where ``Module.to`` drops a half."""
+
+    def to(tensor: Tensor) -> Tensor:
+        if tensor.is_complex():
+            return tensor.to(dtype.to_complex())
+        return tensor.to(dtype) if tensor.is_floating_point() else tensor
+
+    return model._apply(to)
+
+
+def _divide(model: nn.Module) -> tuple[list[str], list[str], list[str]]:
+    """Names that move, names that do not, and a note where that was a decision."""
+    named = list(model.named_parameters())  # tied parameters come once, under their first name
+    floating = [name for name, parameter in named if parameter.is_floating_point()]
+    if not floating:
+        raise ProblemError(
+            "The model has no floating-point parameter, so there is nothing to move. Quantized models cannot be "
+            "perturbed; load the one before quantization."
+        )
+    trained = [name for name, parameter in named if parameter.is_floating_point() and parameter.requires_grad]
+    if not trained:
+        return (
+            floating,
+            [name for name, _ in named if name not in set(floating)],
+            ["Every parameter has requires_grad=False, so all of them move."],
+        )
+    frozen = [name for name, _ in named if name not in set(trained)]
+    return trained, frozen, [f"{len(frozen)} frozen parameters stay where they are."] if frozen else []
+
+
+def _origin_copy(parameter: Tensor) -> Tensor:
+    """A copy at least as wide as float32, for in half precision small steps round away."""
+    return parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32), copy=True)
+
+
+def _check_materialized(model: nn.Module) -> None:
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    lazy = [name for name, tensor in tensors if nn.parameter.is_lazy(tensor)]
+    if lazy:
+        raise ProblemError(
+            f"The model has parameters without a shape yet ({lazy[0]}): run one batch through it inside model()."
+        )
+    if any(tensor.is_meta for _, tensor in tensors):
+        raise ProblemError("The model lies on the meta device, without values: build it on the CPU in model().")
+
+
+def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
+    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
+    bad = [name for name, tensor in floating.items() if not torch.isfinite(tensor).all()]
+    if not bad:
+        return []
+    shown = ", ".join(bad[:4]) + (f" and {len(bad) - 4} more" if len(bad) > 4 else "")
+    return [f"The model's own values are not all finite, in {shown}: the loss may be NaN everywhere."]

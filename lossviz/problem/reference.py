@@ -1,0 +1,144 @@
+"""From words on the command line to a :class:`ProblemRef`, by content and without loading torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from lossviz.errors import ProblemError, join_mistakes
+from lossviz.records.plan import ProblemRef
+
+# a built-in problem has no file of the user's to hash; its tag changes when its data, model or loss do
+BUILT_IN = {"digits": "built-in digits 1"}
+MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+def resolve_problem(source: str, *, model_args: Mapping[str, Any], checkpoint: Path | None) -> ProblemRef:
+    """Find the files that determine a problem and hash them; nothing of the user's is loaded.
+
+    Args:
+        source: ``"digits"``, the path of a problem file ``*.py``, or the name of an importable module.
+        model_args: Keyword arguments of the problem's ``model()``; JSON values.
+        checkpoint: File with the trained parameters; None takes them as ``model()`` makes them.
+
+    Raises:
+        ProblemError: With every mistake: a missing or unreadable file, a module that is not found, an argument that is
+            no JSON value.
+
+    Example:
+        >>> resolve_problem("digits", model_args={"skips": True}, checkpoint=None).model_args
+        (('skips', True),)
+    """
+    mistakes: list[str] = []
+    source_path, source_sha256 = _find_source(source, mistakes)
+    checkpoint_sha256 = None
+    if checkpoint is not None:
+        checkpoint_sha256 = _read_sha256(checkpoint, "checkpoint", mistakes)
+    for name, value in model_args.items():
+        if not _is_json(value):
+            mistakes.append(f"The model argument {name} is {value!r}, which is no number, text, list or truth value.")
+    if mistakes:
+        raise ProblemError(join_mistakes(mistakes))
+    return ProblemRef(
+        source=source_path,
+        source_sha256=source_sha256,
+        model_args=tuple(sorted(model_args.items())),
+        checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
+        checkpoint_sha256=checkpoint_sha256,
+    )
+
+
+def kind_of(source: str) -> Literal["built-in", "file", "module"]:
+    """Which of the three kinds of source a text names.
+
+    Example:
+        >>> kind_of("digits"), kind_of("here/problem.py"), kind_of("package.module")
+        ('built-in', 'file', 'module')
+    """
+    if source in BUILT_IN:
+        return "built-in"
+    return "module" if MODULE_NAME.fullmatch(source) and not source.endswith(".py") else "file"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def find_module(name: str) -> Path | None:
+    """The file of an importable module, looked for in the current folder too; None where there is none."""
+    with importable_from(Path.cwd()):
+        try:
+            spec = importlib.util.find_spec(name)
+        except (ImportError, ValueError, AttributeError):
+            return None
+    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+
+
+@contextmanager
+def importable_from(folder: Path) -> Iterator[None]:
+    """Put ``folder`` at the head of ``sys.path`` for the time of the block."""
+    before = sys.path.copy()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _find_source(source: str, mistakes: list[str]) -> tuple[str, str]:
+    kind = kind_of(source)
+    if kind == "built-in":
+        return source, BUILT_IN[source]
+    if kind == "file":
+        if Path(source).is_file() and not source.endswith(".py"):
+            mistakes.append(f"The problem {source} is not a Python file; its name must end in .py.")
+            return source, ""
+        return str(Path(source).absolute()), _read_sha256(Path(source), "problem file", mistakes) or ""
+    path = find_module(source)
+    if path is None:
+        mistakes.append(
+            f"There is no problem {source!r}: it is neither built in ({', '.join(BUILT_IN)}) nor an importable module. "
+            "For a problem file, type its path with .py at the end."
+        )
+        return source, ""
+    return source, _read_sha256(path, "problem module", mistakes) or ""
+
+
+def _read_sha256(path: Path, what: str, mistakes: list[str]) -> str | None:
+    if not path.exists():
+        mistakes.append(f"There is no {what} {path}{_nearest(path)}.")
+    elif not path.is_file():
+        mistakes.append(f"The {what} {path} is a folder; name the file in it.")
+    else:
+        try:
+            return file_sha256(path)
+        except OSError as error:
+            mistakes.append(f"The {what} {path} cannot be read: {error.strerror}.")
+    return None
+
+
+def _nearest(path: Path) -> str:
+    """What a missing file's folder does hold, so that a slip of the pen is seen at once."""
+    if not path.parent.is_dir():
+        return f" (nor a folder {path.parent})"
+    alike = sorted(p.name for p in path.parent.glob(f"*{path.suffix}") if p.is_file())[:4] if path.suffix else []
+    return f"; in that folder are {', '.join(alike)}" if alike else ""
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return json.loads(json.dumps(value, allow_nan=False)) == value
+    except (TypeError, ValueError):
+        return False
