@@ -1,0 +1,116 @@
+"""Files that are there whole or not at all: written beside, synced, checked, put in place by one rename."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lossviz.errors import UnwritableError, UsageError
+from lossviz.store.schema import temporary_path
+
+_WRITE_BYTES = 64 << 20
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write every byte, going on after short writes."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest[:_WRITE_BYTES]) :]
+
+
+def sync_data(descriptor: int) -> None:
+    """Make written bytes survive a power cut."""
+    try:
+        import fcntl
+
+        full_sync = fcntl.F_FULLFSYNC  # pyright: ignore[reportAttributeAccessIssue]  # macOS: fsync stops at the drive's cache
+    except (ImportError, AttributeError):
+        getattr(os, "fdatasync", os.fsync)(descriptor)
+    else:
+        fcntl.fcntl(descriptor, full_sync)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names made, changed or removed in ``folder`` survive a power cut."""
+    if os.name == "nt":  # a folder cannot be opened there; NTFS journals names itself
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, data: bytes, check: Callable[[Path], None]) -> None:
+    """Put ``data`` at ``path`` at once and durably; on any failure the old file stays and nothing is left beside it.
+
+    Args:
+        path: What to make or replace.
+        data: The whole content.
+        check: Called with the temporary file after it was synced; raises if it does not read back right.
+
+    Raises:
+        OSError: If the disk is full or fails.
+    """
+    temporary = temporary_path(path)
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        check(temporary)
+        _rename(temporary, path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _rename(source: Path, target: Path, attempts: int = 50) -> None:
+    for attempt in range(attempts):
+        try:
+            source.replace(target)
+            return
+        except PermissionError:  # Windows, while a reader has the target open
+            if os.name != "nt" or attempt == attempts - 1:
+                raise
+            time.sleep(0.1)
+
+
+def check_writable(path: Path) -> None:
+    """Fail early where a result could not be written; leaves nothing behind.
+
+    Raises:
+        UnwritableError: If the folder is missing, read-only or has no room.
+        UsageError: If ``path`` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give a file in it, for example {path / 'surface.h5'}.")
+    if not path.parent.is_dir():
+        raise UnwritableError(f"The folder {path.parent} does not exist. Make it with: mkdir -p '{path.parent}'")
+    probe = temporary_path(path)
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.write(descriptor, b"\0" * 4096)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another place with --out.") from None
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Room left for this user on the disk that holds ``folder``; None where the system does not say."""
+    if not hasattr(os, "statvfs"):
+        return None
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize

@@ -1,0 +1,86 @@
+"""One process fills a run: a lock on a file beside it, dropped by the system however the process ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+
+from lossviz.errors import StoppedError, UnwritableError
+from lossviz.store.schema import lock_file
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+_BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+
+
+class RunLock:
+    """The lock of a run, held from :meth:`take` to :meth:`release`.
+
+    Attributes:
+        locked: False where the file system has no working locks; then nothing that others might still need is removed.
+    """
+
+    def __init__(self, descriptor: int | None, locked: bool) -> None:
+        self._descriptor = descriptor
+        self.locked = locked
+
+    @classmethod
+    def take(cls, path: Path, warn: Callable[[str], None]) -> RunLock:
+        """Lock the run at ``path``.
+
+        Raises:
+            StoppedError: If another process holds it; the message names the holder.
+            UnwritableError: If the lock file cannot be made.
+        """
+        name = lock_file(path)
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except OSError as error:
+            raise UnwritableError(f"{path} cannot be written: {error.strerror} ({name}).") from None
+        try:
+            lock_descriptor(descriptor)
+        except OSError as error:
+            if error.errno in _BUSY:
+                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                os.close(descriptor)
+                raise StoppedError(
+                    f"{path} is being filled by {holder}. Wait for it to end, or choose another file with --out."
+                ) from None
+            os.close(descriptor)
+            warn(f"Locks do not work in {path.parent} ({error.strerror}): do not run the same command twice at once.")
+            return cls(None, locked=False)
+        _sign(descriptor)
+        return cls(descriptor, locked=True)
+
+    def release(self) -> None:
+        """Let others take the run; may be called twice."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor, self.locked = None, False
+
+
+def lock_descriptor(descriptor: int) -> None:
+    """Lock an open file against every other process.
+
+    Raises:
+        OSError: With EWOULDBLOCK if it is locked, another number where locks do not work.
+    """
+    if fcntl is None:
+        raise OSError(errno.ENOSYS, "no file locks on this system")
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _sign(descriptor: int) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    # the name only helps the one who waits: a full disk must not keep us from going on
+    with contextlib.suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"pid {os.getpid()} on {socket.gethostname()} since {now}\n".encode(), 0)
