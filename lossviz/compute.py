@@ -31,10 +31,11 @@ from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.space.params import entries, state_sha256
+from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane, check_plane
-from lossviz.store.directions_file import directions_path, read_directions, write_directions
+from lossviz.store.directions_file import read_directions, write_directions
 from lossviz.store.run import Run, check_writable
+from lossviz.store.schema import directions_path, journal_folder
 
 
 @dataclass(frozen=True)
@@ -105,15 +106,18 @@ def compute(
     """
     check_writable(out)
     # an existing run is locked and its plan compared before any model is loaded
-    run = open_run(out, plan, device, warn) if out.exists() or _journal_exists(out) else None
+    run = open_run(out, plan, device, warn) if out.exists() or journal_folder(out).exists() else None
     try:
+        if run is not None and run.surface.facts.get("doubts") is not None and not len(run.surface.pending()):
+            return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])  # it was finished before
         problem = load_plan_problem(plan, device)
-        plane = prepare_plane(plan, problem, out)
+        plane = prepare_plane(plan, problem, out, stored=run is not None and bool(run.surface.facts))
         engine = Engine(problem, plane, batch_size=batch_size)
         facts = prepare_facts(plan, problem, plane, engine)
         run = run or open_run(out, plan, device, warn)
-        store_facts(run, facts, plan, plane, out)
-        return fill(run, engine, progress=progress, stop=stop)
+        store_facts(run, facts, plane)
+        surface, seconds, evaluated = fill(run, engine, progress=progress, stop=stop)
+        return Report(surface, out, seconds, evaluated, surface.facts["doubts"])
     finally:
         if run is not None:
             run.close("done" if not len(run.surface.pending()) else "stopped")
@@ -156,17 +160,27 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def prepare_plane(plan: Plan, problem: Problem, out: Path) -> Plane:
-    """The plane of a run: read from its directions file when there is one, else made as the plan says."""
-    origin = {name: tensor for name, tensor in problem.params.items() if name not in problem.frozen}
-    if directions_path(out).exists():
-        stored = read_directions(directions_path(out)).tensors
-        host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
-        directions = tuple({name: torch.from_numpy(array) for name, array in d.items()} for d in stored)
-        plane = Plane(plan.plane.kind, host, directions)
-        check_plane(plane)
+def prepare_plane(plan: Plan, problem: Problem, out: Path, *, stored: bool) -> Plane:
+    """The plane of a run: as ``stored`` beside a run that exists, else made as the plan says.
+
+    Raises:
+        StoreError: If the stored directions are missing or damaged.
+        PlanError: If they were made by another recipe.
+    """
+    origin = {name: tensor.detach().cpu() for name, tensor in problem.params.items()}
+    if stored:
+        file = read_directions(directions_path(out))
+        if file.recipe != recipe_of(plan.plane) or file.directions is None:
+            raise PlanError(
+                f"{directions_path(out)} holds other directions than the plan's. Write to another --out file."
+            )
+        directions = [{name: torch.from_numpy(array) for name, array in d.items()} for d in file.directions]
     else:
-        plane = make_plane(plan.plane, plan.grid.dimension, origin)
+        made = make_plane(plan.plane, plan.grid.dimension, origin)
+        # directions are what float32 holds, as they are stored: then every precision sees the same plane
+        directions = [{name: tensor.float() for name, tensor in d.items()} for d in made.directions]
+    plane = Plane(plan.plane.kind, origin, tuple(directions))
+    check_plane(plane)
     return plane.to(problem.device, torch.float64 if plan.precision == "float64" else torch.float32)
 
 
@@ -175,16 +189,17 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
     facts = {
         "problem": problem.name,
         "model": type(problem.model).__name__,
-        "parameters": entries(problem.params),
+        "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
         "parameters_moved": sum(problem.params[name].numel() for name in plane.moved),
         "tensors_moved": len(plane.moved),
-        "tensors": len(problem.params),
+        "tensors": len(list(problem.model.parameters())),
         "examples": {split: examples.count for split, examples in problem.examples.items()},
         "chance": dict(problem.chance),
-        "state_sha256": state_sha256({**problem.params, **problem.buffers}),
+        "state_sha256": state_sha256(dict(problem.model.state_dict())),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),
         "norm_ratios": [list(pair) for pair in norm_ratios(plane)],
+        "notes": list(problem.notes),
         "warnings": list(problem.warnings),
         "engine": engine.settings,
     }
@@ -193,22 +208,32 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
     return {**facts, **check_centre(plan, problem, engine)}
 
 
-def store_facts(run: Run, facts: dict[str, Any], plan: Plan, plane: Plane, out: Path) -> None:
-    """Put the facts into the run, or check them against those an earlier session found; save the directions first."""
-    if mistakes := check_facts(run.surface.facts, facts):
-        raise PlanError("\n".join([f"{out} cannot be continued:", *mistakes, "Write to another --out file."]))
-    if not directions_path(out).exists():
-        arrays = [{name: t.float().cpu().numpy() for name, t in d.items()} for d in plane.directions]
-        recipes = [recipe_of(plan.plane, axis) for axis in range(plane.dimension)]
-        origin = {name: t.float().cpu().numpy() for name, t in plane.origin.items()}
-        facts["directions_sha256"] = write_directions(directions_path(out), arrays, recipes, origin=origin)
+def store_facts(run: Run, facts: dict[str, Any], plane: Plane) -> None:
+    """Put the facts into the run, or check them against those an earlier session found; save the directions first.
+
+    Raises:
+        PlanError: If model, data or directions are not those the file was made from.
+    """
     if not run.surface.facts:
-        run.surface.facts.update(facts)
+        arrays = [{name: t.float().cpu().numpy() for name, t in d.items()} for d in plane.directions]
+        origin = {name: t.float().cpu().numpy() for name, t in plane.origin.items()}
+        recipe = recipe_of(run.surface.plan.plane)
+        fingerprint = write_directions(directions_path(run.path), arrays, recipe=recipe, origin=origin)
+        run.surface.facts.update(facts, directions_sha256=list(fingerprint.sha256))
         run.publish()
+    elif mistakes := check_facts(run.surface.facts, facts):
+        raise PlanError("\n".join([f"{run.path} cannot be continued:", *mistakes, "Write to another --out file."]))
 
 
-def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> Report:
-    """Evaluate what is not evaluated, saving as it goes, and publish the file."""
+def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[Surface, float, int]:
+    """Evaluate what is not evaluated, saving as it goes, and publish the file.
+
+    Returns:
+        The surface, the seconds it took, and the number of points evaluated.
+
+    Raises:
+        StoppedError: If ``stop`` says so; everything evaluated is saved then.
+    """
     surface, grid = run.surface, run.surface.plan.grid
     total, start, evaluated = grid.size, time.perf_counter(), 0
     pending = {split: surface.pending(split) for split in surface.splits}
@@ -231,7 +256,7 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> Report:
     surface.facts["engine"] = engine.settings
     surface.facts["doubts"] = doubts_of(surface)
     run.publish(final=True)
-    return Report(surface, run.path, seconds, evaluated, surface.facts["doubts"])
+    return surface, seconds, evaluated
 
 
 def session_facts(device: str) -> dict[str, Any]:
@@ -247,7 +272,3 @@ def session_facts(device: str) -> dict[str, Any]:
         "lossviz": lossviz.__version__,
         "command_line": " ".join(sys.argv),
     }
-
-
-def _journal_exists(out: Path) -> bool:
-    return out.with_name(out.name + ".journal").exists()

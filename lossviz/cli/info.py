@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
     from rich.console import Console
     from rich.table import Table
 
-    console, plan, facts = Console(highlight=False), surface.plan, surface.facts
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    plan, facts = surface.plan, surface.facts
     console.print(f"[bold]{file}[/bold]: {summary['evaluated']} of {summary['points']} points evaluated")
     made = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     rows = {
@@ -73,7 +75,7 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         f"{facts.get('parameters', '?')} parameters, {facts.get('parameters_moved', '?')} moved",
         "checkpoint": plan.problem.checkpoint or "as model() makes it",
         "plane": f"{plan.plane.kind}, seed {plan.plane.seed}, normalize {plan.plane.normalize}, "
-        f"vectors {plan.plane.vectors}, cosine {facts.get('cosine', '-')}",
+        f"vectors {plan.plane.vectors}, cosine {_number(facts.get('cosine'))}",
         "grid": f"{plan.grid}",
         "data": ", ".join(f"{split}: {count} examples" for split, count in facts.get("examples", {}).items()),
         "precision": plan.precision,
@@ -84,7 +86,7 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
     console.print(made)
     table = Table("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples")
     for name, row in summary["quantities"].items():
-        at = ", ".join(f"{c:g}" for c in row.get("min_at", []))
+        at = ", ".join(f"{c:.4g}" for c in row.get("min_at", []))
         table.add_row(name, _number(row["at_checkpoint"]), _number(row.get("min")), at, _number(row.get("max")),
                       str(row["not_finite"]), str(row["examples"]))  # fmt: skip
     console.print(table)

@@ -19,26 +19,29 @@ def make_plane(spec: PlaneSpec, dimension: int, origin: Params) -> Plane:
     Random directions are drawn per (seed, axis, parameter name) and then normalized; nothing rescales or
     orthogonalizes them afterwards, so that surfaces of different models stay comparable.
 
+    Returns:
+        A plane on the CPU, in the origin's type.
+
     Raises:
         LayoutError: If a direction comes out zero or not finite, or two come out parallel.
     """
     host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
-    raw = [sample_gaussian(host, spec.seed, axis) for axis in range(dimension)]
+    drawn = (sample_gaussian(host, spec.seed, axis) for axis in range(dimension))
+    raw = ({name: tensor.to(host[name].dtype) for name, tensor in direction.items()} for direction in drawn)
     directions = tuple(normalize(d, host, spec.normalize, vectors=spec.vectors) for d in raw)
     plane = Plane(spec.kind, host, directions)
     check_plane(plane)
     return plane
 
 
-def recipe_of(spec: PlaneSpec, axis: int) -> dict[str, Any]:
-    """What it takes to draw a random direction again, as JSON values for the directions file."""
+def recipe_of(spec: PlaneSpec) -> dict[str, Any]:
+    """What it takes to make the directions again, as JSON values for the directions file."""
     return {
         "kind": spec.kind,
         "algorithm": ALGORITHM,
         "bits": "Philox4x64-10, key = first 128 bits of SHA-256(seed NUL axis NUL parameter name), little-endian",
         "transform": "Box-Muller in float64, then float32",
         "seed": spec.seed,
-        "axis": axis,
         "normalize": spec.normalize,
         "vectors": spec.vectors,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.problem.outcome import Outcome, read_outcome
@@ -34,15 +34,15 @@ class Placement:
 
     def move_to(self, coordinates: Sequence[float]) -> None:
         """Put the model at ``coordinates`` (k,)."""
-        torch._foreach_copy_(self.sum, self.origin)
+        _foreach_copy_(self.sum, self.origin)
         for coordinate, direction in zip(coordinates, self.directions, strict=True):
-            torch._foreach_add_(self.sum, direction, alpha=float(coordinate))
+            _foreach_add_(self.sum, direction, alpha=float(coordinate))
         if self.sum is not self.params:
-            torch._foreach_copy_(self.params, self.sum)
+            _foreach_copy_(self.params, self.sum)
 
     def restore(self) -> None:
         """Put the model back at the origin, exactly."""
-        torch._foreach_copy_(self.params, self.origin)
+        _foreach_copy_(self.params, self.origin)
 
 
 class Loop:

@@ -1,0 +1,21 @@
+"""Every test process computes with one thread: the suite itself runs one process a core."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)
+settings.register_profile("lossviz", deadline=None, derandomize=True)
+settings.load_profile("lossviz")
+
+
+@pytest.fixture(autouse=True)
+def global_state_is_left_alone():
+    """The library changes neither the global generator, nor gradients, nor threads."""
+    before = torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype()
+    yield
+    assert (torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype()) == before
