@@ -151,7 +151,8 @@ def _load(candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, 
     extra = list(answer.unexpected_keys)
     if missing or extra or odd:
         shapes = [f"{n} {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in the model" for n in odd]
-        raise CheckpointError(_misfit(path, candidate, missing, extra, shapes, len(wanted)))
+        right = f"{sum(n in tensors and n not in odd for n in wanted)} of whose {len(wanted)} tensors are right"
+        raise CheckpointError(_misfit(path, candidate, missing, extra, shapes, right))
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
@@ -163,7 +164,7 @@ def _tied(model: nn.Module) -> list[list[str]]:
 
 
 def _misfit(
-    path: Path, found: Candidate, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str], wanted: int
+    path: Path, found: Candidate, missing: Sequence[str], extra: Sequence[str], shapes: Sequence[str], right: str
 ) -> str:
     parts = [
         f"{len(names)} tensors {what} ({_cut(names)})" if len(names) > 1 else f"1 tensor {what} ({names[0]})"
@@ -175,9 +176,8 @@ def _misfit(
         if names
     ]
     where = f" (the parameters under {found.place!r})" if found.place else ""
-    fitting = wanted - len(missing) - len(shapes)
     return (
-        f"{path}{where} does not fit the model, {fitting} of whose {wanted} tensors are right: {join_mistakes(parts)}\n"
+        f"{path}{where} does not fit the model, {right}: {join_mistakes(parts)}\n"
         "Make model() build the network that was trained; give its arguments with --model-arg NAME=VALUE."
     )
 

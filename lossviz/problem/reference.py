@@ -101,10 +101,10 @@ def _find_source(source: str, mistakes: list[str]) -> tuple[str, str]:
     kind = kind_of(source)
     if kind == "built-in":
         return source, BUILT_IN[source]
+    if Path(source).is_file() and not source.endswith(".py"):
+        mistakes.append(f"The problem {source} is not a Python file; its name must end in .py.")
+        return source, ""
     if kind == "file":
-        if Path(source).is_file() and not source.endswith(".py"):
-            mistakes.append(f"The problem {source} is not a Python file; its name must end in .py.")
-            return source, ""
         return str(Path(source).absolute()), _read_sha256(Path(source), "problem file", mistakes) or ""
     path = find_module(source)
     if path is None:
