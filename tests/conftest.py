@@ -6,10 +6,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 torch.set_num_threads(1)
-settings.register_profile("lossviz", deadline=None, derandomize=True)
+settings.register_profile(
+    "lossviz",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],  # a loaded machine
+)
 settings.load_profile("lossviz")
 
 

@@ -11,7 +11,7 @@ import click
 
 from lossviz.cli.options import Mistakes, device_option, parse_arguments, progress_option, split_words
 from lossviz.records.grid import Grid
-from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, Vectors
+from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, ProblemRef, Vectors
 
 if TYPE_CHECKING:
     from lossviz.compute import Report
@@ -95,15 +95,12 @@ def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dic
     problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
     mistakes.attempt(lambda: check_writable(out))
     spec = PlaneSpec(seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"])
-    placeholder = grid or Grid.parse("-1:1:2")
-    if problem is None:
-        mistakes.check()
-    assert problem is not None
+    # stand-ins for what failed, so that the rest is checked too
     plan = mistakes.attempt(
         lambda: Plan(
-            problem=problem,
+            problem=problem or ProblemRef(source, ""),
             plane=spec,
-            grid=placeholder,
+            grid=grid or Grid.parse("-1:1:2"),
             splits=split_words(words["splits"]),
             quantities=split_words(words["quantities"]) or ALL_QUANTITIES,
             samples=words["samples"],

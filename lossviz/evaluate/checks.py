@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lossviz.errors import ProblemError
+from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.problem import Problem
@@ -33,7 +34,8 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     origin, noise = {}, 0.0
     for split in plan.splits:
         before = _random_state()
-        untouched = evaluate_params(problem, problem.params, split)
+        with blamed_on_loss():
+            untouched = evaluate_params(problem, problem.params, split)
         random = before != _random_state()
         first, second = (_at_centre(engine, plan, split) for _ in range(2))
         for name in untouched.sums:

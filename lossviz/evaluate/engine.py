@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from lossviz.errors import ProblemError
+from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.order import coarse_to_fine
 from lossviz.problem.problem import Problem
@@ -63,13 +64,12 @@ class Engine:
         """Evaluate K points at ``coordinates`` (K, k), with smaller batches when memory does not suffice."""
         while True:
             try:
-                return self._loop.evaluate(indices, coordinates, splits)
-            except RuntimeError as error:
+                with blamed_on_loss():
+                    return self._loop.evaluate(indices, coordinates, splits)
+            except (RuntimeError, MemoryError) as error:
                 self._loop = self._with_smaller_batches(error)
 
-    def _with_smaller_batches(self, error: RuntimeError) -> Loop:
-        if not is_out_of_memory(error):
-            raise error
+    def _with_smaller_batches(self, error: Exception) -> Loop:
         size = self._loop.batch_size
         if size == 1 or not all(examples.recuttable for examples in self.problem.examples.values()):
             raise ProblemError(
@@ -94,12 +94,6 @@ def next_chunk_size(size: int, seconds: float) -> int:
         (8, 1, 16)
     """
     return max(1, min(4 * size, int(size * CHUNK_S / max(seconds, 1e-9))))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator, the device's or the host's, said that memory does not suffice."""
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "DefaultCPUAllocator" in text
 
 
 def _group(pending: Mapping[str, np.ndarray]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:

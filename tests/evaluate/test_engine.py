@@ -6,7 +6,8 @@ import torch
 
 from lossviz.directions.make import make_plane
 from lossviz.errors import ProblemError
-from lossviz.evaluate.engine import CHUNK_S, Engine, is_out_of_memory, next_chunk_size
+from lossviz.evaluate.blame import is_out_of_memory
+from lossviz.evaluate.engine import CHUNK_S, Engine, next_chunk_size
 from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.reference import evaluate_params
@@ -104,7 +105,7 @@ def test_parameters_are_restored_when_the_loss_raises():
         return cases.cross_entropy(model, batch)
 
     broken = replace(problem, loss=loss)
-    with pytest.raises(RuntimeError, match="on purpose"):
+    with pytest.raises(ProblemError, match=r"test_engine.py, line \d+: .*RuntimeError: broken on purpose"):
         evaluate_all(broken, plane_for(problem))
     assert all(torch.equal(tensor, before[name]) for name, tensor in broken.model.state_dict().items())
 
