@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lossviz.errors import LayoutError
+
 PROBES = 16
 ROUNDING = 1e-5
 Likeness = Literal["identical", "rounding", "different"]
@@ -45,10 +47,14 @@ class Fingerprint:
     ) -> Fingerprint:
         """The fingerprint of directions, one mapping of parameter name to array each.
 
+        Raises:
+            LayoutError: If names or shapes differ among them.
+
         Example:
             >>> Fingerprint.of([{"w": np.array([3.0, 4.0], np.float32)}]).norms
             ({'w': 5.0},)
         """
+        _check_layouts([*directions, *([origin] if origin is not None else [])])
         return cls(
             sha256=tuple(direction_sha256(direction) for direction in directions),
             norms=tuple({name: math.sqrt(_dot(d[name], d[name])) for name in d} for d in directions),
@@ -135,6 +141,15 @@ def _dot(a: np.ndarray, b: np.ndarray) -> float:
     return math.fsum(float(x @ y) for (_, x), (_, y) in zip(_blocks(a), _blocks(b), strict=True))
 
 
+def _check_layouts(all_params: Sequence[Mapping[str, np.ndarray]]) -> None:
+    layouts = [{name: np.shape(values) for name, values in params.items()} for params in all_params]
+    for layout in layouts[1:]:
+        if layout != layouts[0]:
+            name = next(n for n in {**layout, **layouts[0]} if layout.get(n) != layouts[0].get(n))
+            found, expected = layout.get(name, "none"), layouts[0].get(name, "none")
+            raise LayoutError(f"Directions differ at {name}: shape {found}, expected {expected}.")
+
+
 def _inner(a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]) -> float:
     return math.fsum(_dot(a[name], b[name]) for name in sorted(a))
 
@@ -144,7 +159,7 @@ def direction_sha256(direction: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
     for name in sorted(direction):
         values = np.asarray(direction[name])
-        values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+        values = np.asarray(values, values.dtype.newbyteorder("<"))
         digest.update(f"{name} {values.shape} {values.dtype.str}\n".encode("utf-8", "surrogateescape"))
         digest.update(values.tobytes())
     return digest.hexdigest()

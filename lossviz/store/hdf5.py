@@ -15,6 +15,7 @@ from lossviz.store.schema import lock_file
 from lossviz.store.segment import read_headers
 
 _CHUNK_BYTES = 4 << 20
+_OWN_NAMES = ("provenance/plan_json", "fingerprint_json")
 # what HDF5, h5py and numpy raise when the bytes make no sense
 _NONSENSE = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError),
@@ -57,7 +58,7 @@ def write_text(group: h5py.Group, name: str, text: str) -> None:
 
 def write_array(group: h5py.Group, name: str, values: np.ndarray, **storage: Any) -> h5py.Dataset:
     """A dataset in chunks that HDF5 checksums, and the CRC-32 of the whole."""
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
+    values = np.asarray(values, values.dtype.newbyteorder("<"))
     if values.size and values.ndim:
         storage = {"chunks": chunk_shape(values.shape, values.dtype.itemsize), "fletcher32": True, **storage}
     else:
@@ -98,6 +99,8 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
         raise _unopenable(path, error) from None
     try:
         found = guarded(path, lambda: (text_of(file.attrs.get("format")), text_of(file.attrs.get("format_version"))))
+        if found[0] != wanted and (is_ours(path) or any(name in file for name in _OWN_NAMES)):
+            raise DamagedFileError(f"{path} is damaged: its attributes do not read, or say {found[0]} for {wanted}.")
         if found[0] != wanted:
             raise StoreError(f"{path} is an HDF5 file, but not a {wanted} file; lossviz leaves it alone.")
         if not found[1].startswith("1."):

@@ -19,7 +19,7 @@ from lossviz.store.segment import SegmentHealth, check_plan, enter_segment, read
 from lossviz.store.surface_file import peek_plan, read_published
 
 _LINE_BYTES = 250
-_FILE_BYTES = 64 << 10
+_FILE_BYTES = 128 << 10
 
 
 def check_same_plan(path: Path, plan: Plan) -> None:

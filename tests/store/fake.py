@@ -102,7 +102,7 @@ def main() -> int:
     try:
         return fill(given, signals)
     except LossvizError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_status
 
 
@@ -112,7 +112,7 @@ def fill(given: argparse.Namespace, signals: list[int]) -> int:
         given.path,
         plan,
         session={"host": "here"},
-        warn=lambda text: print(text, file=sys.stderr),
+        warn=lambda text: sys.stderr.write(f"{text}\n") and None,
         role="worker" if given.part else "filler",
         disk_wait_s=given.disk_wait_s,
         stopped=lambda: bool(signals),
@@ -123,7 +123,7 @@ def fill(given: argparse.Namespace, signals: list[int]) -> int:
         if given.part:
             part, parts = map(int, given.part.split("/"))
             todo = todo[part - 1 :: parts]
-        print("open", len(todo), flush=True)
+        say(f"open {len(todo)}")
         for start in range(0, len(todo), given.batch):
             if signals:
                 announce(run.sync())
@@ -136,13 +136,18 @@ def fill(given: argparse.Namespace, signals: list[int]) -> int:
                 run.publish()
         announce(run.sync())
         run.publish(final=True)
-    print("done", flush=True)
+    say("done")
     return 0
 
 
 def announce(points) -> None:
     for point in points:
-        print(to_text({"index": point.index, "split": point.split, "loss": point.sums["loss"]}), flush=True)
+        say(to_text({"index": point.index, "split": point.split, "loss": point.sums["loss"]}))
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def announced(output: str) -> set[tuple[int, str]]:

@@ -1,0 +1,78 @@
+import errno
+import os
+
+import pytest
+
+from lossviz.errors import DamagedFileError, UnwritableError, UsageError
+from lossviz.store.atomic_file import check_writable, replace_file
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_new_content_takes_the_place_of_the_old(tmp_path):
+    path = tmp_path / "a file.h5"
+    path.write_bytes(b"old")
+    replace_file(path, b"new", lambda written: None)
+    assert path.read_bytes() == b"new" and names(tmp_path) == ["a file.h5"]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_failing_disk_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch, call):
+    path = tmp_path / "net.h5"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="full"):
+        replace_file(path, b"new", lambda written: None)
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["net.h5"]
+
+
+def test_what_does_not_read_back_right_is_never_put_in_place(tmp_path):
+    path = tmp_path / "net.h5"
+    path.write_bytes(b"old")
+
+    def refuse(written):
+        assert written.read_bytes() == b"new"
+        raise DamagedFileError("not as written")
+
+    with pytest.raises(DamagedFileError):
+        replace_file(path, b"new", refuse)
+    assert path.read_bytes() == b"old" and names(tmp_path) == ["net.h5"]
+
+
+def test_data_and_folder_are_synced_before_and_after_the_rename(tmp_path, monkeypatch):
+    order = []
+    real_sync, real_replace = os.fsync, type(tmp_path).replace
+    monkeypatch.setattr(os, "fsync", lambda descriptor: (order.append("sync"), real_sync(descriptor))[1])
+    monkeypatch.setattr(
+        type(tmp_path), "replace", lambda source, target: (order.append("rename"), real_replace(source, target))[1]
+    )
+    replace_file(tmp_path / "net.h5", b"new", lambda written: order.append("check"))
+    assert order == ["sync", "check", "rename", "sync"]
+
+
+def test_check_writable_leaves_nothing_behind(tmp_path):
+    check_writable(tmp_path / "net.h5")
+    assert names(tmp_path) == []
+
+
+def test_check_writable_says_what_to_type(tmp_path):
+    with pytest.raises(UnwritableError, match=r"mkdir -p '.*no such'"):
+        check_writable(tmp_path / "no such" / "net.h5")
+    with pytest.raises(UsageError, match="is a folder"):
+        check_writable(tmp_path)
+
+
+def test_a_read_only_folder_is_found_out_early(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(UnwritableError, match="Read-only file system") as info:
+        check_writable(tmp_path / "net.h5")
+    assert info.value.exit_status == 73
