@@ -1,0 +1,147 @@
+"""Traps 1-14: directions and normalization. The number of a trap stands in its test's name."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lossviz.directions.gaussian import sample_gaussian
+from lossviz.directions.make import make_plane, norm_ratios
+from lossviz.directions.normalize import filter_normalize
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import PlaneSpec
+from lossviz.space.plane import Plane
+from tests import cases
+
+CONV = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 9.0).view(8, 1, 1, 1)
+
+
+def direction_of(origin, seed=0, **spec):
+    return make_plane(PlaneSpec(seed=seed, **spec), 1, origin).directions[0]
+
+
+def cosine(a, b):
+    flat = [torch.cat([t.flatten() for t in d.values()]).double() for d in (a, b)]
+    return float(torch.dot(*flat) / flat[0].norm() / flat[1].norm())
+
+
+def test_trap_01_the_norm_of_a_filter_is_over_everything_but_axis_0():
+    filters = direction_of({"w": CONV})["w"].flatten(1).norm(dim=1)
+    torch.testing.assert_close(filters, CONV.flatten(1).norm(dim=1), rtol=1e-6, atol=0)
+
+
+def test_trap_02_normalization_is_per_filter_not_per_tensor():
+    per_filter = direction_of({"w": CONV})["w"].flatten(1).norm(dim=1)
+    per_tensor = direction_of({"w": CONV}, normalize="layer")["w"].flatten(1).norm(dim=1)
+    wanted = CONV.flatten(1).norm(dim=1)
+    assert (per_filter / wanted - 1).abs().max() < 1e-6
+    assert (per_tensor / wanted - 1).abs().max() > 0.5
+
+
+def test_trap_03_entries_have_mean_zero_and_two_draws_are_uncorrelated():
+    x, y = (sample_gaussian({"w": torch.zeros(200, 500)}, 0, axis) for axis in (0, 1))
+    assert abs(float(x["w"].mean())) < 0.02
+    assert abs(cosine(x, y)) < 0.02
+
+
+def test_trap_04_filter_normalization_is_the_default():
+    assert PlaneSpec().normalize == "filter"
+    assert PlaneSpec().vectors == "zero"
+
+
+def test_trap_05_vectors_are_never_copied_into_the_directions():
+    origin = {"w": torch.randn(60, 50), "bias": torch.full((400,), 3.0)}
+    for vectors in ("zero", "keep"):
+        plane = make_plane(PlaneSpec(vectors=vectors), 2, origin)
+        assert abs(plane.cosine()) < 0.2
+    assert not direction_of(origin)["bias"].any()
+
+
+def test_trap_06_no_global_rescale_follows_filter_normalization():
+    small, large = {"w": CONV}, {"w": CONV, "v": 100 * CONV}
+    torch.testing.assert_close(direction_of(small)["w"], direction_of(large)["w"], rtol=0, atol=0)
+
+
+def test_trap_08_nothing_spoils_filter_norms_to_make_directions_orthogonal_and_coordinates_are_least_squares():
+    plane = make_plane(PlaneSpec(), 2, {"w": CONV[:2, :1, :2, :2]})
+    assert abs(plane.cosine()) > 1e-3  # few entries: not orthogonal, and said so
+    for low, high in norm_ratios(plane):
+        assert max(abs(low - 1), abs(high - 1)) < 1e-6
+    coordinates, _ = plane.project(plane.point([0.5, 0.25]))
+    np.testing.assert_allclose(coordinates, [0.5, 0.25], atol=1e-6)
+
+
+def test_trap_08_parallel_directions_are_refused():
+    with pytest.raises(Exception, match="parallel"):
+        make_plane(PlaneSpec(vectors="keep"), 2, {"x": torch.tensor(2.0)})
+
+
+def test_trap_09_zero_filters_and_zero_biases_divide_nothing():
+    origin = {"w": CONV.clone(), "bias": torch.zeros(8)}
+    origin["w"][3] = 0
+    direction = direction_of(origin, vectors="keep")
+    assert torch.isfinite(direction["w"]).all()
+    assert not direction["w"][3].any()
+    assert not direction["bias"].any()
+
+
+def test_trap_10_repeats_with_another_seed_are_other_directions():
+    assert abs(cosine(direction_of({"w": CONV}, seed=0), direction_of({"w": CONV}, seed=1))) < 0.3
+
+
+def test_trap_11_a_tied_parameter_has_one_direction_and_moves_under_both_names():
+    problem = cases.tied()
+    names = list(problem.params)
+    assert sum("weight" in name for name in names) == 1
+    model = problem.model
+    assert model.encoder.weight is model.decoder.weight
+
+
+def test_trap_12_buffers_are_never_moved():
+    problem = cases.batchnorm_cnn()
+    assert problem.buffers.keys() & problem.params.keys() == set()
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    assert not any("running" in name or "num_batches" in name for name in plane.origin)
+
+
+def test_trap_13_order_sharding_and_device_do_not_change_a_direction():
+    names = ["a", "b", "c"]
+    origin = {name: torch.randn(4, 3) for name in names}
+    whole = sample_gaussian(origin, 5, 1)
+    for name in reversed(names):  # one shard a parameter, drawn in another order
+        assert torch.equal(sample_gaussian({name: origin[name]}, 5, 1)[name], whole[name])
+
+
+def test_trap_14_frozen_integer_and_scalar_parameters_are_decided_not_crashed_on():
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+            self.scale = nn.Parameter(torch.tensor(2.0))
+            self.table = nn.Parameter(torch.arange(4), requires_grad=False)
+            self.unused = nn.Parameter(torch.ones(2, 2))
+            self.linear.bias.requires_grad_(False)
+
+        def forward(self, x):
+            return self.scale * self.linear(x)
+
+    problem = Problem.make(Odd(), (torch.randn(5, 3),), lambda m, b: m(b[0]).square().mean(1))
+    assert set(problem.params) == {"linear.weight", "scale", "unused"}
+    assert set(problem.frozen) == {"linear.bias", "table"}
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    assert set(plane.moved) == {"linear.weight", "scale", "unused"}
+
+
+def test_rescaling_a_relu_network_does_not_change_its_filter_normalized_direction():
+    plain = cases.mlp()
+    scaled = cases.rescaled(plain, 4.0)
+    d, e = (make_plane(PlaneSpec(), 1, p.params).directions[0] for p in (plain, scaled))
+    torch.testing.assert_close(e["0.weight"], 4 * d["0.weight"])
+    torch.testing.assert_close(e["2.weight"], d["2.weight"] / 4)
+
+
+def test_filter_normalize_works_on_a_plane_by_hand():
+    origin = {"w": CONV}
+    by_hand = filter_normalize(sample_gaussian(origin, 0, 0), origin)
+    assert torch.equal(by_hand["w"], direction_of(origin)["w"])
+    assert isinstance(make_plane(PlaneSpec(), 1, origin), Plane)
