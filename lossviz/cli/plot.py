@@ -1,0 +1,141 @@
+"""``lossviz plot``: result files in, a figure out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from lossviz.errors import LossvizError, UsageError, join_mistakes
+
+EXAMPLES = """\b
+Examples:
+  lossviz plot net.h5
+  lossviz plot net.h5 --kind surface --out net.pdf
+  lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
+"""
+SHOWN_NEXT = {"contour": "surface", "filled": "surface", "heatmap": "contour", "surface": "contour", "line": "contour"}
+T = TypeVar("T")
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.option("--kind", metavar="KIND", help="contour, filled, heatmap, surface or line.  [contour; line for 1-D]")
+@click.option("--out", metavar="PATH", help="Figure to write: .png, .pdf or .svg.  [FILE.KIND.png]")
+@click.option("--quantity", metavar="NAMES", help="Such as train_loss,test_error.  [the first loss]")
+@click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
+@click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
+@click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")
+@click.option("--style", default="text", metavar="NAME", help="column, text, wide, slide or poster.  [text]")
+@click.option("--dark", is_flag=True, help="Dark ground.")
+@click.option(
+    "--colours", default="lipari", metavar="MAP", help="lipari, navia, oslo, viridis, cividis or magma.  [lipari]"
+)
+@click.option(
+    "--title", "titles", multiple=True, metavar="TEXT", help="Title of each file's panels; give one for each file."
+)
+@click.option("--samples", is_flag=True, help="Dot the grid points.")
+@click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
+@click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
+@click.option("--footer", is_flag=True, help="Write the settings at the foot of the figure.")
+@click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
+def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
+    """Draw one surface, or several on one scale, from result files of 'lossviz compute'."""
+    from lossviz.render.draw import draw
+    from lossviz.render.scene import make_scene
+    from lossviz.store.surface_file import read_surface
+
+    # 1. all words, then all files, so that one run names every mistake
+    mistakes: list[str] = []
+    options = _read_options(words, mistakes)
+    _check_out(out, mistakes)
+    surfaces = [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
+    if mistakes:
+        raise UsageError(join_mistakes(mistakes))
+
+    # 2. the scene, then its file
+    options["titles"] = options["titles"] or (_stems(files) if len(files) > 1 else None)
+    read = [surface for surface in surfaces if surface]
+    scene = make_scene(read, warn=_note, **options)
+    first = Path(files[0])
+    path = Path(out) if out else first.with_name(f"{first.stem}.{scene.kind}.png")
+    written = draw(scene, path, command=shlex.join(["lossviz", *sys.argv[1:]]))
+    other = SHOWN_NEXT[scene.kind] if read[0].plan.grid.dimension > 1 else None
+    names = " ".join(shlex.quote(file) for file in files)
+    again = f" Another view: lossviz plot {names} --kind {other}" if other else ""
+    click.echo(f"Wrote {' and '.join(map(str, written))}.{again}")
+
+
+def _note(text: str) -> None:
+    click.echo(f"Note: {text}", err=True)
+
+
+def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
+    from lossviz.render.colours import colour_table
+    from lossviz.render.scale import parse_clip
+    from lossviz.render.scene import KINDS
+    from lossviz.render.style import make_style
+
+    if words["kind"] not in (None, *KINDS):
+        mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(KINDS)}.")
+    if words["scale"] not in ("auto", "log", "linear"):
+        mistakes.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
+    _gather(lambda: parse_clip(words["clip"]), mistakes)
+    _gather(lambda: colour_table(words["colours"]), mistakes)
+    _gather(lambda: make_style(words["style"]), mistakes)
+    levels = _gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
+    camera = _gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)
+    if camera and not 5 <= camera[1] <= 85:
+        mistakes.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
+    dpi = _gather(lambda: _numbers("--dpi", words["dpi"], "300", count=1), mistakes)
+    if dpi and not 20 <= dpi[0] <= 1200:
+        mistakes.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
+    return {
+        **words,
+        "levels": levels,
+        "camera": camera,
+        "dpi": int(dpi[0]) if dpi else None,
+        "titles": list(words["titles"]) or None,
+    }
+
+
+def _check_out(out: str | None, mistakes: list[str]) -> None:
+    from lossviz.render.draw import SUFFIXES
+
+    if out is None:
+        return
+    if Path(out).suffix.lower() not in SUFFIXES:
+        mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES)}.")
+    if not Path(out).absolute().parent.is_dir():
+        mistakes.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
+
+
+def _gather(read: Callable[[], T], mistakes: list[str]) -> T | None:
+    try:
+        return read()
+    except LossvizError as error:
+        mistakes.append(str(error))
+        return None
+
+
+def _numbers(option: str, text: str | None, example: str, count: int | None = None) -> list[float] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or any(abs(n) == float("inf") or n != n for n in numbers) or (count and len(numbers) != count):
+        raise UsageError(f"{option} is {text!r}; write numbers, for example {option} {example}.")
+    return numbers
+
+
+def _stems(files: tuple[str, ...]) -> list[str]:
+    """Titles from file names: their stems, or whole paths where stems repeat."""
+    stems = [Path(file).stem for file in files]
+    return stems if len(set(stems)) == len(stems) else list(files)

@@ -1,0 +1,42 @@
+"""What a reader of a figure should be told before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lossviz.records.surface import Surface
+from lossviz.render.cells import Cell
+from lossviz.render.field import steep_share
+from lossviz.render.key import Key
+from lossviz.render.panel import Panel
+
+STEEP_SHARE = 0.02
+
+
+def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[str]:
+    """For each further surface, the settings in which it differs from the first, by name."""
+    first = surfaces[0].plan
+    return [
+        f"{called[0]} and {called[i]} differ in {'; '.join(differences)}."
+        for i, surface in enumerate(surfaces)
+        if (differences := first.differences(surface.plan))
+    ]
+
+
+def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
+    """What was found while computing, nothing to show, and grids too coarse for what they show."""
+    cautions = [str(text) for panel in panels for text in panel.view.surface.facts.get("warnings") or []]
+    for panel in panels:
+        if panel.counts[Cell.NOT_EVALUATED] == panel.kinds.size:
+            cautions.append("No point of the grid has been evaluated yet.")
+        elif panel.extremes is None:
+            cautions.append("No evaluated point has a finite value.")
+        log = keys[panel.key].scale.kind == "log"
+        if panel.y is not None and log and steep_share(panel.z.filled(np.nan)) > STEEP_SHARE:
+            cautions.append(
+                "Neighbouring grid points differ by more than a factor of 10 in over 2 % of the grid: the resolution "
+                "is too low to trust contours. Use a finer grid, or --no-smooth to see the cells."
+            )
+    return cautions

@@ -1,0 +1,54 @@
+"""The colour bar: the scale with a line at every contour level and numbers where they fit."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.patches import Polygon
+
+from lossviz.render.colours import colour_at, luminance
+from lossviz.render.key import Key
+from lossviz.render.layout import PT, Box
+from lossviz.render.scene import Scene
+from lossviz.render.signs import CHANCE_DASHES
+
+ARROW_EM = 0.9
+
+
+def draw_colour_bar(
+    scene: Scene, figure: Figure, key: Key, box: Box, *, bands: bool = False, label: bool = True
+) -> None:
+    """Draw a bar whose axis is the position on the scale, 0 … 1; with ``bands`` in steps between levels."""
+    layout, style = scene.layout, scene.style
+    k, ink = style.line_scale, style.theme.ink
+    axes = figure.add_axes(box.fraction(layout.width, layout.height), gid="colour bar")
+    positions = (np.arange(512) + 0.5) / 512
+    colours = colour_at(key.colours, band_positions(key, positions) if bands else positions)
+    axes.imshow(colours[:, None], extent=(0, 1, 0, 1), origin="lower", aspect="auto", interpolation="nearest")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
+    axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("right")
+    axes.set_yticks(key.scale.position(np.array(key.ticks)), key.tick_texts)
+    axes.tick_params(axis="y", length=2 * k, labelsize=style.small_pt)
+    if label:
+        axes.set_ylabel(key.label, labelpad=3 * k)
+    for level in key.levels:
+        position = float(key.scale.position(level))
+        white = luminance(colour_at(key.colours, position)) < 0.42
+        axes.axhline(position, color="#ffffff" if white else "#14171c", alpha=0.7 if white else 0.45, lw=0.5 * k)
+    if key.chance is not None:
+        axes.axhline(float(key.scale.position(key.chance)), color="#14171c", lw=0.9 * k, ls=CHANCE_DASHES)
+    for spine in axes.spines.values():
+        spine.set_linewidth(0.5 * k)
+    if key.scale.clipped:
+        tip = ARROW_EM * style.font_pt * PT / box.height
+        top = tuple(colour_at(key.colours, 1.0))
+        arrow = Polygon([(0, 1), (0.5, 1 + tip), (1, 1)], fc=top, ec=ink, lw=0.5 * k, clip_on=False, gid="clip arrow")
+        axes.add_patch(arrow)
+
+
+def band_positions(key: Key, positions: np.ndarray) -> np.ndarray:
+    """Each position moved to the middle of its band between neighbouring levels."""
+    edges = np.unique(np.clip([0.0, *key.scale.position(np.array(key.levels, float)), 1.0], 0.0, 1.0))
+    band = np.clip(np.searchsorted(edges, positions, side="right") - 1, 0, len(edges) - 2)
+    return (edges[band] + edges[band + 1]) / 2

@@ -1,0 +1,153 @@
+"""Contour maps: the values as colours, named lines at the levels, and numbers on the lines."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+
+from lossviz.render.cells import Cell, has_value
+from lossviz.render.colour_bar import band_positions
+from lossviz.render.colours import colour_at, luminance
+from lossviz.render.field import Field
+from lossviz.render.key import Key
+from lossviz.render.labels import place_labels
+from lossviz.render.levels import is_major
+from lossviz.render.map_axes import add_map_axes, finish_figure, finish_map
+from lossviz.render.panel import Panel
+from lossviz.render.scene import Scene
+from lossviz.render.signs import CHANCE_DASHES, pattern_colour
+
+DARK_GROUND = 0.42  # luminance below which lines are white
+MM_PER_INCH = 25.4
+
+
+def draw_contours(scene: Scene, figure: Figure) -> None:
+    """Draw every panel of a ``contour`` or ``filled`` scene."""
+    bands = scene.kind == "filled"
+    for index, panel in enumerate(scene.panels):
+        assert panel.field is not None
+        axes, key = add_map_axes(scene, figure, index), scene.key_of(panel)
+        draw_colours(axes, panel.field, key, bands=bands, smooth=scene.smooth)
+        _draw_clipped(axes, panel.field, key, scene)
+        lines = _draw_lines(axes, panel, key, scene)
+        finish_map(scene, figure, axes, index, bands=bands)
+        if lines is not None:
+            _draw_numbers(axes, panel, key, scene, lines, figure)
+    finish_figure(scene, figure)
+
+
+def draw_colours(axes: Axes, field: Field, key: Key, *, bands: bool, smooth: bool) -> None:
+    """The colour of every fine point, transparent where there is none; with ``bands`` one between two levels."""
+    position = key.scale.place(field.display)
+    colours = colour_at(key.colours, band_positions(key, position) if bands else position)
+    image = np.concatenate([colours, has_value(field.kinds)[..., None]], axis=-1)
+    half_x, half_y = (field.x[1] - field.x[0]) / 2, (field.y[1] - field.y[0]) / 2
+    axes.imshow(
+        np.rint(image * 255).astype(np.uint8),
+        extent=(field.x[0] - half_x, field.x[-1] + half_x, field.y[0] - half_y, field.y[-1] + half_y),
+        origin="lower",
+        interpolation="bilinear" if smooth and not bands else "nearest",
+        aspect="auto",
+        zorder=0,
+        gid="colours",
+    )
+    # imshow takes the limits of its image
+    axes.set_xlim(field.x[0], field.x[-1])
+    axes.set_ylim(field.y[0], field.y[-1])
+
+
+def line_colour(key: Key, level: float) -> tuple[float, float, float, float]:
+    """White on dark map colours, ink on light ones."""
+    dark = luminance(colour_at(key.colours, key.scale.position(level))) < DARK_GROUND
+    return (1.0, 1.0, 1.0, 0.8) if dark else (0.07, 0.08, 0.11, 0.6)
+
+
+def _connected(path: Path) -> list[np.ndarray]:
+    """Vertices of each connected piece of a contour path."""
+    if path.codes is None:
+        return [np.asarray(path.vertices)]
+    return np.split(np.asarray(path.vertices), np.flatnonzero(path.codes == Path.MOVETO)[1:])
+
+
+def _draw_lines(axes: Axes, panel: Panel, key: Key, scene: Scene) -> ContourSet | None:
+    field, k = panel.field, scene.style.line_scale
+    assert field is not None
+    x, y, display = _line_data(panel, key, scene)
+    low, high = (float(display.min()), float(display.max())) if display.count() else (0.0, 0.0)
+    inside = [level for level in key.levels if low < float(key.scale.forward(level)) < high]
+    if key.chance is not None and low < float(key.scale.forward(key.chance)) < high:
+        at = [float(key.scale.forward(key.chance))]
+        axes.contour(
+            x, y, display, at, colors=[(0.07, 0.08, 0.11)], linewidths=0.9 * k, linestyles=[CHANCE_DASHES], zorder=2.2
+        )
+    if not inside:
+        return None
+    return axes.contour(
+        x,
+        y,
+        display,
+        key.scale.forward(np.array(inside)),
+        colors=[line_colour(key, level) for level in inside],
+        linewidths=[(0.9 if is_major(level, key.scale) else 0.55) * k for level in inside],
+        linestyles="solid",
+        zorder=2,
+    )
+
+
+def _line_data(panel: Panel, key: Key, scene: Scene) -> tuple[np.ndarray, np.ndarray, np.ma.MaskedArray]:
+    # without smoothing the lines run straight between the samples themselves
+    if scene.smooth:
+        assert panel.field is not None
+        return panel.field.x, panel.field.y, panel.field.masked
+    assert panel.y is not None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        display = key.scale.forward(panel.z.filled(np.nan))
+    return panel.x, panel.y, np.ma.masked_array(display, mask=panel.kinds != Cell.FINITE)
+
+
+def _draw_clipped(axes: Axes, field: Field, key: Key, scene: Scene) -> None:
+    clipped = field.kinds == Cell.CLIPPED
+    if not clipped.any():
+        return
+    top = key.scale.display_ends[1]
+    display = np.ma.masked_array(field.display, mask=~np.isin(field.kinds, (Cell.FINITE, Cell.CLIPPED)))
+    region = axes.contourf(
+        field.x, field.y, display, [top, float(display.max()) + 1.0], colors="none", hatches=["...."], zorder=1.5
+    )
+    region.set_edgecolor(pattern_colour(Cell.CLIPPED, scene.style.theme))
+    region.set_linewidth(0)
+
+
+def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet, figure: Figure) -> None:
+    # 1. every connected line in millimetres on paper
+    box, style = scene.layout.panels[scene.panels.index(panel)], scene.style
+    assert panel.y is not None
+    scale = np.array([box.width / np.ptp(panel.x), box.height / np.ptp(panel.y)]) * MM_PER_INCH
+    start = np.array([panel.x[0], panel.y[0]])
+    pieces = [
+        (float(level), (part - start) * scale)
+        for level, path in zip(lines.levels, lines.get_paths(), strict=True)
+        for part in _connected(path)
+        if len(part) > 7
+    ]
+    # 2. where their numbers fit
+    em = style.label_pt / 72 * MM_PER_INCH
+    texts = {level: key.text(float(key.scale.inverse(level))) for level in lines.levels}
+    labels = place_labels(
+        pieces,
+        [0.62 * em * len(texts[level]) + 0.6 * em for level, _ in pieces],
+        (0.0, box.width * MM_PER_INCH, 0.0, box.height * MM_PER_INCH),
+        avoid=[tuple((np.array([mark.x, mark.y]) - start) * scale) for mark in panel.marks],
+        zoom=style.line_scale,
+    )
+    if not labels:
+        return
+    # 3. the numbers, each in a gap of its line
+    places = [tuple(np.array([label.x, label.y]) / scale + start) for label in labels]
+    numbers = axes.clabel(lines, fmt=texts, fontsize=style.label_pt, inline=True, inline_spacing=1.2, manual=places)
+    for number in numbers:
+        number.set_alpha(1.0)
+        number.set_gid("level")

@@ -1,0 +1,109 @@
+"""A scene becomes files: the figure as PNG, PDF or SVG, and its caption beside it.
+
+The same scene gives the same bytes: no dates, a fixed SVG salt, and matplotlib's own settings instead of the user's.
+A file appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from lossviz import __version__
+from lossviz.errors import UnwritableError, UsageError
+from lossviz.render.contour import draw_contours
+from lossviz.render.heatmap import draw_heatmap
+from lossviz.render.line import draw_lines
+from lossviz.render.relief import draw_relief
+from lossviz.render.scene import Scene
+
+EASELS = {
+    "contour": draw_contours,
+    "filled": draw_contours,
+    "heatmap": draw_heatmap,
+    "surface": draw_relief,
+    "line": draw_lines,
+}
+SUFFIXES = (".png", ".pdf", ".svg")
+_FOREIGN = ("backend", "interactive", "toolbar", "timezone", "webagg", "tk.", "macosx", "datapath", "savefig.directory")
+
+
+def make_figure(scene: Scene) -> Figure:
+    """Draw a scene on a new figure, outside pyplot; call within :func:`settings`."""
+    figure = Figure(figsize=(scene.layout.width, scene.layout.height), dpi=scene.style.dpi)
+    FigureCanvasAgg(figure)
+    EASELS[scene.kind](scene, figure)
+    return figure
+
+
+def settings(scene: Scene) -> Any:
+    """A context in which matplotlib has its own defaults and the scene's style."""
+    defaults: Any = {name: v for name, v in matplotlib.rcParamsDefault.items() if not name.startswith(_FOREIGN)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
+        return matplotlib.rc_context({**defaults, **scene.style.settings()})
+
+
+def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[Path]:
+    """Write a scene to a file by its suffix, and ``<name>.caption.txt`` beside it.
+
+    Args:
+        scene: What is to be seen.
+        path: Ends in ``.png``, ``.pdf`` or ``.svg``.
+        command: The command line, for the file's description of itself.
+
+    Returns:
+        The files written, the figure first.
+
+    Raises:
+        UsageError: If the suffix is none of these.
+        UnwritableError: If the file cannot be written there.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
+    caption = path.with_name(path.stem + ".caption.txt")
+    with settings(scene):
+        figure = make_figure(scene)
+        _replace(
+            path, lambda stream: figure.savefig(stream, format=suffix[1:], metadata=_metadata(scene, suffix, command))
+        )
+    _replace(caption, lambda stream: stream.write(scene.caption.encode()))
+    return [path, caption]
+
+
+def _replace(path: Path, write: Any) -> None:
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _metadata(scene: Scene, suffix: str, command: str | None) -> dict[str, Any]:
+    facts = {"lossviz": __version__, **scene.metadata, **({"command": command} if command else {})}
+    title = ", ".join(dict.fromkeys(panel.title for panel in scene.panels if panel.title)) or "Loss surface"
+    text = json.dumps(facts, ensure_ascii=True, sort_keys=True)
+    creator = f"lossviz {__version__}"
+    if suffix == ".png":
+        return {"Software": creator, "Title": title, "Description": scene.caption, "lossviz": text}
+    if suffix == ".pdf":
+        return {"Creator": creator, "Title": title, "Subject": scene.caption, "Keywords": text, "CreationDate": None}
+    return {"Creator": creator, "Title": title, "Description": scene.caption, "Keywords": text, "Date": None}

@@ -1,0 +1,105 @@
+"""The key of a figure's numbers: scale, colours, contour levels and ticks that some panels share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lossviz.render.levels import TICKS_APART, choose_levels, is_major, spread_ticks
+from lossviz.render.quantity import format_value, quantity_label
+from lossviz.render.scale import LINEAR_QUANTITIES, Scale, choose_scale
+from lossviz.render.view import View
+
+CHANCE_CLEARANCE = 0.02
+
+
+@dataclass(frozen=True)
+class Key:
+    """How the numbers of some panels are shown: what their shared colour bar (or value axis) says.
+
+    Attributes:
+        label: Quantity and scale in words.
+        scale: Kind and ends.
+        colours: Name of the colour map.
+        levels: Contour levels.
+        ticks: Levels, or other values, that carry a number.
+        tick_texts: Those numbers.
+        chance: Level of a guess without knowledge, or None.
+        chance_text: What the legend calls it.
+        percent: Whether numbers are shown in percent.
+    """
+
+    label: str
+    scale: Scale
+    colours: str
+    levels: tuple[float, ...] = ()
+    ticks: tuple[float, ...] = ()
+    tick_texts: tuple[str, ...] = ()
+    chance: float | None = None
+    chance_text: str = ""
+    percent: bool = False
+
+    def text(self, value: float) -> str:
+        """A value as this key writes it."""
+        return format_value(value, percent=self.percent)
+
+
+def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: str) -> Key:
+    """The key that the views of one quantity share, without levels: scale and clip from all their values together."""
+    values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
+    first = views[0]
+    chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip)
+    known = (chance for view in views if (chance := chance_level(view)) is not None)
+    chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
+    words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity
+    percent = first.quantity in LINEAR_QUANTITIES
+    unit = " (%)" if percent else " (log scale)" if chosen.kind == "log" else ""
+    return Key(
+        words.replace("_", " ") + unit,
+        chosen,
+        colours,
+        chance=chance,
+        chance_text=chance_name(chance, first.quantity) if chance is not None else "",
+        percent=percent,
+    )
+
+
+def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, width_mm: float) -> Key:
+    """The key with its levels, given or chosen for ``values`` spread evenly over the panels, and its ticks."""
+    chosen = tuple(sorted({float(v) for v in levels})) if levels is not None else ()
+    if levels is None:
+        chosen = choose_levels(values, key.scale, width_mm=width_mm)
+        chosen = chosen if key.chance is None else _clear_of(key.chance, chosen, key.scale)
+    ticks = spread_ticks(tuple(v for v in chosen if key.scale.low <= v <= key.scale.high), key.scale)
+    top = key.scale.position(key.scale.high)
+    if key.scale.constant is not None:
+        ticks = (key.scale.constant,)
+    elif key.scale.clipped and all(top - key.scale.position(tick) >= TICKS_APART for tick in ticks):
+        ticks = (*ticks, key.scale.high)
+    return replace(key, levels=chosen, ticks=ticks, tick_texts=tuple(key.text(tick) for tick in ticks))
+
+
+def chance_level(view: View) -> float | None:
+    """The level of a guess without knowledge, where the problem knows it."""
+    level = (view.surface.facts.get("chance") or {}).get(view.quantity)
+    return float(level) if level is not None and np.isfinite(level) else None
+
+
+def chance_name(level: float, quantity: str) -> str:
+    """What to call a chance level.
+
+    Example:
+        >>> chance_name(2.302585, "loss"), chance_name(0.9, "error")
+        ('chance, ln 10', 'chance')
+    """
+    classes = round(float(np.exp(min(level, 20.0))))
+    exact = quantity == "loss" and classes > 1 and abs(level - np.log(classes)) < 1e-3
+    return f"chance, ln {classes}" if exact else "chance"
+
+
+def _clear_of(chance: float, levels: tuple[float, ...], scale: Scale) -> tuple[float, ...]:
+    # a thin line beside the dashed one says nothing more
+    place = scale.position(chance)
+    return tuple(v for v in levels if is_major(v, scale) or abs(scale.position(v) - place) >= CHANCE_CLEARANCE)

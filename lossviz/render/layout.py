@@ -1,0 +1,119 @@
+"""Where panels, colour bars and legend lie on the paper: all sizes in inches, decided before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lossviz.render.style import Style
+
+FLATTEST, TALLEST = 0.4, 1.6  # height of a map in units of its width
+PROFILE = 0.72  # height of a profile in units of its width
+PT = 1 / 72
+LEGEND_ROW_EM = 1.55
+RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on the paper in inches from the lower left corner."""
+
+    left: float
+    bottom: float
+    width: float
+    height: float
+
+    def fraction(self, width: float, height: float) -> tuple[float, float, float, float]:
+        """The rectangle as fractions of a figure's width and height."""
+        return self.left / width, self.bottom / height, self.width / width, self.height / height
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paper.
+
+    Attributes:
+        width: Of the figure, in inches.
+        height: Of the figure, in inches.
+        panels: One box a panel, row by row from the top.
+        bars: For each panel its colour bar's box, or None.
+        rows: Number of rows.
+        columns: Number of columns.
+        legend: Box for the legend rows.
+    """
+
+    width: float
+    height: float
+    panels: tuple[Box, ...]
+    bars: tuple[Box | None, ...]
+    rows: int
+    columns: int
+    legend: Box
+
+
+def plan_layout(
+    style: Style,
+    *,
+    count: int,
+    columns: int,
+    barred: tuple[bool, ...],
+    height_of: Callable[[float], float],
+    titled: bool,
+    legend_rows: int,
+    axes_outside: bool = True,
+    footer_lines: int = 0,
+    bar_letters: int = 4,
+) -> Layout:
+    """Arrange panels in rows.
+
+    Args:
+        style: Width of the paper and type size.
+        count: Number of panels.
+        columns: Panels in a row.
+        barred: For each panel, whether a colour bar stands at its right.
+        height_of: Height of a panel from its width, both in inches.
+        titled: Whether panels carry titles.
+        legend_rows: Rows of legend beneath the panels.
+        axes_outside: Whether ticks and labels need room outside the panels.
+        footer_lines: Lines of small text at the foot.
+        bar_letters: Length of the longest number on a colour bar.
+    """
+    em = style.font_pt * PT
+    left, bottom = (4.6 * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
+    gap_x, gap_y = (1.5 * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
+    bar_room = (3.6 + 0.6 * bar_letters) * em
+    top = (1.9 if titled else 0.9) * em
+    rows = -(-count // columns)
+    bar_columns = [any(barred[i] for i in range(c, count, columns)) for c in range(columns)]
+    bars_width = sum(bar_columns) * bar_room
+    free = style.width_in - left - bars_width - gap_x * (columns - 1) - 0.6 * em
+    width = min(style.panel_in, free / columns)
+    height = height_of(width)
+    footer = footer_lines * 1.25 * em * 0.8
+    legend_height = legend_rows * LEGEND_ROW_EM * em
+    foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)
+    row_height = height + top + (gap_y if rows > 1 else 0)
+    figure_height = foot + bottom + rows * row_height + 0.15 * em
+    panels: list[Box] = []
+    bars: list[Box | None] = []
+    for i in range(count):
+        row, column = divmod(i, columns)
+        x = left + column * (width + gap_x) + sum(bar_columns[:column]) * bar_room
+        y = figure_height - 0.15 * em - top - height - row * row_height
+        panels.append(Box(x, y, width, height))
+        bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
+    figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (0.6 if not bars_width else 0.1) * em
+    legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
+    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend)
+
+
+def map_height(aspect: float) -> Callable[[float], float]:
+    """Height of a map with equal units along both axes, within bounds for grids much longer than wide."""
+    return lambda width: width * min(max(aspect, FLATTEST), TALLEST)
+
+
+def relief_height(bounds: tuple[float, float, float, float], em: float) -> Callable[[float], float]:
+    """Height of a surface's box whose picture spans ``bounds`` (left, right, bottom, top) on the screen."""
+    left, right, bottom, top = RELIEF_MARGINS_EM
+    across, up = bounds[1] - bounds[0], bounds[3] - bounds[2]
+    return lambda width: (width - (left + right) * em) * up / across + (bottom + top) * em

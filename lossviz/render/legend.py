@@ -1,0 +1,111 @@
+"""The legend of a figure: a sign and its words, only for what is present."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lossviz.render.cells import Cell
+from lossviz.render.key import Key
+from lossviz.render.panel import Panel
+from lossviz.render.quantity import quantity_label
+
+SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in units of the base type size
+Sign = Literal["trained", "minimum", "chance", "cell", "curve", "band"]
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """One entry.
+
+    Attributes:
+        sign: What is drawn before the words.
+        text: The words.
+        cell: For ``"cell"``, which pattern.
+        curve: For ``"curve"``, which panel's curve.
+    """
+
+    sign: Sign
+    text: str
+    cell: Cell | None = None
+    curve: int | None = None
+
+
+def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -> tuple[LegendEntry, ...]:
+    """The entries a figure needs, in the order a reader meets them."""
+    entries = _curve_entries(panels) if kind == "line" else []
+    marks = {mark.kind for panel in panels for mark in panel.marks}
+    if "trained" in marks:
+        entries.append(LegendEntry("trained", "trained parameters θ*"))
+    if "minimum" in marks and kind != "line":
+        everywhere = all(any(m.kind == "minimum" for m in p.marks) for p in panels)
+        entries.append(LegendEntry("minimum", "grid minimum" if everywhere else "grid minimum, if elsewhere"))
+    entries += [
+        LegendEntry("chance", text) for text in dict.fromkeys(key.chance_text for key in keys if key.chance_text)
+    ]
+    total = sum(panel.kinds.size for panel in panels)
+    for cell in (Cell.CLIPPED, Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED):
+        count = sum(panel.counts[cell] for panel in panels)
+        if count:
+            entries.append(LegendEntry("cell", f"{_cell_text(cell, keys)}: {count} of {total}", cell=cell))
+    return tuple(entries)
+
+
+def arrange(entries: Sequence[LegendEntry], width_em: float) -> tuple[tuple[LegendEntry, ...], ...]:
+    """Break entries into rows no wider than ``width_em``, in reading order.
+
+    Example:
+        >>> entries = [LegendEntry("trained", "a" * 20), LegendEntry("minimum", "b" * 20)]
+        >>> [len(row) for row in arrange(entries, 20.0)], [len(row) for row in arrange(entries, 60.0)]
+        ([1, 1], [2])
+    """
+    rows: list[list[LegendEntry]] = []
+    used = 0.0
+    for entry in entries:
+        width = SIGN_EM + LETTER_EM * len(entry.text)
+        if not rows or used + width > width_em:
+            rows.append([])
+            used = 0.0
+        rows[-1].append(entry)
+        used += width
+    return tuple(tuple(row) for row in rows)
+
+
+def _cell_text(cell: Cell, keys: Sequence[Key]) -> str:
+    tops = [key.text(key.scale.high) + " %" * key.percent for key in keys if key.scale.clipped]
+    return {
+        Cell.CLIPPED: f"above {', '.join(tops)} (clipped)",
+        Cell.BELOW: "0 or less, off the log scale",
+        Cell.PLUS_INF: "+∞ (overflow)",
+        Cell.MINUS_INF: "−∞",
+        Cell.NAN: "NaN",
+        Cell.NOT_EVALUATED: "not evaluated",
+    }[cell]
+
+
+def _curve_entries(panels: Sequence[Panel]) -> list[LegendEntry]:
+    sources, names = {p.view.source for p in panels}, {p.view.name for p in panels}
+    if len(sources) == 1 and len(names) == 1:
+        entries = []
+    else:
+        entries = [
+            LegendEntry("curve", _curve_text(panels[i], sources, names), curve=i) for i in _first_of_each(panels)
+        ]
+    if any((panel.stderr > 0).any() for panel in panels):
+        entries.append(LegendEntry("band", "± 2 standard errors"))
+    return entries
+
+
+def _first_of_each(panels: Sequence[Panel]) -> list[int]:
+    seen: dict[tuple[int, str], int] = {}
+    for i, panel in enumerate(panels):
+        seen.setdefault((panel.view.source, panel.view.name), i)
+    return list(seen.values())
+
+
+def _curve_text(panel: Panel, sources: set[int], names: set[str]) -> str:
+    parts = [panel.title.split(", ")[0]] if len(sources) > 1 else []
+    if len(names) > 1:
+        parts.append(quantity_label(panel.view.name, panel.view.split))
+    return ", ".join(part for part in parts if part)

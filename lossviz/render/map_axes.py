@@ -1,0 +1,70 @@
+"""The frame of a map: axes at their place on the paper, ticks, labels, masked cells and marks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lossviz.render.cells import Cell, cell_outlines
+from lossviz.render.colour_bar import draw_colour_bar
+from lossviz.render.colours import colour_at
+from lossviz.render.panel import Panel
+from lossviz.render.quantity import format_coordinate
+from lossviz.render.scene import Scene
+from lossviz.render.signs import cell_patch, draw_legend, mark_line
+
+OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
+
+
+def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
+    """Axes for one panel, with inner tick labels left out."""
+    layout, panel = scene.layout, scene.panels[index]
+    assert panel.y is not None
+    axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
+    axes.set_xlim(panel.x[0], panel.x[-1])
+    axes.set_ylim(panel.y[0], panel.y[-1])
+    axes.set_title(panel.title)
+    last_row = index + layout.columns >= len(scene.panels)
+    for axis, outer in ((axes.xaxis, last_row), (axes.yaxis, index % layout.columns == 0)):
+        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
+        axis.set_tick_params(labelbottom=outer, labelleft=outer)
+    if last_row:
+        axes.set_xlabel(panel.x_label)
+    if index % layout.columns == 0:
+        axes.set_ylabel(panel.y_label)
+    return axes
+
+
+def finish_map(
+    scene: Scene, figure: Figure, axes: Axes, index: int, *, open_ends: bool = False, bands: bool = False
+) -> None:
+    """Patterns over cells without a value, grid points, marks and the panel's colour bar."""
+    panel, style = scene.panels[index], scene.style
+    assert panel.y is not None
+    key = scene.key_of(panel)
+    for cell in OUTLINED:
+        if panel.counts[cell]:
+            outlines = cell_outlines(panel.x, panel.y, panel.kinds == cell, open_ends=open_ends)
+            axes.add_patch(cell_patch(outlines, cell, style, tuple(colour_at(key.colours, 0.0))))
+    if scene.samples:
+        x, y = np.meshgrid(panel.x, panel.y)
+        size = 0.9 * style.line_scale
+        axes.plot(x.ravel(), y.ravel(), ",", marker="o", ms=size, mew=0, color="#14171c", alpha=0.55, gid="samples")
+    for mark in panel.marks:
+        axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
+    bar = scene.layout.bars[index]
+    if bar and panel_has_values(scene, panel):
+        draw_colour_bar(scene, figure, key, bar, bands=bands)
+
+
+def finish_figure(scene: Scene, figure: Figure) -> None:
+    """The legend under all panels."""
+    draw_legend(scene, figure)
+
+
+def panel_has_values(scene: Scene, panel: Panel) -> bool:
+    """Whether any panel on this one's key has a finite value, so that a bar has something to say."""
+    return any(other.extremes is not None for other in scene.panels if other.key == panel.key)

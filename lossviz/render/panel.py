@@ -1,0 +1,133 @@
+"""One panel of a scene: its values, what cannot be drawn of them, and its marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lossviz.render.cells import Cell, classify, count_cells, has_value
+from lossviz.render.field import Field
+from lossviz.render.key import Key
+from lossviz.render.quantity import axis_label
+from lossviz.render.view import View
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on the plane worth a sign: the trained parameters, or the lowest grid point where that is another."""
+
+    kind: Literal["trained", "minimum"]
+    x: float
+    y: float
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Extremes:
+    """Lowest and highest finite grid values with their coordinates along x and y."""
+
+    low: float
+    low_at: tuple[float, ...]
+    high: float
+    high_at: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One panel.
+
+    Attributes:
+        view: Where the values come from.
+        title: Above the panel, possibly empty.
+        x: Coordinates along x, (n_x,).
+        y: Coordinates along y, (n_y,), or None for a line.
+        z: Values (n_y, n_x) or (n_x,), masked where there is no finite value.
+        stderr: Standard errors, of the same shape, NaN where unknown.
+        kinds: uint8 :class:`Cell`, of the same shape.
+        counts: How many points are of each kind.
+        extremes: Of the finite values, or None if there are none.
+        field: The values between the grid points, or None for a line.
+        key: Index into the scene's keys.
+        marks: Signs.
+        x_label: With its unit.
+        y_label: With its unit.
+    """
+
+    view: View
+    title: str
+    x: np.ndarray
+    y: np.ndarray | None
+    z: np.ma.MaskedArray
+    stderr: np.ndarray
+    kinds: np.ndarray
+    counts: dict[Cell, int]
+    extremes: Extremes | None
+    field: Field | None
+    key: int
+    marks: tuple[Mark, ...]
+    x_label: str
+    y_label: str
+
+
+def make_panel(view: View, title: str, index: int, key: Key, field: Field | None) -> Panel:
+    """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
+    values, plan = view.values(), view.surface.plan
+    kinds = classify(values, view.evaluated(), key.scale)
+    x, y = view.coordinates(0), view.coordinates(1) if len(view.axes) > 1 else None
+    extremes = find_extremes(values, kinds, x, y)
+    return Panel(
+        view=view,
+        title=title,
+        x=x,
+        y=y,
+        z=np.ma.masked_array(values, mask=~has_value(kinds)),
+        stderr=view.stderr(),
+        kinds=kinds,
+        counts=count_cells(kinds),
+        extremes=extremes,
+        field=field,
+        key=index,
+        marks=_marks(view, values, x, y, None if (kinds == Cell.MINUS_INF).any() else extremes),
+        x_label=axis_label(plan, view.axes[0]),
+        y_label=axis_label(plan, view.axes[1]) if y is not None else key.label,
+    )
+
+
+def find_extremes(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, y: np.ndarray | None) -> Extremes | None:
+    """Lowest and highest finite values and where they are; the first in grid order where several are equal."""
+    known = has_value(kinds)
+    if not known.any():
+        return None
+
+    def place(index: np.intp) -> tuple[float, ...]:
+        at = [int(i) for i in np.unravel_index(index, values.shape)]
+        return (float(x[at[-1]]),) if y is None else (float(x[at[1]]), float(y[at[0]]))
+
+    low = np.argmin(np.where(known, values, np.inf))
+    high = np.argmax(np.where(known, values, -np.inf))
+    return Extremes(float(values.flat[low]), place(low), float(values.flat[high]), place(high))
+
+
+def _marks(
+    view: View, values: np.ndarray, x: np.ndarray, y: np.ndarray | None, extremes: Extremes | None
+) -> tuple[Mark, ...]:
+    marks = []
+    axes = (x,) if y is None else (x, y)
+    inside = all(axis[0] <= 0.0 <= axis[-1] for axis in axes) and view.holds_origin()
+    if inside:
+        marks.append(Mark("trained", 0.0, 0.0, _origin_value(view, values, axes)))
+    level = extremes is None or extremes.low == extremes.high
+    if extremes is not None and not level and not (inside and all(c == 0.0 for c in extremes.low_at)):
+        at = (*extremes.low_at, 0.0)
+        marks.append(Mark("minimum", at[0], at[1], extremes.low))
+    return tuple(marks)
+
+
+def _origin_value(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...]) -> float:
+    at = [np.flatnonzero(axis == 0.0) for axis in reversed(axes)]
+    if all(len(index) for index in at):
+        return float(values[tuple(int(index[0]) for index in at)])
+    known = (view.surface.facts.get("origin") or {}).get(view.name)
+    return float(known) if known is not None else float("nan")

@@ -1,0 +1,85 @@
+"""The words and numbers of a quantity: its name in prose, the text of a value, the labels of the coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lossviz.records.plan import Plan
+
+SPLITS = {"train": "training", "val": "validation", "valid": "validation", "eval": "evaluation"}
+PERCENT = ("error", "accuracy")
+SYMBOLS = ("α", "β", "γ")
+
+
+def base_name(name: str, split: str) -> str:
+    """The quantity without its split.
+
+    Example:
+        >>> base_name("train_loss", "train")
+        'loss'
+    """
+    return name.removeprefix(f"{split}_")
+
+
+def quantity_label(name: str, split: str) -> str:
+    """A quantity in prose.
+
+    Example:
+        >>> quantity_label("train_loss", "train"), quantity_label("test_error", "test")
+        ('training loss', 'test error')
+    """
+    return f"{SPLITS.get(split, split)} {base_name(name, split).replace('_', ' ')}"
+
+
+def format_value(value: float, *, percent: bool = False, digits: int = 3) -> str:
+    """A number as a figure shows it: plain between 0.001 and 9999, else with a power of ten; percent without its sign.
+
+    Example:
+        >>> [format_value(v) for v in (0, 0.001, 0.25, 30.0, 2e5, -1.5)]
+        ['0', '0.001', '0.25', '30', '2×10⁵', '−1.5']
+        >>> format_value(0.125, percent=True)
+        '12.5'
+    """
+    if percent:
+        value = 100.0 * value
+    if not np.isfinite(value):
+        return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{abs(value):.{digits - 1}e}".split("e")
+    power, sign = int(exponent), "−" if value < 0 else ""
+    if -3 <= power < 4:
+        text = f"{abs(float(f'{value:.{digits - 1}e}')):.10f}".rstrip("0").rstrip(".")
+        return sign + text
+    mantissa = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    raised = "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return sign + (raised if mantissa == "1" else f"{mantissa}×{raised}")
+
+
+def format_coordinate(value: float) -> str:
+    """A coordinate of the plane, with a true minus sign.
+
+    Example:
+        >>> format_coordinate(-0.5)
+        '−0.5'
+    """
+    return f"{value:.4g}".replace("-", "−")
+
+
+def axis_label(plan: Plan, axis: int) -> str:
+    """Label of a coordinate with its unit; never a bare letter.
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> axis_label(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5")), 0)
+        'α (filter-normalised units)'
+    """
+    return f"{SYMBOLS[axis]} ({unit_text(plan)})"
+
+
+def unit_text(plan: Plan) -> str:
+    """What one unit of a coordinate is."""
+    if plan.plane.normalize == "none":
+        return "units of the direction as drawn"
+    return f"{plan.plane.normalize}-normalised units"

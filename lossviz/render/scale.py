@@ -1,0 +1,187 @@
+"""The display scale of a quantity: logarithmic or linear, from where to where, and what lies outside.
+
+Positions on a colour bar, heights of a surface and the interpolation between grid points all use one scale, so that a
+picture never mixes two readings of the same number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lossviz.errors import UsageError
+
+ScaleKind = Literal["log", "linear"]
+LINEAR_QUANTITIES = ("error", "accuracy")
+LOG_RATIO = 20.0  # q99 / q1 above which a positive quantity is shown on a log scale
+CLIP_DECADES = 6.0
+_LARGEST = float(np.finfo(np.float64).max)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A monotone map from values to positions 0 (low) … 1 (high).
+
+    Attributes:
+        kind: ``"log"`` or ``"linear"``.
+        low: Value at position 0.
+        high: Value at position 1: the clip where there is one.
+        clipped: Whether some value lies above ``high``, and the bar needs an arrow.
+        constant: The one value there is, or None; ``low`` and ``high`` then lie around it.
+
+    Example:
+        >>> scale = Scale("log", 0.01, 100.0)
+        >>> scale.position(np.array([0.01, 1.0, 1000.0]))
+        array([0. , 0.5, 1. ])
+    """
+
+    kind: ScaleKind
+    low: float
+    high: float
+    clipped: bool = False
+    constant: float | None = None
+
+    def forward(self, values: np.ndarray | float) -> np.ndarray:
+        """Display values: log10 of the values, or the values in units of a power of ten; not limited to low … high."""
+        values = np.asarray(values, np.float64)
+        if self.kind == "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                return np.log10(values)
+        return values / self._unit
+
+    def inverse(self, display: np.ndarray | float) -> np.ndarray:
+        """The inverse of :meth:`forward`."""
+        display = np.asarray(display, np.float64)
+        return 10.0**display if self.kind == "log" else display * self._unit
+
+    def position(self, values: np.ndarray | float) -> np.ndarray:
+        """Positions 0…1 of values; what lies outside goes to the nearer end."""
+        return self.place(self.forward(values))
+
+    def place(self, display: np.ndarray) -> np.ndarray:
+        """Positions 0…1 of display values."""
+        low, high = self.display_ends
+        return np.clip((np.asarray(display) - low) / (high - low), 0.0, 1.0)
+
+    @property
+    def display_ends(self) -> tuple[float, float]:
+        """:meth:`forward` of the two ends."""
+        return float(self.forward(self.low)), float(self.forward(self.high))
+
+    @property
+    def _unit(self) -> float:
+        # differences of values near the largest float overflow: work in a power of ten near them instead
+        largest = max(abs(self.low), abs(self.high))
+        if 1e-100 < largest < 1e100 or largest == 0.0:
+            return 1.0
+        return 10.0 ** np.clip(np.floor(np.log10(largest)), -300.0, 300.0)
+
+
+def choose_scale(
+    values: np.ndarray,
+    *,
+    quantity: str = "loss",
+    scale: str = "auto",
+    clip: str | float = "auto",
+) -> Scale:
+    """Choose kind and ends of the scale from all values that are to be shown on it.
+
+    Logarithmic if the quantity is positive and its 99 % quantile is above 20 times its 1 % quantile; values of exactly
+    0 do not prevent it while they are fewer than a quarter. The top is the maximum, or the clip.
+
+    Args:
+        values: Any shape; what is not finite is passed over.
+        quantity: Name without its split; errors and accuracies are linear.
+        scale: ``"auto"``, ``"log"`` or ``"linear"``.
+        clip: ``"auto"``, ``"none"``, ``"qNN"`` for a quantile in percent, or the highest value to show.
+
+    Raises:
+        UsageError: If the log scale is asked for and no value is positive, or the clip lies below every value.
+
+    Example:
+        >>> choose_scale(np.geomspace(1e-3, 1e2, 50)).kind
+        'log'
+    """
+    finite = np.sort(np.asarray(values, np.float64)[np.isfinite(values)])
+    if not len(finite):
+        return Scale("linear", 0.0, 1.0)
+    kind = _choose_kind(finite, quantity) if scale == "auto" else _given_kind(finite, scale)
+    shown = finite[finite > 0] if kind == "log" else finite
+    low, top = float(shown[0]), float(shown[-1])
+    high = _choose_top(shown, kind, clip)
+    if high < low:
+        raise UsageError(f"--clip {clip} lies below every value; the lowest is {low:.4g}. Choose a higher clip.")
+    if low == high and high == top:
+        return Scale(kind, *_around(low, kind), constant=low)
+    if low == high:
+        low = _around(low, kind)[0]
+    return Scale(kind, low, high, clipped=top > high)
+
+
+def parse_clip(text: str) -> str | float:
+    """Read ``auto``, ``none``, ``qNN`` or a number.
+
+    Raises:
+        UsageError: If it is none of them.
+
+    Example:
+        >>> parse_clip("100"), parse_clip("q99.5")
+        (100.0, 'q99.5')
+    """
+    if text in ("auto", "none"):
+        return text
+    try:
+        number = float(text.removeprefix("q"))
+    except ValueError:
+        number = np.nan
+    if not np.isfinite(number) or (text.startswith("q") and not 0 < number <= 100):
+        raise UsageError(f"--clip is {text!r}; write auto, none, a value such as 100, or a quantile such as q99.")
+    return text if text.startswith("q") else number
+
+
+def _choose_kind(ordered: np.ndarray, quantity: str) -> ScaleKind:
+    positive = ordered[ordered > 0]
+    if quantity in LINEAR_QUANTITIES or ordered[0] < 0 or len(positive) < 0.75 * len(ordered) or not len(positive):
+        return "linear"
+    low, high = np.quantile(np.log10(positive), [0.01, 0.99])
+    return "log" if high - low > np.log10(LOG_RATIO) else "linear"
+
+
+def _given_kind(ordered: np.ndarray, scale: str) -> ScaleKind:
+    if scale not in ("log", "linear"):
+        raise UsageError(f"--scale is {scale!r}; choose auto, log or linear.")
+    if scale == "log" and ordered[-1] <= 0:
+        raise UsageError(
+            f"--scale log needs positive values; the highest here is {ordered[-1]:.4g}. Use --scale linear."
+        )
+    return "log" if scale == "log" else "linear"
+
+
+def _choose_top(ordered: np.ndarray, kind: ScaleKind, clip: str | float) -> float:
+    top = float(ordered[-1])
+    if isinstance(clip, float | int):
+        return min(float(clip), top)
+    if clip == "none":
+        return top
+    if clip.startswith("q") and clip != "auto":
+        return _quantile(ordered, float(clip[1:]) / 100.0)
+    if kind == "log":
+        decades = np.log10(top) - np.log10(ordered[0])
+        return _quantile(ordered, 0.99) if decades > CLIP_DECADES else top
+    q90 = _quantile(ordered, 0.90)
+    return q90 if q90 > 0 and top / 3.0 > q90 else top
+
+
+def _quantile(ordered: np.ndarray, share: float) -> float:
+    # an order statistic, not a mean of two: the mean of 1e-300 and 1e300 is neither
+    value = float(ordered[min(int(np.ceil(share * len(ordered))) - 1, len(ordered) - 1)])
+    rounded = float(f"{value:.2g}")
+    return min(rounded if rounded >= value else float(f"{value + 0.05 * abs(value):.2g}"), float(ordered[-1]))
+
+
+def _around(value: float, kind: ScaleKind) -> tuple[float, float]:
+    reach = abs(value) * 0.25 or 1.0
+    low, high = (value / 1.25, value * 1.25) if kind == "log" else (value - reach, value + reach)
+    return max(low, -_LARGEST), min(high, _LARGEST)

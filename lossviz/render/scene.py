@@ -1,0 +1,260 @@
+"""The scene of a figure: every decision about what is to be seen, taken before any easel draws.
+
+:func:`make_scene` reads surfaces and words; the frozen :class:`Scene` it returns holds values, masks, scales, levels,
+marks, labels, places on the paper, the camera, the legend and the caption. Easels only draw it, so that one scene
+looks the same in every medium, and tests can read what is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from lossviz.errors import UsageError, join_mistakes
+from lossviz.records.surface import Surface
+from lossviz.render.camera import Camera, choose_camera
+from lossviz.render.caption import write_caption, write_footer
+from lossviz.render.caution import difference_cautions, panel_cautions
+from lossviz.render.colours import DEFAULT, colour_table
+from lossviz.render.field import Field, make_field
+from lossviz.render.key import Key, add_levels, make_key
+from lossviz.render.layout import Layout
+from lossviz.render.legend import LegendEntry, choose_entries
+from lossviz.render.panel import Panel, make_panel
+from lossviz.render.scale import Scale, parse_clip
+from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
+from lossviz.render.style import Style, make_style
+from lossviz.render.terrain import Terrain, make_terrain
+from lossviz.render.view import View, choose_names, make_views, title_views
+
+KINDS = ("contour", "filled", "heatmap", "surface", "line")
+MOST_PANELS = 12
+FINE_MAP, FINE_SURFACE = 320, 480
+PROFILE_WIDTH_MM = 1000.0  # on a value axis no two levels are too close for their lines
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """All that is to be seen.
+
+    Attributes:
+        kind: One of :data:`KINDS`.
+        panels: In reading order; for a line, one for each curve.
+        keys: Scales with their levels and ticks; a panel names its own by index.
+        style: Sizes, type and theme.
+        layout: Places on the paper; for a line, one box for each group of curves.
+        groups: Which panels share each box: one each, or the curves of one set of axes.
+        legend: Rows of signs and their words, only those present.
+        camera: For surfaces, else None.
+        terrains: For surfaces, the height field of each panel.
+        floor: Height of the floor under surfaces.
+        samples: Whether grid points are dotted.
+        smooth: Whether values are interpolated between grid points.
+        footer: Lines of small text, drawn if ``show_footer``.
+        show_footer: Whether the footer is drawn.
+        caption: Factual text to go beside the figure.
+        warnings: What a reader of the picture should be told.
+        metadata: Flat facts for the file's own description.
+    """
+
+    kind: str
+    panels: tuple[Panel, ...]
+    keys: tuple[Key, ...]
+    style: Style
+    layout: Layout
+    groups: tuple[tuple[int, ...], ...]
+    legend: tuple[tuple[LegendEntry, ...], ...]
+    camera: Camera | None
+    terrains: tuple[Terrain, ...]
+    floor: float
+    samples: bool
+    smooth: bool
+    footer: tuple[str, ...]
+    show_footer: bool
+    caption: str
+    warnings: tuple[str, ...]
+    metadata: dict[str, Any]
+
+    def key_of(self, panel: Panel) -> Key:
+        """The key a panel's numbers are read with."""
+        return self.keys[panel.key]
+
+
+def make_scene(
+    surfaces: Sequence[Surface],
+    *,
+    kind: str | None = None,
+    quantity: str | Sequence[str] | None = None,
+    titles: Sequence[str] | None = None,
+    scale: str = "auto",
+    clip: str | float = "auto",
+    levels: Sequence[float] | None = None,
+    colours: str = DEFAULT,
+    style: str | Style = "text",
+    dark: bool = False,
+    dpi: int | None = None,
+    samples: bool = False,
+    smooth: bool = True,
+    camera: tuple[float, float] | None = None,
+    footer: bool = False,
+    warn: Callable[[str], None] | None = None,
+) -> Scene:
+    """Decide everything about a figure of one or several surfaces.
+
+    Panels of one quantity share scale, clip, levels, colour bar and camera, computed once on all their values.
+
+    Args:
+        surfaces: At least one.
+        kind: One of :data:`KINDS`; by default contour for a plane and line for a 1-D grid.
+        quantity: Names such as ``"train_loss"``, or several, separated by commas; by default the first loss.
+        titles: One for each surface.
+        scale: ``"auto"``, ``"log"`` or ``"linear"``.
+        clip: ``"auto"``, ``"none"``, ``"qNN"`` or the highest value to show.
+        levels: Contour levels; by default chosen.
+        colours: Name of a colour map.
+        style: Name of a style, or a style.
+        dark: Whether the ground is dark.
+        dpi: Dots an inch of rasters; by default the style's.
+        samples: Whether to dot the grid points.
+        smooth: False draws cells instead of interpolating.
+        camera: Azimuth and elevation in degrees; by default chosen so that the low ground is seen.
+        footer: Whether to write the settings at the foot of the figure.
+        warn: Called with a sentence for everything a reader should be told.
+
+    Raises:
+        UsageError: With every mistake of the arguments.
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> plan = Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5,-1:1:3"))
+        >>> scene = make_scene([Surface.empty(plan)])
+        >>> scene.kind, scene.panels[0].z.count()
+        ('contour', 0)
+    """
+    kind = kind or default_kind(surfaces[0])
+    _check_words(surfaces, kind, titles, colours, camera, levels, style)
+    style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
+    names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity)
+    views = make_views(surfaces, names, kind)
+    if kind != "line" and len(views) > MOST_PANELS:
+        raise UsageError(
+            f"{len(views)} panels do not fit one figure; at most {MOST_PANELS}. Name fewer files or quantities."
+        )
+
+    # 1. one key for all views of a quantity
+    clip = parse_clip(clip) if isinstance(clip, str) else clip
+    if kind == "line" and clip == "auto":
+        clip = "none"  # a profile has room for its highest point
+    quantities = list(dict.fromkeys(view.quantity for view in views))
+    groups = [[view for view in views if view.quantity == q] for q in quantities]
+    keys = [make_key(group, scale=scale, clip=clip, colours=colours) for group in groups]
+
+    # 2. panels with the values between their grid points, and the camera
+    fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
+    panels = tuple(
+        make_panel(view, title, index, keys[index], _field(view, keys[index], kind, fewest, smooth))
+        for view, title in zip(views, title_views(views, surfaces, titles, kind), strict=True)
+        for index in [quantities.index(view.quantity)]
+    )
+    terrains = tuple(make_terrain(p.field, keys[p.key].scale) for p in panels if p.field and kind == "surface")
+    chosen = (Camera(*camera) if camera else choose_camera(terrains)) if terrains else None
+
+    # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
+    boxes = group_panels(panels, kind)
+    rows = legend_rows(choose_entries(panels, keys, kind=kind), style, kind, len(boxes))
+    place = partial(lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), footer=footer)
+    width_mm = place().panels[0].width * 25.4 if kind != "line" else PROFILE_WIDTH_MM
+    keys = [
+        add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
+        for i, key in enumerate(keys)
+    ]
+    layout = place(bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
+
+    # 4. words
+    called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
+    warnings = tuple(dict.fromkeys([*difference_cautions(surfaces, called), *panel_cautions(panels, keys)]))
+    for sentence in warnings:
+        if warn:
+            warn(sentence)
+    return Scene(
+        kind=kind,
+        panels=panels,
+        keys=tuple(keys),
+        style=style,
+        layout=layout,
+        groups=boxes,
+        legend=rows,
+        camera=chosen,
+        terrains=terrains,
+        floor=FLOOR,
+        samples=samples,
+        smooth=smooth,
+        footer=write_footer(panels, keys),
+        show_footer=footer,
+        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, warnings=warnings),
+        warnings=warnings,
+        metadata=_metadata(surfaces, panels, keys, kind, colours, chosen),
+    )
+
+
+def default_kind(surface: Surface) -> str:
+    """Contour for a plane, line for a 1-D grid."""
+    return "line" if surface.plan.grid.dimension == 1 else "contour"
+
+
+def _check_words(surfaces, kind, titles, colours, camera, levels, style) -> None:
+    mistakes = []
+    if not surfaces:
+        mistakes.append("No surface was given to draw.")
+    if kind not in KINDS:
+        mistakes.append(f"--kind is {kind!r}; choose one of {', '.join(KINDS)}.")
+    if titles and len(titles) != len(surfaces):
+        mistakes.append(f"{len(titles)} titles were given for {len(surfaces)} files; give one for each.")
+    if camera is not None and not (np.isfinite(camera[0]) and 5 <= camera[1] <= 85):
+        mistakes.append(f"--camera is {camera[0]:g},{camera[1]:g}; the elevation must be from 5 to 85 degrees.")
+    if levels is not None and not np.isfinite(levels).all():
+        mistakes.append("--levels must be finite numbers.")
+    for check in (lambda: colour_table(colours), lambda: make_style(style) if isinstance(style, str) else None):
+        try:
+            check()
+        except UsageError as error:
+            mistakes.append(str(error))
+    if mistakes:
+        raise UsageError(join_mistakes(mistakes))
+
+
+def _field(view: View, key: Key, kind: str, fewest: int, smooth: bool) -> Field | None:
+    if kind == "line":
+        return None
+    x, y = view.coordinates(0), view.coordinates(1)
+    return make_field(x, y, view.values(), view.evaluated(), key.scale, fewest=fewest, smooth=smooth)
+
+
+def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:
+    """Values of all panels with one key, spread evenly over their area."""
+    own = [panel for panel in panels if panel.key == index]
+    tables = [panel.field.values(scale)[::2, ::2] if panel.field else panel.z.filled(np.nan) for panel in own]
+    return np.concatenate([table.ravel() for table in tables])
+
+
+def _metadata(surfaces, panels, keys, kind, colours, camera) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "kind": kind,
+        "plan": ",".join(surface.plan.digest() for surface in surfaces),
+        "grid": ";".join(str(surface.plan.grid) for surface in surfaces),
+        "seed": ",".join(str(surface.plan.plane.seed) for surface in surfaces),
+        "normalize": ",".join(surface.plan.plane.normalize for surface in surfaces),
+        "quantity": ",".join(dict.fromkeys(panel.view.name for panel in panels)),
+        "scale": ",".join(f"{k.scale.kind} {k.scale.low:.6g} {k.scale.high:.6g}" for k in keys),
+        "clipped": any(key.scale.clipped for key in keys),
+        "levels": ";".join(",".join(f"{v:g}" for v in key.levels) for key in keys),
+        "colours": colours,
+    }
+    if camera:
+        facts["camera"] = f"{camera.azimuth:g},{camera.elevation:g}"
+    return facts

@@ -1,0 +1,90 @@
+"""Which panel lies where on the paper: rows, columns, and the panels that carry a colour bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lossviz.render.camera import Camera
+from lossviz.render.height_field import common_bounds
+from lossviz.render.layout import PROFILE, PT, Layout, map_height, plan_layout, relief_height
+from lossviz.render.legend import LegendEntry, arrange
+from lossviz.render.panel import Panel
+from lossviz.render.style import Style
+from lossviz.render.terrain import Terrain
+
+COLUMNS = {"column": 2, "text": 3, "wide": 4}
+MOST_COLUMNS, MOST_RELIEFS = 4, 2
+FLOOR = -0.62  # height of the floor under a surface
+
+
+def group_panels(panels: Sequence[Panel], kind: str) -> tuple[tuple[int, ...], ...]:
+    """Which panels share a box: the curves of one quantity along one axis; everything else stands alone."""
+    if kind != "line":
+        return tuple((i,) for i in range(len(panels)))
+    places = [(panel.key, panel.view.axes, panel.x_label) for panel in panels]
+    return tuple(tuple(i for i, p in enumerate(places) if p == place) for place in dict.fromkeys(places))
+
+
+def legend_rows(
+    entries: Sequence[LegendEntry], style: Style, kind: str, boxes: int
+) -> tuple[tuple[LegendEntry, ...], ...]:
+    """The legend in rows as wide as the figure; a single map is narrower than the style."""
+    em = style.font_pt * PT
+    alone = boxes == 1 and kind != "surface"
+    width = min(style.width_in, style.panel_in + 12 * em) if alone else style.width_in
+    return arrange(entries, width / em - 5)
+
+
+def lay_out(
+    style: Style,
+    kind: str,
+    panels: Sequence[Panel],
+    boxes: Sequence[tuple[int, ...]],
+    terrains: Sequence[Terrain],
+    camera: Camera | None,
+    *,
+    legend: int,
+    footer: bool,
+    bar_letters: int = 4,
+) -> Layout:
+    """Arrange the boxes: one row for each key that has several, else all in rows."""
+    keys = [panels[box[0]].key for box in boxes]
+    columns = _columns(keys, MOST_RELIEFS if kind == "surface" else COLUMNS.get(style.name, MOST_COLUMNS))
+    titles = len(boxes) > 1 if kind == "line" else any(panel.title for panel in panels)
+    return plan_layout(
+        replace(style, panel_in=style.width_in) if kind == "surface" else style,
+        count=len(boxes),
+        columns=columns,
+        barred=tuple(kind != "line" and barred for barred in _barred(keys, columns)),
+        height_of=_height_of(style, kind, panels, terrains, camera),
+        titled=titles,
+        legend_rows=legend,
+        axes_outside=kind != "surface",
+        footer_lines=2 if footer else 0,
+        bar_letters=bar_letters,
+    )
+
+
+def _columns(keys: Sequence[int], most: int) -> int:
+    most_of_one = max(keys.count(key) for key in keys)
+    if most_of_one == 1 or len(set(keys)) == 1:
+        return min(len(keys), most)
+    return min(most_of_one, most)
+
+
+def _barred(keys: Sequence[int], columns: int) -> list[bool]:
+    """The bar of a key stands at the end of its first row."""
+    ends = [i for i in range(len(keys)) if i + 1 == len(keys) or keys[i + 1] != keys[i] or (i + 1) % columns == 0]
+    first = {key: next(i for i in ends if keys[i] == key) for key in set(keys)}
+    return [first[key] == i for i, key in enumerate(keys)]
+
+
+def _height_of(style, kind, panels, terrains, camera) -> Callable[[float], float]:
+    if kind == "line":
+        return map_height(PROFILE)
+    if terrains:
+        return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT)
+    return map_height(max(float(np.ptp(panel.y) / np.ptp(panel.x)) for panel in panels))

@@ -1,0 +1,111 @@
+"""Signs of a figure: marks on the plane, patterns of masked cells, and the legend that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.artist import Artist
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
+
+from lossviz.render.cells import HATCHES, Cell
+from lossviz.render.colours import colour_at
+from lossviz.render.layout import LEGEND_ROW_EM, PT
+from lossviz.render.legend import LegendEntry
+from lossviz.render.panel import Mark
+from lossviz.render.scene import Scene
+from lossviz.render.style import Style, Theme
+
+CHANCE_DASHES = (0, (4, 2))
+
+
+def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line2D:
+    """The sign of a mark at a place of the axes: a ringed disc for the trained parameters, a cross for the minimum."""
+    k = style.line_scale
+    if mark.kind == "trained":
+        look: dict[str, Any] = {"marker": "o", "ms": 3.8 * k, "mfc": "#ffffff", "mec": "#14171c", "mew": 1.1 * k}
+        halo = []
+    else:
+        look = {"marker": "P", "ms": 4.4 * k, "mfc": "#14171c", "mec": "#ffffff", "mew": 0.6 * k}
+        halo = [patheffects.withStroke(linewidth=1.4 * k, foreground="#ffffff")]
+    return Line2D([x], [y], ls="none", zorder=6, path_effects=halo, gid=mark.kind, **{**look, **line})
+
+
+def cell_patch(outlines: Sequence[np.ndarray], cell: Cell, style: Style, ground: Any = None) -> PathPatch:
+    """The pattern of a kind of cells over the rectangles that cover them exactly."""
+    path = Path.make_compound_path(*[Path([*box, box[0]], closed=True) for box in outlines])
+    return PathPatch(path, zorder=1.6, gid=cell.name.lower(), **cell_look(cell, style, ground))
+
+
+def cell_look(cell: Cell, style: Style, ground: Any = None) -> dict[str, Any]:
+    """Face, pattern and pattern colour of a kind of cells."""
+    theme = style.theme
+    faces = {Cell.NOT_EVALUATED: theme.paper, Cell.CLIPPED: ground or "none", Cell.BELOW: ground or "none"}
+    return {
+        "facecolor": faces.get(cell, theme.masked),
+        "edgecolor": pattern_colour(cell, theme),
+        "hatch": HATCHES[cell],
+        "linewidth": 0,
+    }
+
+
+def pattern_colour(cell: Cell, theme: Theme) -> Any:
+    """Colour of a kind's pattern: on map colours it follows them, elsewhere the theme."""
+    if cell == Cell.CLIPPED:
+        return (0.0, 0.0, 0.0, 0.45)
+    if cell == Cell.BELOW:
+        return (1.0, 1.0, 1.0, 0.75)
+    return (*to_rgba(theme.muted)[:3], 0.45) if cell == Cell.NOT_EVALUATED else theme.hatch
+
+
+def draw_legend(scene: Scene, figure: Figure, curves: Sequence[Artist] = ()) -> None:
+    """Draw the legend rows and, where wanted, the footer."""
+    layout, style = scene.layout, scene.style
+    em = style.font_pt * PT
+    box = layout.legend
+    for number, row in enumerate(scene.legend):
+        figure.legend(
+            [_handle(scene, entry, curves) for entry in row],
+            [entry.text for entry in row],
+            loc="upper left",
+            bbox_to_anchor=(
+                box.left / layout.width,
+                (box.bottom + box.height - number * LEGEND_ROW_EM * em) / layout.height,
+            ),
+            ncols=len(row),
+            fontsize=style.small_pt,
+            labelcolor=style.theme.ink,
+            frameon=False,
+            borderaxespad=0,
+            borderpad=0,
+            handlelength=1.6,
+            handletextpad=0.6,
+            columnspacing=1.4,
+            labelspacing=0.45,
+        )
+    if scene.show_footer:
+        text = "\n".join(scene.footer)
+        left, bottom = 0.3 * em / layout.width, 0.25 * em / layout.height
+        figure.text(left, bottom, text, fontsize=style.label_pt, color=style.theme.muted, va="bottom", linespacing=1.35)
+
+
+def _handle(scene: Scene, entry: LegendEntry, curves: Sequence[Artist]) -> Artist:
+    style, k = scene.style, scene.style.line_scale
+    if entry.sign in ("trained", "minimum"):
+        return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
+    if entry.sign == "chance":
+        return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=CHANCE_DASHES)
+    if entry.sign == "curve":
+        assert entry.curve is not None
+        return curves[entry.curve]
+    if entry.sign == "band":
+        return Patch(facecolor=style.theme.muted, alpha=0.35, linewidth=0)
+    assert entry.cell is not None
+    position = 1.0 if entry.cell == Cell.CLIPPED else 0.0
+    return Patch(**cell_look(entry.cell, style, tuple(colour_at(scene.keys[0].colours, position))))
