@@ -44,7 +44,7 @@ class ProblemRef:
 class PlaneSpec:
     """How the plane's directions are made; their number is the grid's dimension."""
 
-    kind: Literal["random"] = "random"
+    kind: Literal["random", "imported"] = "random"
     seed: int = 0
     normalize: Normalization = "filter"
     vectors: Vectors = "zero"

@@ -164,6 +164,25 @@ def read_text(dataset: Any) -> bytes:
     return data
 
 
+def damaged_datasets(file: h5py.File) -> tuple[int, list[str]]:
+    """How many datasets have a checksum, and what fails, one sentence each."""
+    found: dict[str, str | None] = {}
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and "crc32" in item.attrs:
+            try:
+                read_array(item) if item.dtype.kind != "S" else read_text(item)
+                found[name] = None
+            except (DamagedFileError, *_NONSENSE) as error:
+                found[name] = str(error)
+
+    try:
+        file.visititems(look)
+    except _NONSENSE as error:
+        found["/"] = f"the list of datasets does not read ({error})."
+    return len(found), [story for story in found.values() if story]
+
+
 def is_ours(path: Path) -> bool:
     """Whether a file that does not open must be one of ours: a journal or a lock of ours lies beside it."""
     return lock_file(path).exists() or any(segment.header for segment in read_headers(path))

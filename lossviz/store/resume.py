@@ -10,14 +10,16 @@ from pathlib import Path
 
 from lossviz.errors import DamagedFileError, PlanError, StoreError, UnwritableError
 from lossviz.records.plan import ALL_QUANTITIES, Plan
+from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import free_bytes, sync_folder
 from lossviz.store.hdf5 import guarded, is_ours, open_ours, read_integer
 from lossviz.store.lock import RunLock, lock_descriptor
 from lossviz.store.schema import SURFACE_FORMAT, host_of, life_name
-from lossviz.store.segment import SegmentHealth, check_plan, enter_segment, read_headers, read_segments
+from lossviz.store.segment import Segment, SegmentHealth, check_plan, enter_segment, read_headers, read_segments
 from lossviz.store.surface_file import peek_plan, read_published
 
+_SHOWN = 10
 _LINE_BYTES = 250
 _FILE_BYTES = 128 << 10
 
@@ -46,13 +48,14 @@ def check_same_plan(path: Path, plan: Plan) -> None:
 
 
 def read_known(
-    path: Path, plan: Plan, lock: RunLock | None, warn: Callable[[str], None]
+    path: Path, plan: Plan, lock: RunLock | None, warn: Callable[[str], None], *, strict: bool = False
 ) -> tuple[Surface, list[SegmentHealth]]:
     """All points of the file and of the segments; a damaged file is kept aside if the lock is ours to decide.
 
     Raises:
         DamagedFileError: If the file is damaged and the journal does not hold all points.
         PlanError: If a segment has another plan.
+        StoreError: With ``strict``, if two segments disagree on a point.
     """
     segments = read_segments(path)
     damage: DamagedFileError | None = None
@@ -64,15 +67,43 @@ def read_known(
         if lock is None:
             raise
         damage = error
-    health = []
+    health: list[SegmentHealth] = []
+    disagreements: list[str] = []
     for segment in segments:
         check_plan(segment, plan)
-        health.append(enter_segment(surface, segment))
+        health.append(enter_segment(surface, segment, _note_in(disagreements, surface, segment) if strict else None))
         if not health[-1].healthy:
             warn(str(health[-1]))
+    if disagreements:
+        raise StoreError(_story(disagreements))
     if damage:
         _keep_aside(path, surface, damage, warn)
     return surface, health
+
+
+def _note_in(found: list[str], surface: Surface, segment: Segment) -> Callable[[Point, Point], None]:
+    def note(known: Point, new: Point) -> None:
+        at = surface.plan.grid.position(new.index)
+        session = surface.splits[new.split].session[at]
+        other = surface.sessions[session].get("id", "another segment") if surface.sessions else "the published file"
+        values = [", ".join(f"{name} {point.mean(name)!r}" for name in point.sums) for point in (known, new)]
+        found.append(f"{new.split} at {list(at)}: {values[0]} from {other}, {values[1]} from {segment.path.name}.")
+
+    return note
+
+
+def _story(disagreements: list[str]) -> str:
+    shown = [f"  - {line}" for line in disagreements[:_SHOWN]]
+    rest = [f"  and {len(disagreements) - _SHOWN} more"] if len(disagreements) > _SHOWN else []
+    return "\n".join(
+        [
+            f"{len(disagreements)} points were computed twice with different results; nothing was written:",
+            *shown,
+            *rest,
+            "Points of one run must agree bit for bit: look for another device, version or a model that is not "
+            "deterministic, and move the segment you do not trust away.",
+        ]
+    )
 
 
 def _keep_aside(path: Path, surface: Surface, damage: DamagedFileError, warn: Callable[[str], None]) -> None:

@@ -38,7 +38,7 @@ class Run:
         surface: All that is known, in memory; ``surface.facts`` is the conductor's to fill, and is published.
         session: Who computes, as it will stand in the file; may be completed until the first point is saved.
         resumed: The run existed before.
-        locked: This process alone may tidy up.
+        segments: How the segments read that were there at the start.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -58,7 +58,7 @@ class Run:
         path: Path,
         surface: Surface,
         lock: RunLock | None,
-        known: list[SegmentHealth],
+        segments: list[SegmentHealth],
         resumed: bool,
         session: dict[str, Any],
         journal: Journal,
@@ -66,7 +66,7 @@ class Run:
         publish_interval_s: float,
     ) -> None:
         self.path, self.surface, self.resumed, self.session = path, surface, resumed, session
-        self._lock, self._known, self._journal, self._warn = lock, known, journal, warn
+        self._lock, self.segments, self._journal, self._warn = lock, segments, journal, warn
         self._publish_interval_s, self._publish_due, self._row = publish_interval_s, 0.0, None
         self._quantities: set[str] = set()
         self._closed = False
@@ -85,6 +85,7 @@ class Run:
         sync_interval_s: float = 1.0,
         disk_wait_s: float = 600.0,
         stopped: Callable[[], bool] = lambda: False,
+        strict: bool = False,
     ) -> Run:
         """Begin a run, or go on with the one at ``path``.
 
@@ -98,10 +99,12 @@ class Run:
             sync_interval_s: Most work a power cut may take.
             disk_wait_s: How long to wait for room on a full disk.
             stopped: Asked while waiting; True gives up.
+            strict: Refuse segments that disagree on a point; else the later one counts.
 
         Raises:
             PlanError: If the run at ``path`` has another plan; the message names the fields that differ.
-            StoreError: If there is a file at ``path`` that is not ours; it is not touched.
+            StoreError: If there is a file at ``path`` that is not ours; it is not touched. With ``strict`` also if two
+                segments disagree.
             StoppedError: If another process fills the run; the message names it.
             UnwritableError: If nothing can be written there.
             DamagedFileError: If the file fails its checksums and the journal does not hold all its points; it was
@@ -115,7 +118,7 @@ class Run:
             if lock and lock.locked:
                 remove_temporaries(path)
             resumed = path.exists() or bool(read_headers(path))
-            surface, segments = read_known(path, plan, lock, warn)
+            surface, segments = read_known(path, plan, lock, warn, strict=strict)
             check_room(path, surface, warn)
         except BaseException:
             if lock:
@@ -242,10 +245,9 @@ class Run:
         self._journal.end("published")
         if not self.locked:
             return
-        if mine:
-            self._known.append(SegmentHealth(mine, mine.stat().st_size, self.session, ended="published"))
+        own = [SegmentHealth(mine, mine.stat().st_size, self.session, ended="published")] if mine else []
         complete = not len(self.surface.pending())
-        for segment in self._known:
+        for segment in [*self.segments, *own]:
             with contextlib.suppress(OSError):
                 retire(segment, even_of_other_hosts=complete)
         with contextlib.suppress(OSError):

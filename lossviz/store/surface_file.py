@@ -43,11 +43,15 @@ from lossviz.store.schema import (
 from lossviz.store.segment import check_plan, enter_segment, read_headers, read_segments
 
 _AXIS_LETTERS = {"alpha": "X", "beta": "Y", "gamma": "Z"}
-# facts that, where there, are also laid flat at the root for strangers
-_FLAT_FACTS = (
-    *("code_version", "torch_version", "device", "dtype", "command_line", "created", "state_sha256"),
-    *("dataset_id", "dataset_sha256", "directions_file", "directions_sha256"),
-)
+# facts, and words of the first session, that where there are also laid flat at the root for strangers
+_FLAT_FACTS = ("state_sha256", "dataset_id", "dataset_sha256", "directions_file", "directions_sha256")
+_FLAT_SESSION = {
+    "created": "started",
+    "device": "device",
+    "torch_version": "torch",
+    "code_version": "lossviz",
+    "command_line": "command_line",
+}
 
 
 # ---------------------------------------------------------------- writing
@@ -83,7 +87,7 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
 
 def root_attributes(surface: Surface) -> dict[str, str | int]:
     """What strangers see first; everything here follows from plan, facts and status."""
-    plan, facts = surface.plan, surface.facts
+    plan, facts, first = surface.plan, surface.facts, (surface.sessions or [{}])[0]
     done = plan.grid.size - len(surface.pending())
     return {
         "Conventions": "CF-1.11",
@@ -99,7 +103,8 @@ def root_attributes(surface: Surface) -> dict[str, str | int]:
         "normalize": plan.plane.normalize,
         "precision": plan.precision,
         "batchnorm": plan.batchnorm,
-        **{name: str(facts[name]) for name in _FLAT_FACTS if isinstance(facts.get(name), str | int | float)},
+        **{name: to_text(facts[name]).strip('"') for name in _FLAT_FACTS if name in facts},
+        **{name: str(first[word]) for name, word in _FLAT_SESSION.items() if first.get(word)},
         "seed": plan.plane.seed,
         "complete": int(done == plan.grid.size),
         "points_total": plan.grid.size,

@@ -15,7 +15,8 @@ from tests.store.fake import full_surface, make_plan
 @pytest.fixture(params=["-1:1:4", "-1:1:5,0:2:3", "-1:1:2,0:2:3,0.1:0.3:4"])
 def written(request, tmp_path):
     surface = full_surface(make_plan(request.param))
-    surface.facts = {"device": "cpu", "created": "2025-01-01", "ünknown": [1]}
+    surface.facts = {"state_sha256": "ab", "dataset_sha256": {"train": "cd"}, "ünknown": [1]}
+    surface.sessions = [{"device": "cpu", "started": "2025-01-01", "command_line": "lossviz compute 'a b'"}]
     path = tmp_path / "net.h5"
     write_surface(path, surface)
     return path, surface
@@ -34,6 +35,7 @@ def test_xarray_finds_named_coordinates_and_whole_counts(written):
         place = {axis.name: axis.coordinates[-1] for axis in surface.plan.grid.axes}
         assert dataset["train_error"].sel(place) == surface.values("train_error").ravel()[-1]
         assert dataset.attrs["format"] == "lossviz-surface" and dataset.attrs["device"] == "cpu"
+        assert dataset.attrs["state_sha256"] == "ab" and dataset.attrs["dataset_sha256"] == '{"train":"cd"}'
         assert dataset.attrs["plan_digest"] == surface.plan.digest()
         assert dataset.attrs["complete"] == 1 and dataset.attrs["points_total"] == surface.plan.grid.size
 

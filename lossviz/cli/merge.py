@@ -1,0 +1,26 @@
+"""``lossviz merge``: the segments of several processes into one file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: lossviz merge net.h5")
+@click.argument("run", type=click.Path(path_type=Path), metavar="RUN.h5")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def merge(run: Path, as_json: bool) -> None:
+    """Publish in RUN.h5 every point its processes have saved, also while some are missing."""
+    from lossviz.store.merge import merge as merge_run
+
+    merged = merge_run(run, warn=lambda text: click.echo(f"lossviz: {text}", err=True))
+    total, count = merged.surface.plan.grid.size, len(merged.segments)
+    if as_json:
+        found = {"file": str(run), "segments": count, "points": total, "missing": merged.missing}
+        click.echo(json.dumps(found))
+        return
+    click.echo(f"{run}: {total - merged.missing} of {total} points, read from the file and {count} segments.")
+    if merged.missing:
+        click.echo(f"{merged.missing} points are missing and masked. Try: lossviz plot {run}")

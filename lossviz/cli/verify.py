@@ -1,0 +1,42 @@
+"""``lossviz verify``: is a result file what it says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from lossviz.store.verify import Verification
+from lossviz.store.verify import verify as verify_run
+
+
+@click.command(epilog="Example: lossviz verify net.h5")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def verify(context: click.Context, file: Path, as_json: bool) -> None:
+    """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is damaged."""
+    result = verify_run(file)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        print_verification(result)
+    context.exit(result.exit_status)
+
+
+def print_verification(result: Verification) -> None:
+    """A line a check, and the verdict."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table("checked", "", "found")
+    for check in result.checks:
+        verdict = Text("ok", "green") if check.right else Text("wrong", "bold red")
+        table.add_row(Text(check.subject), verdict, Text(check.found))
+    console.print(table)
+    wrong = sum(not check.right for check in result.checks)
+    console.print(Text(f"{result.path}: {f'{wrong} checks are wrong' if wrong else 'all is well'}."))
