@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -24,8 +24,10 @@ import lossviz
 from lossviz.directions.make import make_plane, norm_ratios, recipe_of
 from lossviz.errors import PlanError, StoppedError, UsageError
 from lossviz.evaluate.checks import check_centre, check_facts, doubts_of
+from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.quantities import select_quantities
+from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
@@ -81,6 +83,7 @@ def compute(
     out: Path,
     *,
     device: str = "auto",
+    strategy: str = "auto",
     batch_size: int | None = None,
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
@@ -92,6 +95,8 @@ def compute(
         plan: Everything that determines the result.
         out: The HDF5 file to make; its folder must exist.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
+        strategy: How points are evaluated: ``"auto"`` measures and chooses, or the name of a
+            :data:`~lossviz.evaluate.way.Strategy`. A run that goes on keeps the way it began with.
         batch_size: Examples a forward pass; None takes the device's default.
         progress: Called after points were saved.
         stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`.
@@ -112,7 +117,8 @@ def compute(
             return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])  # it was finished before
         problem = load_plan_problem(plan, device)
         plane = prepare_plane(plan, problem, out, stored=run is not None and bool(run.surface.facts))
-        engine = Engine(problem, plane, batch_size=batch_size)
+        way = choose_way(problem, strategy, batch_size, run.surface.facts if run is not None else {})
+        engine = Engine(problem, plane, way=way, batch_size=batch_size)
         facts = prepare_facts(plan, problem, plane, engine)
         run = run or open_run(out, plan, device, warn)
         store_facts(run, facts, plane)
@@ -184,6 +190,19 @@ def prepare_plane(plan: Plan, problem: Problem, out: Path, *, stored: bool) -> P
     return plane.to(problem.device, torch.float64 if plan.precision == "float64" else torch.float32)
 
 
+def choose_way(problem: Problem, strategy: str, batch_size: int | None, facts: dict[str, Any]) -> Way | None:
+    """The way asked for, or the one an earlier session settled on; None leaves it to measuring.
+
+    Raises:
+        UsageError: If there is no such strategy.
+    """
+    if strategy != "auto":
+        way = Way(cast(Strategy, strategy), default_way(problem, batch_size).batch_size)
+        return replace(way, points=16) if strategy == "stacked" else way
+    before = facts.get("engine", {})
+    return Way.from_json(before["way"]) if before.get("settled") else None
+
+
 def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) -> dict[str, Any]:
     """Check the problem at the centre, and gather what the file should say about model, data and plane."""
     facts = {
@@ -244,6 +263,10 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[S
 
     for points in engine.evaluate(grid, pending):
         tell(run.save(points))
+        if engine.settled and engine.settings != surface.facts.get("engine"):
+            # a later session must go on in the same way, or values would depend on who computed them
+            surface.facts["engine"] = engine.settings
+            run.publish()
         evaluated += len({point.index for point in points})
         run.publish_when_due()
         if stop() and len(surface.pending()):

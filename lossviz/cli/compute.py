@@ -49,13 +49,21 @@ Examples:
 )
 @click.option("--samples", type=int, help="Use a fixed random subset of so many examples of each split.")
 @click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True)
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "loop", "stacked", "compiled", "replayed"]),
+    default="auto",
+    show_default=True,
+    help="How points are evaluated; auto measures and takes the fastest.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples a forward pass.  [default: by device]")
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
 @progress_option
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
-    source: str, checkpoint: Path | None, out: Path | None, device: str, batch_size: int | None, progress: str,
+    source: str, checkpoint: Path | None, out: Path | None, device: str, strategy: str,
+    batch_size: int | None, progress: str,
     dry_run: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
@@ -73,7 +81,7 @@ def compute(
 
     with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
         report = run_compute(
-            plan, out, device=device, batch_size=batch_size, progress=tell, stop=stop,
+            plan, out, device=device, strategy=strategy, batch_size=batch_size, progress=tell, stop=stop,
             warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
         )  # fmt: skip
     click.echo(describe_report(report), err=progress == "json")
@@ -132,9 +140,17 @@ def describe_report(report: Report) -> str:
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
         lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")
+    if way := facts.get("engine", {}).get("way"):
+        lines.append(f"Evaluated by {_describe_way(way)}.")
     lines += [f"Doubt: {doubt}" for doubt in report.doubts]
     lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
     return "\n".join(lines)
+
+
+def _describe_way(way: dict[str, Any]) -> str:
+    from lossviz.evaluate.way import Way
+
+    return str(Way.from_json(way))
 
 
 def _describe_quantity(values: Any, name: str, origin: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,36 +12,62 @@ import numpy as np
 import torch
 
 from lossviz.errors import ProblemError
-from lossviz.evaluate.blame import blamed_on_loss
-from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
+from lossviz.evaluate.choice import Choice, Trial, default_way
 from lossviz.evaluate.order import coarse_to_fine
+from lossviz.evaluate.way import Evaluator, Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
 CHUNK_S = 0.25  # a chunk lasts about this long: progress moves, signals are heard, and transfers cost nothing
+Chunk = tuple[np.ndarray, np.ndarray]  # flat indices (K,), coordinates (K, k)
 
 
 class Engine:
-    """Evaluates points of one plane of one problem, and says with which settings.
-
-    Settings change speed and the last bits of a value, never its meaning.
+    """Evaluates points of one plane of one problem, and says in which way.
 
     Args:
         problem: Model, loss and resident examples.
         plane: Origin and directions, on the problem's device.
-        batch_size: Examples a forward pass, B; halved when memory does not suffice. None takes the device's default.
+        way: How to evaluate; None measures the ways on the run's first points and takes the fastest.
+        batch_size: Examples a forward pass of the way that measuring starts from; None takes the device's default.
+
+    Attributes:
+        way: The way in use.
+        settled: Whether that way is the one to stay with.
+        trials: What measuring found; empty when nothing was measured.
+        notes: What had to be changed on the run, a sentence each.
     """
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int | None = None) -> None:
+    def __init__(
+        self, problem: Problem, plane: Plane, *, way: Way | None = None, batch_size: int | None = None
+    ) -> None:
         self.problem, self.plane = problem, plane
-        self._loop = Loop(problem, plane, batch_size=batch_size or default_batch_size(problem.device))
+        self.trials: list[Trial] = []
+        self.notes: list[str] = []
+        self._unmeasured = way is None
+        self.settled = not self._unmeasured
+        self.way = way or default_way(problem, batch_size)
+        self._evaluator: Evaluator | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was chosen, as JSON values for the file."""
-        return {"strategy": self._loop.name, "batch_size": self._loop.batch_size, "threads": torch.get_num_threads()}
+        """What was chosen and why, as JSON values for the file."""
+        trials = [
+            {"way": str(t.way), "setup_s": t.setup_s, "reason": t.reason}
+            | ({"seconds": t.seconds} if math.isfinite(t.seconds) else {})
+            for t in self.trials
+        ]
+        threads = self.way.threads or torch.get_num_threads()
+        return {
+            "way": self.way.to_json(),
+            "settled": self.settled,
+            "threads": threads,
+            "trials": trials,
+            "notes": list(self.notes),
+        }
 
     def evaluate(self, grid: Grid, pending: Mapping[str, np.ndarray]) -> Iterator[list[Point]]:
         """Evaluate the ``pending`` flat indices of every split, coarse to fine, and yield them chunk by chunk.
@@ -48,55 +75,79 @@ class Engine:
         All splits in which a point is pending are evaluated while the model stands there.
 
         Raises:
-            ProblemError: If not even one example at a time fits into memory.
+            ProblemError: If the user's model or loss raises, or not even one example at a time fits into memory.
         """
-        size = 1
-        for splits, indices in _group(pending):
+        for splits, indices in group_by_splits(pending):
             left = coarse_to_fine(grid, indices)
+            if self._unmeasured:
+                for points in self._choose(left, grid.coordinates(left), splits):
+                    left = left[len(points) // len(splits) :]
+                    yield points
+            size = self.way.points
             while len(left):
                 chunk, start = left[:size], time.perf_counter()
                 points = self.evaluate_points(chunk.tolist(), grid.coordinates(chunk), splits)
                 seconds = time.perf_counter() - start
-                left, size = left[len(chunk) :], next_chunk_size(len(chunk), seconds)
+                left, size = left[len(chunk) :], next_chunk_size(len(chunk), seconds, self.way.points)
                 yield [replace(point, seconds=seconds / len(points)) for point in points]
 
     def evaluate_points(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
-        """Evaluate K points at ``coordinates`` (K, k), with smaller batches when memory does not suffice."""
+        """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
         while True:
             try:
-                with blamed_on_loss():
-                    return self._loop.evaluate(indices, coordinates, splits)
+                self._evaluator = self._evaluator or self.way.build(self.problem, self.plane)
+                with cpu_threads(self.way.threads), blamed_on_loss():
+                    return self._evaluator.evaluate(indices, coordinates, splits)
             except (RuntimeError, MemoryError) as error:
-                self._loop = self._with_smaller_batches(error)
+                self._take(self._smaller(error))
+            except ProblemError as error:
+                self._take(self._plainer(error))
 
-    def _with_smaller_batches(self, error: Exception) -> Loop:
-        size = self._loop.batch_size
-        if size == 1 or not all(examples.recuttable for examples in self.problem.examples.values()):
+    def _choose(self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]) -> Iterator[list[Point]]:
+        """Measure, yielding the points it took."""
+        self._unmeasured = False
+        choice = Choice(self.problem, self.plane, self.evaluate_points, lambda: self.way, self.trials)
+        yield from choice.run(indices, coordinates, splits)
+        if choice.evaluator is not None:
+            self.way, self._evaluator = choice.best.way, choice.evaluator
+        self.settled = True
+
+    def _smaller(self, error: Exception) -> Way:
+        if not is_out_of_memory(error):
+            raise error
+        smaller = self.way.smaller()
+        if smaller is None or not all(examples.recuttable for examples in self.problem.examples.values()):
             raise ProblemError(
-                f"Memory does not suffice for batches of {size}: {str(error).splitlines()[0]} "
+                f"Memory does not suffice for batches of {self.way.batch_size}: {str(error).splitlines()[0]} "
                 "Use a device with more memory, --device cpu, or smaller ready-made batches."
             ) from error
         if self.problem.device.type == "cuda":
             torch.cuda.empty_cache()
-        return Loop(self.problem, self.plane, batch_size=size // 2)
+        self.notes.append(f"Memory did not suffice for {self.way}.")
+        return smaller
+
+    def _plainer(self, error: ProblemError) -> Way:
+        if self.way.strategy == "loop":
+            raise error
+        self.notes.append(f"The plain loop is used, since {self.way} failed: {str(error).splitlines()[0]}")
+        return default_way(self.problem)
+
+    def _take(self, way: Way) -> None:
+        self.way, self._evaluator = way, None
 
 
-def default_batch_size(device: torch.device) -> int:
-    """Examples a forward pass when nothing is asked for: what fits a CPU's cache, or what fills a GPU."""
-    return 256 if device.type == "cpu" else 4096
-
-
-def next_chunk_size(size: int, seconds: float) -> int:
-    """Points for the next chunk so that it lasts about ``CHUNK_S``; grows at most fourfold.
+def next_chunk_size(size: int, seconds: float, multiple: int = 1) -> int:
+    """Points for the next chunk so that it lasts about ``CHUNK_S``; grows at most fourfold, in whole multiples.
 
     Example:
-        >>> next_chunk_size(4, 0.125), next_chunk_size(4, 100.0), next_chunk_size(4, 1e-9)
-        (8, 1, 16)
+        >>> next_chunk_size(4, 0.125), next_chunk_size(4, 100.0), next_chunk_size(4, 1e-9), next_chunk_size(8, 0.1, 8)
+        (8, 1, 16, 16)
     """
-    return max(1, min(4 * size, int(size * CHUNK_S / max(seconds, 1e-9))))
+    wanted = max(1, min(4 * size, int(size * CHUNK_S / max(seconds, 1e-9))))
+    return max(multiple, wanted // multiple * multiple)
 
 
-def _group(pending: Mapping[str, np.ndarray]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+def group_by_splits(pending: Mapping[str, np.ndarray]) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
     """Indices by the set of splits they are pending in, the largest set first."""
     wanted: dict[int, list[str]] = {}
     for split, indices in pending.items():

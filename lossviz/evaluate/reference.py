@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
@@ -24,6 +26,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     before = {name: model_params[name].detach().clone() for name in params}
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
+    averaged: set[str] = set()
     try:
         with torch.no_grad():
             for name, tensor in params.items():
@@ -33,6 +36,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
                 size = outcome.examples
                 weight = np.ones(size) if outcome.weight is None else outcome.weight.double().cpu().numpy()
                 weights.append(weight)
+                averaged |= {name for name, value in outcome.values.items() if not value.ndim}
                 for name, value in outcome.values.items():
                     values.setdefault(name, []).append(np.broadcast_to(value.double().cpu().numpy(), size))
     finally:
@@ -43,4 +47,5 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     with np.errstate(invalid="ignore", over="ignore"):
         sums = {name: float((w * value).sum()) for name, value in x.items()}
         m2 = {name: float((w**2 * (value - sums[name] / w.sum()) ** 2).sum()) for name, value in x.items()}
+        m2 |= dict.fromkeys(averaged, math.nan)  # nothing is known about single examples
     return Point(index, split, len(w), float(w.sum()), sums, m2)

@@ -16,6 +16,7 @@ from torch.func import functional_call, vmap
 
 from lossviz.evaluate.loop import as_point
 from lossviz.evaluate.moments import MomentSums, transfer
+from lossviz.problem.batch import count_examples
 from lossviz.problem.outcome import Outcome, read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -68,23 +69,15 @@ class Stacked:
                 gathered += [(list(indices[part]), split, self._sum(params, split)) for split in splits]
         rows = transfer([row for where, _, sums in gathered for row in sums.packed().expand(len(where), -1)])
         owners = [(index, split, sums) for where, split, sums in gathered for index in where]
-        points = [as_point(i, split, sums, row) for (i, split, sums), row in zip(owners, rows, strict=True)]
-        return sorted(points, key=lambda point: list(indices).index(point.index))
+        return [as_point(i, split, sums, row) for (i, split, sums), row in zip(owners, rows, strict=True)]
 
     def _sum(self, params: dict[str, Tensor], split: str) -> MomentSums:
         sums = MomentSums(stacked=True)
         for batch in self.batches[split]:
             values = self._call(params, batch)
             weight = values.pop("weight", None)
-            sums.add(Outcome(values, weight, read_size(batch)))
+            sums.add(Outcome(values, weight, count_examples(batch)))
         return sums
-
-
-def read_size(batch: Any) -> int:
-    """Examples in a batch, B."""
-    from lossviz.problem.batch import count_examples
-
-    return count_examples(batch)
 
 
 def _only(plane: Plane) -> tuple[dict[str, Tensor], tuple[dict[str, Tensor], ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import ProblemError, UsageError
-from lossviz.problem.batch import Batch, children, count_examples, rebuild, tensors
+from lossviz.problem.batch import Batch, children, count_examples, map_tensors, rebuild, tensors
 
 
 class Examples:
@@ -49,6 +49,10 @@ class Examples:
             return list(self._parts)
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
         return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
+        """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
+        return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
 
     @property
     def largest_batch(self) -> int:

@@ -133,7 +133,7 @@ def test_out_of_memory_halves_the_batch_and_loses_nothing():
     tight, plane = replace(problem, loss=loss), plane_for(problem)
     engine = Engine(tight, plane, batch_size=20)
     points = [p for chunk in engine.evaluate(GRID, {"train": np.arange(GRID.size)}) for p in chunk]
-    assert engine.settings["batch_size"] == 5
+    assert engine.way.batch_size == 5
     assert sorted(p.index for p in points) == list(range(GRID.size))
     expected = evaluate_all(problem, plane, batch_size=5)
     assert all(p.sums == expected[p.index, "train"].sums for p in points)
