@@ -59,7 +59,7 @@ def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
         raise UsageError(join_mistakes(mistakes))
 
     # 2. the scene, then its file
-    options["titles"] = options["titles"] or (_stems(files) if len(files) > 1 else None)
+    options["titles"] = options["titles"] or _stems(files)
     read = [surface for surface in surfaces if surface]
     scene = make_scene(read, warn=_note, **options)
     first = Path(files[0])
@@ -135,7 +135,9 @@ def _numbers(option: str, text: str | None, example: str, count: int | None = No
     return numbers
 
 
-def _stems(files: tuple[str, ...]) -> list[str]:
-    """Titles from file names: their stems, or whole paths where stems repeat."""
+def _stems(files: tuple[str, ...]) -> list[str] | None:
+    """Titles for several files: their stems, or whole paths where stems repeat."""
+    if len(files) == 1:
+        return None
     stems = [Path(file).stem for file in files]
     return stems if len(set(stems)) == len(stems) else list(files)

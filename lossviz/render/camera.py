@@ -30,7 +30,7 @@ class Camera:
 
     Example:
         >>> s, v, t = Camera(-90.0, 30.0).project(0.5, 1.0, 0.0)
-        >>> round(s, 3), round(v, 3), round(t, 3)
+        >>> float(s.round(3)), float(v.round(3)), float(t.round(3))
         (0.5, 0.5, 1.0)
     """
 

@@ -9,6 +9,7 @@ from matplotlib.patches import Polygon
 from lossviz.render.colours import colour_at, luminance
 from lossviz.render.key import Key
 from lossviz.render.layout import PT, Box
+from lossviz.render.levels import TICKS_APART, spread_ticks
 from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES
 
@@ -28,7 +29,9 @@ def draw_colour_bar(
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[])
     axes.yaxis.tick_right()
     axes.yaxis.set_label_position("right")
-    axes.set_yticks(key.scale.position(np.array(key.ticks)), key.tick_texts)
+    line = 1.0 * style.small_pt * PT / box.height  # one line of type, as a share of the bar
+    ticks = spread_ticks(key.ticks, key.scale, max(TICKS_APART, line))
+    axes.set_yticks(key.scale.position(np.array(ticks)), [key.text(tick) for tick in ticks])
     axes.tick_params(axis="y", length=2 * k, labelsize=style.small_pt)
     if label:
         axes.set_ylabel(key.label, labelpad=3 * k)

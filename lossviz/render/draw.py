@@ -49,7 +49,8 @@ def settings(scene: Scene) -> Any:
     defaults: Any = {name: v for name, v in matplotlib.rcParamsDefault.items() if not name.startswith(_FOREIGN)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", matplotlib.MatplotlibDeprecationWarning)
-        return matplotlib.rc_context({**defaults, **scene.style.settings()})
+        chosen: Any = {**defaults, **scene.style.settings()}
+        return matplotlib.rc_context(chosen)
 
 
 def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[Path]:

@@ -29,6 +29,7 @@ class Key:
         chance: Level of a guess without knowledge, or None.
         chance_text: What the legend calls it.
         percent: Whether numbers are shown in percent.
+        digits: Significant digits of numbers: as many as it takes to tell the levels apart.
     """
 
     label: str
@@ -40,10 +41,11 @@ class Key:
     chance: float | None = None
     chance_text: str = ""
     percent: bool = False
+    digits: int = 3
 
     def text(self, value: float) -> str:
         """A value as this key writes it."""
-        return format_value(value, percent=self.percent)
+        return format_value(value, percent=self.percent, digits=self.digits)
 
 
 def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: str) -> Key:
@@ -78,7 +80,8 @@ def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, 
         ticks = (key.scale.constant,)
     elif key.scale.clipped and all(top - key.scale.position(tick) >= TICKS_APART for tick in ticks):
         ticks = (*ticks, key.scale.high)
-    return replace(key, levels=chosen, ticks=ticks, tick_texts=tuple(key.text(tick) for tick in ticks))
+    key = replace(key, levels=chosen, ticks=ticks, digits=_digits(chosen))
+    return replace(key, tick_texts=tuple(key.text(tick) for tick in ticks))
 
 
 def chance_level(view: View) -> float | None:
@@ -97,6 +100,20 @@ def chance_name(level: float, quantity: str) -> str:
     classes = round(float(np.exp(min(level, 20.0))))
     exact = quantity == "loss" and classes > 1 and abs(level - np.log(classes)) < 1e-3
     return f"chance, ln {classes}" if exact else "chance"
+
+
+def _digits(levels: Sequence[float]) -> int:
+    steps = np.diff(np.asarray(levels))
+    if not len(steps) or not steps.min() > 0:
+        return 3
+    with np.errstate(over="ignore"):
+        needed = np.log10(np.abs(levels).max()) - np.log10(steps.min())
+    # a log scale has small steps among small numbers, which have few digits of their own
+    return int(np.clip(np.ceil(needed) + 1, 3, 12)) if _even(steps) else 3
+
+
+def _even(steps: np.ndarray) -> bool:
+    return bool(steps.max() < 1.5 * steps.min())
 
 
 def _clear_of(chance: float, levels: tuple[float, ...], scale: Scale) -> tuple[float, ...]:

@@ -40,14 +40,16 @@ def choose_levels(values: np.ndarray, scale: Scale, *, width_mm: float = 55.0) -
 
     Example:
         >>> choose_levels(np.geomspace(0.01, 100, 1000), Scale("log", 0.01, 100.0))
-        (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+        (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0)
     """
     ordered = np.sort(values[np.isfinite(values)], axis=None)
     if scale.constant is not None or not len(ordered) or scale.low >= scale.high:
         return ()
     if scale.kind == "linear":
-        return _linear_levels(scale)
+        return _even_levels(*scale.display_ends, scale)
     rung = _choose_rung(scale)
+    if rung == 0 and len(_rung_levels(rung, scale)) < FEWEST:  # a range too narrow for mantissas of two digits
+        return _even_levels(scale.low, scale.high, None)
     levels = _guard_basin(_rung_levels(rung, scale), rung, ordered, scale)
     levels = _fill(_thin(levels, ordered, width_mm), rung, ordered, scale, width_mm)
     return tuple(float(level) for level in levels)
@@ -81,15 +83,14 @@ def spread_ticks(levels: tuple[float, ...], scale: Scale, apart: float = TICKS_A
     return tuple(sorted(kept))
 
 
-def _linear_levels(scale: Scale) -> tuple[float, ...]:
-    low, high = scale.display_ends
+def _even_levels(low: float, high: float, scale: Scale | None) -> tuple[float, ...]:
     inside = np.array([])
     for intervals in (12, 13, 14, 15):
         ticks = np.asarray(MaxNLocator(nbins=intervals, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
         inside = ticks[(ticks > low) & (ticks < high)]
         if FEWEST <= len(inside) <= MOST:
             break
-    return tuple(float(v) for v in dict.fromkeys(scale.inverse(inside).tolist()))
+    return tuple(dict.fromkeys((scale.inverse(inside) if scale else inside).tolist()))
 
 
 def _decades(scale: Scale) -> float:
@@ -122,8 +123,8 @@ def _rung_levels(rung: int, scale: Scale) -> np.ndarray:
 def _guard_basin(levels: np.ndarray, rung: int, ordered: np.ndarray, scale: Scale) -> np.ndarray:
     basin = ordered[int(0.02 * (len(ordered) - 1))]
     missing = 2 - int((levels < basin).sum())
-    finer = np.array([])
-    while missing > len(finer) and rung > 0:
+    finer, finest = np.array([]), max(rung - 2, 0)
+    while missing > len(finer) and rung > finest:
         rung -= 1
         finer = np.setdiff1d(_rung_levels(rung, scale), levels)
         finer = finer[finer < basin]

@@ -52,7 +52,9 @@ def finish_map(
     if scene.samples:
         x, y = np.meshgrid(panel.x, panel.y)
         size = 0.9 * style.line_scale
-        axes.plot(x.ravel(), y.ravel(), ",", marker="o", ms=size, mew=0, color="#14171c", alpha=0.55, gid="samples")
+        axes.plot(
+            x.ravel(), y.ravel(), ls="none", marker="o", ms=size, mew=0, color="#14171c", alpha=0.55, gid="samples"
+        )
     for mark in panel.marks:
         axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
     bar = scene.layout.bars[index]

@@ -75,7 +75,7 @@ def make_panel(view: View, title: str, index: int, key: Key, field: Field | None
     """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
     values, plan = view.values(), view.surface.plan
     kinds = classify(values, view.evaluated(), key.scale)
-    x, y = view.coordinates(0), view.coordinates(1) if len(view.axes) > 1 else None
+    x, y = view.coordinates(0), view.coordinates(1) if view.planar else None
     extremes = find_extremes(values, kinds, x, y)
     return Panel(
         view=view,
@@ -102,8 +102,10 @@ def find_extremes(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, y: np.nd
         return None
 
     def place(index: np.intp) -> tuple[float, ...]:
-        at = [int(i) for i in np.unravel_index(index, values.shape)]
-        return (float(x[at[-1]]),) if y is None else (float(x[at[1]]), float(y[at[0]]))
+        if y is None:
+            return (float(x[index]),)
+        row, column = divmod(int(index), len(x))
+        return float(x[column]), float(y[row])
 
     low = np.argmin(np.where(known, values, np.inf))
     high = np.argmax(np.where(known, values, -np.inf))

@@ -100,6 +100,7 @@ class Style:
             "svg.fonttype": "path",
             "svg.hashsalt": "lossviz",
             "axes.unicode_minus": True,
+            "text.parse_math": False,  # a title is text, whatever signs it holds
             "path.simplify": True,
         }
 

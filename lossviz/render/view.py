@@ -42,6 +42,11 @@ class View:
         """The quantity without its split."""
         return self.name.removeprefix(f"{self.split}_")
 
+    @property
+    def planar(self) -> bool:
+        """Whether it is a plane rather than a line."""
+        return len(self.axes) > 1
+
     def coordinates(self, position: int) -> np.ndarray:
         """Coordinates along x (position 0) or y (1)."""
         return self.surface.plan.grid.axes[self.axes[position]].coordinates

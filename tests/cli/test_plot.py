@@ -1,0 +1,124 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from lossviz.cli.main import cli
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.records.point import Point
+from lossviz.records.surface import Surface
+from lossviz.store.surface_file import write_surface
+
+
+def write_result(path, grid="-1:1:9,-1:1:5", seed=0):
+    plan = Plan(ProblemRef("digits", "1"), PlaneSpec(seed=seed), Grid.parse(grid), splits=("train", "test"))
+    surface = Surface.empty(plan)
+    for index, coordinates in enumerate(plan.grid.coordinates(range(plan.grid.size))):
+        for split in plan.splits:
+            loss = 0.01 + 20 * float(np.sum(coordinates**2))
+            surface.put(Point(index, split, 10, 10.0, {"loss": 10 * loss}, {"loss": 1.0}))
+    write_surface(path, surface)
+    return path
+
+
+@pytest.fixture
+def result(tmp_path):
+    return write_result(tmp_path / "net.h5")
+
+
+def run(*words):
+    return CliRunner().invoke(cli, ["plot", *map(str, words)], catch_exceptions=False)
+
+
+def test_the_figure_lies_beside_the_file_and_the_last_line_names_it(result):
+    done = run(result, "--dpi", "50")
+    assert done.exit_code == 0, done.output
+    figure = result.with_name("net.contour.png")
+    assert figure.exists() and result.with_name("net.contour.caption.txt").exists()
+    assert str(figure) in done.stdout and f"lossviz plot {result} --kind surface" in done.stdout
+
+
+@pytest.mark.parametrize("kind", ["contour", "filled", "heatmap", "surface", "line"])
+def test_every_kind(result, tmp_path, kind):
+    out = tmp_path / "figure.pdf"
+    assert run(result, "--kind", kind, "--out", out, "--dpi", "50").exit_code == 0
+    assert out.read_bytes().startswith(b"%PDF")
+
+
+def test_a_line_is_the_default_for_one_direction(tmp_path):
+    path = write_result(tmp_path / "one.h5", grid="-1:1:9")
+    assert run(path, "--dpi", "50").exit_code == 0
+    assert path.with_name("one.line.png").exists()
+
+
+def test_every_mistake_is_reported_at_once(result, tmp_path):
+    words = [
+        "--kind",
+        "pie",
+        "--scale",
+        "cube",
+        "--clip",
+        "top",
+        "--colours",
+        "jet",
+        "--style",
+        "a4",
+        "--levels",
+        "a,b",
+    ]
+    words += ["--camera", "1", "--dpi", "3", "--out", tmp_path / "nowhere" / "x.gif"]
+    done = run(result, tmp_path / "none.h5", *words)
+    assert done.exit_code == 2
+    assert "11 mistakes" in done.stderr
+    for option in ("--kind", "--scale", "--clip", "--colours", "--style", "--levels", "--camera", "--dpi", "--out"):
+        assert option in done.stderr
+    assert "none.h5" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_file_of_another_kind_is_refused_in_one_message(tmp_path):
+    path = tmp_path / "picture.h5"
+    path.write_bytes(b"not ours")
+    done = run(path)
+    assert done.exit_code == 2 and "picture.h5" in done.stderr
+
+
+def test_several_files_are_titled_by_name_and_their_differences_told(result, tmp_path):
+    other = write_result(tmp_path / "other.h5", seed=7)
+    done = run(result, other, "--out", tmp_path / "pair.png", "--dpi", "50")
+    assert done.exit_code == 0
+    assert "net and other differ in plane.seed: 0 here, 7 there" in done.stderr
+    caption = (tmp_path / "pair.caption.txt").read_text()
+    assert "net: Lowest" in caption and "other: Lowest" in caption
+
+
+def test_the_wrong_number_of_titles(result):
+    assert "give one for each" in run(result, "--title", "a", "--title", "b").stderr
+
+
+def test_all_options_together(result, tmp_path):
+    words = (
+        "--quantity train_loss,test_loss --scale log --clip q95 --levels 0.1,1,10 --style wide --dark --colours navia"
+    )
+    words += " --title net --samples --no-smooth --footer --dpi 60 --camera=-60,35"
+    done = run(result, *words.split(), "--out", tmp_path / "a.svg")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.svg").exists()
+
+
+def test_help_is_a_sentence_and_examples():
+    text = run("--help").output
+    assert "Draw one surface, or several on one scale" in text and "lossviz plot net.h5 --kind surface" in text
+
+
+def test_plotting_never_imports_torch(result, tmp_path):
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from lossviz.cli.main import cli\n"
+        f"cli(['plot', {str(result)!r}, '--kind', 'surface', '--dpi', '40'])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert result.with_name("net.surface.png").exists()

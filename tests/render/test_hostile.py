@@ -1,0 +1,70 @@
+"""Surfaces nobody wants: each gives a picture that tells the truth."""
+
+import numpy as np
+import pytest
+
+from lossviz.render.cells import Cell
+from lossviz.render.draw import draw
+from lossviz.render.scene import KINDS, make_scene
+
+X, Y = np.linspace(-1, 1, 11), np.linspace(-0.5, 1, 7)
+GX, GY = np.meshgrid(X, Y)
+RANDOM = np.random.default_rng(0)
+ONE = np.full(GX.shape, np.nan)
+ONE[3, 5] = 1.7
+TABLES = {
+    "all equal": np.full(GX.shape, 2.3026),
+    "all zero": np.zeros(GX.shape),
+    "one finite point": ONE,
+    "all inf": np.full(GX.shape, np.inf),
+    "all NaN": np.full(GX.shape, np.nan),
+    "1e-300 to 1e300": 10.0 ** RANDOM.uniform(-300, 300, GX.shape),
+    "negative": -5 + 3 * GX + GY**2,
+    "with -inf": np.where(GX < -0.5, -np.inf, GX),
+    "both signs, huge": 1e305 * GX,
+    "with zeros": np.maximum(0, GX**2 + GY**2 - 0.05),
+    "denormal": 1e-310 * (1 + GX**2),
+    "one spike": np.where((GX == 0) & (GY[2, 0] == GY), 1e6, 0.5),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_kind_draws_it(surface_of, tmp_path, name, kind):
+    table = TABLES[name]
+    scene = make_scene([surface_of(X, Y, train_loss=table, facts={"chance": {"loss": 2.3026}})], kind=kind, dpi=40)
+    figure, caption = draw(scene, tmp_path / "x.png")
+    assert figure.stat().st_size > 1000
+    if kind != "line":
+        panel = scene.panels[0]
+        assert panel.counts[Cell.NAN] == np.isnan(table).sum()
+        assert panel.counts[Cell.PLUS_INF] == np.isposinf(table).sum()
+        assert panel.counts[Cell.MINUS_INF] == np.isneginf(table).sum()
+        assert f"{np.isinf(table).sum()} points are infinite, {np.isnan(table).sum()} are not" in caption.read_text()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_grid_of_3_by_200(surface_of, tmp_path, kind):
+    x, y = np.linspace(-1, 1, 200), np.linspace(-1, 1, 3)
+    z = 0.01 + x**2 * np.array([[1.0], [2.0], [3.0]])
+    scene = make_scene([surface_of(x, y, train_loss=z)], kind=kind, dpi=40)
+    assert draw(scene, tmp_path / "x.png")[0].exists()
+    np.testing.assert_allclose(scene.panels[0].z, z[1] if kind == "line" else z)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_evaluated_yet(surface_of, tmp_path, kind):
+    surface = surface_of(X, Y, train_loss=np.full(GX.shape, np.nan), evaluated=np.zeros(GX.shape, bool))
+    for s in (surface, type(surface).empty(surface.plan)):
+        scene = make_scene([s], kind=kind, dpi=40)
+        draw(scene, tmp_path / "x.png")
+        assert "No point of the grid has been evaluated yet." in scene.warnings
+        assert scene.panels[0].counts[Cell.NOT_EVALUATED] == scene.panels[0].z.size
+
+
+def test_titles_are_text_and_nothing_else(surface_of, tmp_path):
+    title = r"<script>alert(1)</script> $x_{ & \frac$"
+    scene = make_scene([surface_of(X, Y, train_loss=1 + GX**2)], titles=[title])
+    for suffix in ("svg", "png", "pdf"):
+        figure, _ = draw(scene, tmp_path / f"x.{suffix}")
+        assert suffix != "svg" or b"<script>" not in figure.read_bytes()

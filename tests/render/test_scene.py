@@ -1,0 +1,170 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lossviz.errors import UsageError
+from lossviz.render.cells import Cell
+from lossviz.render.scene import KINDS, make_scene
+
+
+def entries(scene):
+    return {entry.text.split(":")[0]: entry for row in scene.legend for entry in row}
+
+
+def test_the_defaults_of_a_plane(bowl):
+    scene = make_scene([bowl])
+    (panel,), (key,) = scene.panels, scene.keys
+    assert (scene.kind, key.scale.kind, key.label) == ("contour", "log", "training loss (log scale)")
+    assert (panel.x_label, panel.y_label) == ("α (filter-normalised units)", "β (filter-normalised units)")
+    assert panel.z.shape == (13, 21) and not panel.z.mask.any()
+    assert key.chance == pytest.approx(np.log(10)) and key.chance_text == "chance, ln 10"
+    assert panel.title == "bowl"
+
+
+def test_a_scene_is_frozen_and_easels_get_all_they_need(bowl):
+    scene = make_scene([bowl], kind="surface")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scene.kind = "line"
+    assert len(scene.terrains) == 1 and scene.camera
+
+
+def test_masks_are_counted_and_named(marred):
+    scene = make_scene([marred], clip=1.0)
+    panel = scene.panels[0]
+    assert panel.counts[Cell.PLUS_INF] == 4 * 6
+    assert panel.counts[Cell.NAN] == 1
+    assert panel.counts[Cell.NOT_EVALUATED] == 7
+    assert panel.counts[Cell.CLIPPED] == (panel.z.filled(0) > 1).sum() > 0
+    assert set(entries(scene)) >= {"+∞ (overflow)", "NaN", "not evaluated", "above 1 (clipped)"}
+    assert panel.z.mask.sum() == 24 + 1 + 7
+    assert scene.keys[0].scale.high == 1.0
+
+
+def test_the_trained_point_is_marked_at_zero_even_off_the_grid(surface_of):
+    x, y = np.linspace(-1, 0.9, 8), np.linspace(-0.7, 1, 5)
+    z = 1 + np.add.outer((y - 0.2) ** 2, x**2)
+    scene = make_scene([surface_of(x, y, train_loss=z, facts={"origin": {"train_loss": 1.04}})])
+    trained, minimum = scene.panels[0].marks
+    assert (trained.kind, trained.x, trained.y, trained.value) == ("trained", 0.0, 0.0, 1.04)
+    j, i = np.unravel_index(z.argmin(), z.shape)
+    assert (minimum.kind, minimum.x, minimum.y) == ("minimum", x[i], y[j])
+
+
+def test_no_minimum_is_marked_where_it_is_the_trained_point(surface_of):
+    x, y = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
+    (mark,) = make_scene([surface_of(x, y, train_loss=1 + np.add.outer(y**2, x**2))]).panels[0].marks
+    assert mark.kind == "trained" and mark.value == 1.0
+
+
+def test_nothing_trained_is_marked_outside_the_grid(surface_of):
+    scene = make_scene([surface_of(np.linspace(1, 2, 7), np.linspace(-1, 1, 5), train_loss=np.eye(5, 7) + 1)])
+    assert [mark.kind for mark in scene.panels[0].marks] == ["minimum"]
+
+
+def test_several_surfaces_share_scale_levels_and_camera(surface_of):
+    x, y = np.linspace(-1, 1, 15), np.linspace(-1, 1, 9)
+    bowl = np.add.outer(y**2, x**2) + 0.001
+    a, b = surface_of(x, y, train_loss=bowl), surface_of(x, y, train_loss=100 * bowl, seed=3)
+    heard = []
+    scene = make_scene([a, b], kind="surface", titles=["a", "b"], warn=heard.append)
+    (key,) = scene.keys
+    assert (key.scale.low, key.scale.high) == (bowl.min(), 100 * bowl.max())
+    assert [panel.key for panel in scene.panels] == [0, 0]
+    assert [bar is not None for bar in scene.layout.bars] == [False, True]
+    assert any("a and b differ in" in text and "plane.seed: 0 here, 3 there" in text for text in heard)
+    # equal values, equal heights, whatever the panel
+    assert scene.terrains[0].height_of(0.1) == scene.terrains[1].height_of(0.1)
+
+
+def test_quantities_of_one_kind_share_a_scale_and_others_do_not(surface_of):
+    x, y = np.linspace(-1, 1, 15), np.linspace(-1, 1, 9)
+    z = np.add.outer(y**2, x**2) + 0.1
+    surface = surface_of(x, y, train_loss=z, test_loss=z + 1, test_error=np.clip(z, 0, 0.9))
+    scene = make_scene([surface], quantity="train_loss,test_loss,test_error")
+    assert [panel.key for panel in scene.panels] == [0, 0, 1]
+    assert scene.keys[1].label == "test error (%)" and scene.keys[1].percent
+    assert [panel.title for panel in scene.panels] == ["Training loss", "Test loss", "Test error"]
+    assert scene.keys[0].label.startswith("loss")
+
+
+def test_slices_of_a_cube(surface_of):
+    x, y, g = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5), np.linspace(-1, 1, 9)
+    z = np.add.outer(g**2, np.add.outer(y**2, x**2)) + 0.01
+    scene = make_scene([surface_of(x, y, g, train_loss=z)])
+    assert [panel.title for panel in scene.panels] == [f"γ = {t}" for t in ("−1", "−0.5", "0", "0.5", "1")]
+    for panel, index in zip(scene.panels, (0, 2, 4, 6, 8), strict=True):
+        np.testing.assert_allclose(panel.z, z[index])
+    trained = [any(mark.kind == "trained" for mark in panel.marks) for panel in scene.panels]
+    assert trained == [False, False, True, False, False]
+
+
+def test_a_line_through_a_plane_is_its_two_centre_cuts(bowl):
+    scene = make_scene([bowl], kind="line")
+    along_alpha, along_beta = scene.panels
+    values = bowl.values("train_loss")
+    j = int(np.argmin(np.abs(bowl.plan.grid.axes[1].coordinates)))
+    np.testing.assert_array_equal(along_alpha.z, values[j])
+    np.testing.assert_array_equal(along_beta.z, values[:, 10])
+    assert along_beta.x_label.startswith("β")
+
+
+def test_a_line_needs_no_plane_and_a_surface_does(surface_of):
+    surface = surface_of(np.linspace(-1, 1, 9), train_loss=np.linspace(0.1, 3, 9))
+    assert make_scene([surface]).kind == "line"
+    with pytest.raises(UsageError, match="--kind line"):
+        make_scene([surface], kind="surface")
+
+
+def test_every_mistake_is_named_at_once(bowl):
+    with pytest.raises(UsageError) as caught:
+        make_scene([bowl], kind="pie", colours="jet", style="a4", titles=["x", "y"], camera=(0, 90))
+    assert str(caught.value).startswith("5 mistakes")
+
+
+def test_an_unknown_quantity_is_named_with_those_present(bowl):
+    with pytest.raises(UsageError, match="no quantity test_loss; it holds train_loss"):
+        make_scene([bowl], quantity="test_loss")
+
+
+def test_given_levels_are_kept(bowl):
+    assert make_scene([bowl], levels=[3, 0.1, 1]).keys[0].levels == (0.1, 1.0, 3.0)
+
+
+def test_numbers_tell_neighbouring_levels_apart(surface_of):
+    z = 2.3 + 0.001 * np.linspace(0, 1, 15).reshape(3, 5)
+    key = make_scene([surface_of(np.linspace(-1, 1, 5), np.linspace(-1, 1, 3), train_loss=z)]).keys[0]
+    assert len(set(key.tick_texts)) == len(key.tick_texts) > 3
+
+
+def test_a_coarse_grid_over_a_steep_surface_is_called_so(surface_of):
+    z = 10.0 ** np.random.default_rng(0).uniform(-4, 4, (5, 7))
+    scene = make_scene([surface_of(np.linspace(-1, 1, 7), np.linspace(-1, 1, 5), train_loss=z)])
+    assert any("resolution is too low" in text for text in scene.warnings)
+
+
+def test_what_computing_found_is_passed_on(bowl):
+    bowl.facts["warnings"] = ["The directions are nearly parallel."]
+    scene = make_scene([bowl])
+    assert "The directions are nearly parallel." in scene.warnings
+    assert "nearly parallel" in scene.caption
+
+
+def test_panels_lie_on_the_paper_and_apart(surface_of):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
+    surfaces = [surface_of(x, y, train_loss=np.add.outer(y**2, x**2) + i + 1) for i in range(5)]
+    for kind in KINDS:
+        for style in ("column", "text", "wide", "slide"):
+            layout = make_scene(surfaces, kind=kind, style=style).layout
+            boxes = [*layout.panels, *(bar for bar in layout.bars if bar)]
+            for n, a in enumerate(boxes):
+                assert a.left >= 0 and a.bottom >= 0 and a.width > 0.1
+                assert a.left + a.width <= layout.width + 1e-9 and a.bottom + a.height <= layout.height + 1e-9
+                for b in boxes[:n]:
+                    apart_x = a.left >= b.left + b.width or b.left >= a.left + a.width
+                    assert apart_x or a.bottom >= b.bottom + b.height or b.bottom >= a.bottom + a.height
+
+
+def test_too_many_panels_are_refused(bowl):
+    with pytest.raises(UsageError, match="13 panels"):
+        make_scene([bowl] * 13)
