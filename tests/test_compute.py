@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossviz import compute as conductor
+from lossviz import prepare as conductor
 from lossviz.compute import compute
 from lossviz.errors import PlanError, ProblemError, StoppedError, UsageError
 from lossviz.evaluate.reference import evaluate_params
@@ -118,7 +118,7 @@ def test_stopped_and_resumed_equals_straight_through_bit_for_bit(plan, tmp_path,
 
 def test_a_finished_run_computes_nothing_again(plan, tmp_path, monkeypatch):
     compute(plan, tmp_path / "net.h5")
-    monkeypatch.setattr(conductor, "load_plan_problem", lambda *a: pytest.fail("loaded the problem again"))
+    monkeypatch.setattr("lossviz.compute.prepare", lambda *a: pytest.fail("prepared again"))
     assert compute(plan, tmp_path / "net.h5").evaluated == 0
 
 

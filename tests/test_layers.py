@@ -19,11 +19,13 @@ FLOORS = {
     "trajectory": 4,
     "directions": 5,
     "evaluate": 5,
-    "compute": 6,
-    "demo": 7,
-    "cli": 8,
-    "__init__": 9,
-    "__main__": 9,
+    "prepare": 6,
+    "compute": 7,
+    "work": 8,
+    "demo": 8,
+    "cli": 9,
+    "__init__": 10,
+    "__main__": 10,
 }
 TORCHLESS = {"errors", "records", "store", "render", "launch"}
 FILES = sorted(PACKAGE.rglob("*.py"))

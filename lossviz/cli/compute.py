@@ -60,11 +60,12 @@ Examples:
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
 @progress_option
+@click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
     source: str, checkpoint: Path | None, out: Path | None, device: str, strategy: str,
     batch_size: int | None, progress: str,
-    dry_run: bool, **words: Any,
+    prepare_only: bool, dry_run: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -75,6 +76,9 @@ def compute(
     if dry_run:
         click.echo(describe_plan(plan, out))
         return
+    if prepare_only:
+        _prepare_only(plan, out, device, strategy, batch_size)
+        return
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
     from lossviz.compute import compute as run_compute
@@ -82,9 +86,25 @@ def compute(
     with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
         report = run_compute(
             plan, out, device=device, strategy=strategy, batch_size=batch_size, progress=tell, stop=stop,
-            warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
+            warn=_warn,
         )  # fmt: skip
     click.echo(describe_report(report), err=progress == "json")
+
+
+def _warn(message: str) -> None:
+    click.echo(f"lossviz: warning: {message}", err=True)
+
+
+def _prepare_only(plan: Plan, out: Path, device: str, strategy: str, batch_size: int | None) -> None:
+    from lossviz.prepare import Settings
+    from lossviz.work import prepare_only
+
+    surface = prepare_only(out, plan, Settings(device, strategy, batch_size), warn=_warn)
+    left = len(surface.pending())
+    click.echo(f"{out} is prepared: {left} of {plan.grid.size} points to evaluate.")
+    click.echo(
+        f"Next: lossviz work {shlex.quote(str(out))} --part 1/2 & lossviz work {shlex.quote(str(out))} --part 2/2"
+    )
 
 
 def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any]) -> tuple[Plan, Path]:

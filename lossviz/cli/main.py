@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 import sys
 from typing import Any
 
@@ -15,6 +16,11 @@ COMMANDS = {
     "compute": "Evaluate the loss on a grid around a trained checkpoint.",
     "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
     "info": "Say what a result file holds and how it was made.",
+    "work": "Fill one share of a prepared run, beside other processes.",
+    "merge": "Publish what several processes have saved.",
+    "verify": "Check a result file's checksums, digests and points.",
+    "import": "Read files of tomgoldstein/loss-landscape.",
+    "export": "Write a surface as npz, csv, netCDF or for loss-landscape.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }
 
@@ -30,7 +36,7 @@ class LazyGroup(click.Group):
         """Import ``lossviz.cli.<name>`` and return its function of that name."""
         if cmd_name not in COMMANDS:
             return None
-        module_name = cmd_name.replace("-", "_")
+        module_name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
         return getattr(importlib.import_module(f"lossviz.cli.{module_name}"), module_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

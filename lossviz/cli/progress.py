@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def show_progress(kind: str, grid: Grid) -> Iterator[Callable[[Update], None]]:
+def show_progress(kind: str, grid: Grid | None) -> Iterator[Callable[[Update], None]]:
     """Give a callback for :func:`lossviz.compute.compute` that shows progress as ``kind`` says."""
-    if kind == "bar":
+    if grid is None or kind == "none":
+        yield lambda update: None
+    elif kind == "bar":
         with _bar(grid.size) as tell:
             yield tell
-    elif kind == "json":
-        yield lambda update: _print_json(update, grid)
     else:
-        yield lambda update: None
+        yield lambda update: _print_json(update, grid)
 
 
 def _print_json(update: Update, grid: Grid) -> None:

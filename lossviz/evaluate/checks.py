@@ -1,4 +1,4 @@
-"""Doubt: is this surface what it claims to be? Asked before the first point, and of the whole at the end."""
+"""Is the loss a function of the parameters alone? Asked at the centre before the first point, and again on resuming."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from lossviz.errors import ProblemError
+from lossviz.errors import PlanError, ProblemError
 from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.problem import Problem
+from lossviz.records.doubts import agree
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-
-RELATIVE_TOLERANCE = 1e-4
 
 
 def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]:
@@ -45,6 +44,27 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     return {"origin": origin, "repeat_noise": noise}
 
 
+def check_stored(surface: Surface, engine: Engine, *, most: int = 3) -> None:
+    """Evaluate a few stored points again and demand the stored values, up to rounding.
+
+    Raises:
+        PlanError: If one comes out otherwise, as on another device or library: it would leave a seam in the surface.
+    """
+    for split in surface.splits:
+        done = np.flatnonzero(surface.evaluated(split).ravel())
+        some = done[np.linspace(0, len(done) - 1, min(most, len(done))).astype(int)]
+        for index in some.tolist():
+            stored = surface.point(index, split)
+            (again,) = engine.evaluate_points([index], surface.plan.grid.coordinates([index]), [split])
+            for name in stored.sums:
+                if not agree(name, again.mean(name), stored.mean(name), stored.count):
+                    at = ", ".join(f"{c:g}" for c in surface.plan.grid.coordinates([index])[0])
+                    raise PlanError(
+                        f"The {split} {name} at ({at}) is {stored.mean(name):.7g} in the file and "
+                        f"{again.mean(name):.7g} now: what is here would not continue it. Write to another --out file."
+                    )
+
+
 def check_facts(stored: dict[str, Any], found: dict[str, Any]) -> list[str]:
     """What contradicts the facts of an earlier session on the same file, a line each."""
     same = {"state_sha256": "the model's parameters and buffers", "dataset_sha256": "the examples"}
@@ -53,35 +73,6 @@ def check_facts(stored: dict[str, Any], found: dict[str, Any]) -> list[str]:
         for name, words in same.items()
         if name in stored and stored[name] != found[name]
     ]
-
-
-def doubts_of(surface: Surface) -> list[str]:
-    """What a careful reader of a finished surface should know, a sentence each."""
-    doubts = list(surface.facts.get("warnings", []))
-    for name in surface.names:
-        values = surface.values(name)[surface.evaluated(surface.split_of(name))]
-        if bad := int((~np.isfinite(values)).sum()):
-            doubts.append(f"{name} is not finite at {bad} of {values.size} points.")
-        finite = values[np.isfinite(values)]
-        if finite.size > 1 and np.ptp(finite) == 0:
-            doubts.append(f"{name} is the same at every point: the plane does not move what the loss depends on.")
-    doubts += _centre_doubts(surface)
-    cosine = surface.facts.get("cosine", 0.0)
-    if isinstance(cosine, float) and abs(cosine) > 0.1:
-        doubts.append(f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead.")
-    return doubts
-
-
-def _centre_doubts(surface: Surface) -> list[str]:
-    index = surface.plan.grid.origin_index
-    if index is None:
-        return ["The grid does not sample the trained point; a symmetric range with an odd count does."]
-    doubts = []
-    for name, untouched in surface.facts.get("origin", {}).items():
-        centre = surface.values(name)[surface.plan.grid.position(index)]
-        if not _agree(name, centre, untouched, int(surface.splits[surface.split_of(name)].count.max())):
-            doubts.append(f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}.")
-    return doubts
 
 
 def _at_centre(engine: Engine, plan: Plan, split: str) -> Point:
@@ -96,7 +87,7 @@ def _check_repeatable(name: str, points: list[Point], problem: Problem, *, rando
             f"The {where} is {values[0]:g}: there is no surface around a point whose own loss is not finite. "
             "Does the checkpoint hold NaN, or does the data?"
         )
-    if not all(_agree(name, value, values[0], points[0].count) for value in values):
+    if not all(agree(name, value, values[0], points[0].count) for value in values):
         text = ", ".join(f"{value:.7g}" for value in values)
         raise ProblemError(
             f"The {where} differs from one evaluation to the next ({text}), so a surface would be noise. "
@@ -116,12 +107,6 @@ def _likely_reason(model: nn.Module, *, random: bool) -> str:
         "the loss of one example depends on the others in its batch (batch statistics, in-batch negatives). "
         "Let data() return a list of ready batches, and set the same --batch-size."
     )
-
-
-def _agree(name: str, value: float, expected: float, count: int) -> bool:
-    # a share of right answers may flip for an example or two that lie on a decision boundary
-    slack = 2.0 / count if name.endswith(("error", "accuracy", "correct")) else 1e-6
-    return bool(abs(value - expected) <= RELATIVE_TOLERANCE * abs(expected) + slack)
 
 
 def _relative(a: float, b: float) -> float:

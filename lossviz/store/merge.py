@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lossviz.errors import PlanError, StoreError
+from lossviz.records.doubts import doubts_of
 from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point, Status
@@ -48,6 +49,8 @@ def merge(path: Path | str, *, warn: Callable[[str], None] = lambda _: None) -> 
     if plan is None:
         raise StoreError(f"There is nothing to merge: neither {path} nor a segment beside it.")
     with Run.open(path, plan, session={}, warn=warn, strict=True) as run:
+        if not len(run.surface.pending()):
+            run.surface.facts["doubts"] = doubts_of(run.surface)
         run.publish(final=True)
         return Merged(run.surface, run.segments, len(run.surface.pending()))
 

@@ -1,0 +1,56 @@
+"""What a careful reader of a surface should know: asked of every finished one, and stored in its file."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lossviz.records.surface import Surface
+
+RELATIVE_TOLERANCE = 1e-4
+
+
+def doubts_of(surface: Surface) -> list[str]:
+    """What a careful reader of a finished surface should know, a sentence each."""
+    doubts = list(surface.facts.get("warnings", []))
+    for name in surface.names:
+        values = surface.values(name)[surface.evaluated(surface.split_of(name))]
+        if bad := int((~np.isfinite(values)).sum()):
+            doubts.append(f"{name} is not finite at {bad} of {values.size} points.")
+        finite = values[np.isfinite(values)]
+        if finite.size > 1 and np.ptp(finite) == 0:
+            doubts.append(f"{name} is the same at every point: the plane does not move what the loss depends on.")
+    doubts += _centre_doubts(surface)
+    cosine = surface.facts.get("cosine", 0.0)
+    if isinstance(cosine, float) and abs(cosine) > 0.1:
+        doubts.append(f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead.")
+    return doubts
+
+
+def _centre_doubts(surface: Surface) -> list[str]:
+    index = surface.plan.grid.origin_index
+    if index is None:
+        return ["The grid does not sample the trained point; a symmetric range with an odd count does."]
+    doubts = []
+    for name, untouched in surface.facts.get("origin", {}).items():
+        centre = surface.values(name)[surface.plan.grid.position(index)]
+        if not agree(name, centre, untouched, int(surface.splits[surface.split_of(name)].count.max())):
+            doubts.append(f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}.")
+    return doubts
+
+
+def agree(name: str, value: float, expected: float, count: int) -> bool:
+    """Whether a value is the expected one up to rounding; both may be NaN or the same infinity.
+
+    Example:
+        >>> agree("loss", 1.00001, 1.0, count=100), agree("loss", 1.01, 1.0, count=100)
+        (True, False)
+        >>> agree("error", 0.11, 0.1, count=100)
+        True
+    """
+    if value == expected or (math.isnan(value) and math.isnan(expected)):
+        return True
+    # a share of right answers may flip for an example or two that lie on a decision boundary
+    slack = 2.0 / count if name.endswith(("error", "accuracy", "correct")) else 1e-6
+    return bool(abs(value - expected) <= RELATIVE_TOLERANCE * abs(expected) + slack)
