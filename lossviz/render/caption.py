@@ -11,6 +11,7 @@ from lossviz.render.cells import Cell
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import SYMBOLS, format_coordinate, format_value, quantity_label
+from lossviz.render.uncertainty import samples_some
 from lossviz.render.view import View
 
 SHOWS = {
@@ -33,7 +34,7 @@ def write_caption(
     warnings: Sequence[str],
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for warnings."""
-    general = [_what(panels, kind), _how_shown(keys, kind, smooth, camera)]
+    general = [_what(panels, kind), _how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
     own = [" ".join([*_panel_name(panel, len(panels)), *panel_facts(panel, keys[panel.key])]) for panel in panels]
     notes = [f"Note: {warning}" for warning in warnings]
     return "\n\n".join([" ".join(part for part in general if part), *own, *notes, LIMITS]) + "\n"
@@ -120,6 +121,16 @@ def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | No
             "light changes colours on the surface, never on the map beneath."
         )
     return " ".join(sentences)
+
+
+def _how_known(panels: Sequence[Panel], kind: str) -> str:
+    if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
+        return ""
+    return (
+        "The values are means over a random part of the examples: ribbons show where each line may lie, within 2 "
+        "standard errors of the value at a point; levels whose ribbons overlap are left out. All points use the same "
+        "examples, so differences between points are better known than this."
+    )
 
 
 def _panel_name(panel: Panel, count: int) -> list[str]:

@@ -19,9 +19,11 @@ from lossviz.render.map_axes import add_map_axes, finish_figure, finish_map
 from lossviz.render.panel import Panel
 from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES, pattern_colour
+from lossviz.render.uncertainty import ribbon
 
 DARK_GROUND = 0.42  # luminance below which lines are white
 MM_PER_INCH = 25.4
+RIBBON = 0.3  # opacity
 
 
 def draw_contours(scene: Scene, figure: Figure) -> None:
@@ -32,6 +34,8 @@ def draw_contours(scene: Scene, figure: Figure) -> None:
         axes, key = add_map_axes(scene, figure, index), scene.key_of(panel)
         draw_colours(axes, panel.field, key, bands=bands, smooth=scene.smooth)
         _draw_clipped(axes, panel.field, key, scene)
+        if scene.errors:
+            _draw_ribbons(axes, panel, key, scene.errors[index])
         lines = _draw_lines(axes, panel, key, scene)
         finish_map(scene, figure, axes, index, bands=bands)
         if lines is not None:
@@ -63,6 +67,18 @@ def line_colour(key: Key, level: float) -> tuple[float, float, float, float]:
     """White on dark map colours, ink on light ones."""
     dark = luminance(colour_at(key.colours, key.scale.position(level))) < DARK_GROUND
     return (1.0, 1.0, 1.0, 0.8) if dark else (0.07, 0.08, 0.11, 0.6)
+
+
+def _draw_ribbons(axes: Axes, panel: Panel, key: Key, errors: np.ndarray) -> None:
+    assert panel.field is not None
+    for level in key.levels:
+        where = np.ma.masked_invalid(ribbon(panel, errors, level, key.scale))
+        if where.count() and where.min() < 0:
+            colour = line_colour(key, level)[:3]
+            region = axes.contourf(
+                panel.field.x, panel.field.y, where, [-1.5, 0.0], colors=[colour], alpha=RIBBON, zorder=1.8
+            )
+            region.set_gid("ribbon")
 
 
 def _connected(path: Path) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ class Field:
     @property
     def masked(self) -> np.ma.MaskedArray:
         """Display values, masked where there is no value, and where values are clipped or below the scale."""
-        return np.ma.masked_array(self.display, mask=self.kinds != Cell.FINITE)
+        return np.ma.masked_array(self.display, mask=np.asarray(self.kinds != Cell.FINITE))
 
     def values(self, scale: Scale) -> np.ndarray:
         """Values where there are finite ones, NaN elsewhere."""

@@ -69,19 +69,23 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
 
 
 def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, width_mm: float) -> Key:
-    """The key with its levels, given or chosen for ``values`` spread evenly over the panels, and its ticks."""
+    """The key with its levels, given or chosen for ``values`` spread evenly over the panels."""
     chosen = tuple(sorted({float(v) for v in levels})) if levels is not None else ()
     if levels is None:
         chosen = choose_levels(values, key.scale, width_mm=width_mm)
         chosen = chosen if key.chance is None else _clear_of(key.chance, chosen, key.scale)
-    ticks = spread_ticks(tuple(v for v in chosen if key.scale.low <= v <= key.scale.high), key.scale)
+    return with_ticks(replace(key, levels=chosen, digits=_digits(chosen)))
+
+
+def with_ticks(key: Key) -> Key:
+    """The key with numbers at those of its levels that are far enough apart, and at the clip."""
+    ticks = spread_ticks(tuple(v for v in key.levels if key.scale.low <= v <= key.scale.high), key.scale)
     top = key.scale.position(key.scale.high)
     if key.scale.constant is not None:
         ticks = (key.scale.constant,)
     elif key.scale.clipped and all(top - key.scale.position(tick) >= TICKS_APART for tick in ticks):
         ticks = (*ticks, key.scale.high)
-    key = replace(key, levels=chosen, ticks=ticks, digits=_digits(chosen))
-    return replace(key, tick_texts=tuple(key.text(tick) for tick in ticks))
+    return replace(key, ticks=ticks, tick_texts=tuple(key.text(tick) for tick in ticks))
 
 
 def chance_level(view: View) -> float | None:

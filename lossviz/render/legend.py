@@ -10,6 +10,7 @@ from lossviz.render.cells import Cell
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import quantity_label
+from lossviz.render.uncertainty import samples_some
 
 SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in units of the base type size
 Sign = Literal["trained", "minimum", "chance", "cell", "curve", "band"]
@@ -44,6 +45,8 @@ def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -
     entries += [
         LegendEntry("chance", text) for text in dict.fromkeys(key.chance_text for key in keys if key.chance_text)
     ]
+    if kind in ("contour", "filled") and any(samples_some(panel) for panel in panels):
+        entries.append(LegendEntry("band", "where a line may lie (± 2 standard errors)"))
     total = sum(panel.kinds.size for panel in panels)
     for cell in (Cell.CLIPPED, Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED):
         count = sum(panel.counts[cell] for panel in panels)

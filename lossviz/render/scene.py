@@ -21,7 +21,7 @@ from lossviz.render.caption import write_caption, write_footer
 from lossviz.render.caution import difference_cautions, panel_cautions
 from lossviz.render.colours import DEFAULT, colour_table
 from lossviz.render.field import Field, make_field
-from lossviz.render.key import Key, add_levels, make_key
+from lossviz.render.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.layout import Layout
 from lossviz.render.legend import LegendEntry, choose_entries
 from lossviz.render.panel import Panel, make_panel
@@ -29,6 +29,7 @@ from lossviz.render.scale import Scale, parse_clip
 from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
 from lossviz.render.style import Style, make_style
 from lossviz.render.terrain import Terrain, make_terrain
+from lossviz.render.uncertainty import error_field, samples_some, separate
 from lossviz.render.view import View, choose_names, make_views, title_views
 
 KINDS = ("contour", "filled", "heatmap", "surface", "line")
@@ -52,6 +53,7 @@ class Scene:
         camera: For surfaces, else None.
         terrains: For surfaces, the height field of each panel.
         floor: Height of the floor under surfaces.
+        errors: For each panel its standard errors on the fine grid, where ribbons are drawn; else empty.
         samples: Whether grid points are dotted.
         smooth: Whether values are interpolated between grid points.
         footer: Lines of small text, drawn if ``show_footer``.
@@ -71,6 +73,7 @@ class Scene:
     camera: Camera | None
     terrains: tuple[Terrain, ...]
     floor: float
+    errors: tuple[np.ndarray, ...]
     samples: bool
     smooth: bool
     footer: tuple[str, ...]
@@ -173,11 +176,17 @@ def make_scene(
         add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
         for i, key in enumerate(keys)
     ]
+    errors: tuple[np.ndarray, ...] = ()
+    unknown: list[str] = []
+    ribbons = kind in ("contour", "filled") and any(samples_some(panel) for panel in panels)
+    if ribbons:
+        errors = tuple(error_field(panel) for panel in panels)
+        keys = [_separate(key, index, panels, errors, levels, unknown) for index, key in enumerate(keys)]
     layout = place(bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
 
     # 4. words
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
-    warnings = tuple(dict.fromkeys([*difference_cautions(surfaces, called), *panel_cautions(panels, keys)]))
+    warnings = tuple(dict.fromkeys([*difference_cautions(surfaces, called), *panel_cautions(panels, keys), *unknown]))
     for sentence in warnings:
         if warn:
             warn(sentence)
@@ -192,6 +201,7 @@ def make_scene(
         camera=chosen,
         terrains=terrains,
         floor=FLOOR,
+        errors=errors if ribbons else (),
         samples=samples,
         smooth=smooth,
         footer=write_footer(panels, keys),
@@ -233,6 +243,14 @@ def _field(view: View, key: Key, kind: str, fewest: int, smooth: bool) -> Field 
         return None
     x, y = view.coordinates(0), view.coordinates(1)
     return make_field(x, y, view.values(), view.evaluated(), key.scale, fewest=fewest, smooth=smooth)
+
+
+def _separate(key, index, panels, errors, levels, unknown) -> Key:
+    own = [i for i, panel in enumerate(panels) if panel.key == index]
+    thinned, caution = separate(key, [panels[i] for i in own], [errors[i] for i in own])
+    if caution:
+        unknown.append(caution)
+    return key if levels is not None else with_ticks(thinned)
 
 
 def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:
