@@ -93,7 +93,7 @@ def _read_surface(path: Path, file: h5py.File) -> Surface:
     for split, table in tables.items():
         _enter(surface, split, table)
     surface.facts = {
-        "imported_from": path.name,
+        "problem": f"loss-landscape file {path.name}",
         "dir_file": dir_file,
         "notes": ["Imported from loss-landscape: means only, so counts are 1 and standard errors are not known."],
     }

@@ -99,7 +99,7 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
         raise _unopenable(path, error) from None
     try:
         found = guarded(path, lambda: (text_of(file.attrs.get("format")), text_of(file.attrs.get("format_version"))))
-        if found[0] != wanted and (is_ours(path) or any(name in file for name in _OWN_NAMES)):
+        if found[0] != wanted and (is_ours(path) or guarded(path, lambda: any(name in file for name in _OWN_NAMES))):
             raise DamagedFileError(f"{path} is damaged: its attributes do not read, or say {found[0]} for {wanted}.")
         if found[0] != wanted:
             raise StoreError(f"{path} is an HDF5 file, but not a {wanted} file; lossviz leaves it alone.")
@@ -136,7 +136,7 @@ def guarded(path: Path, read: Callable[[], Any]) -> Any:
         raise DamagedFileError(f"{path} is damaged: {type(error).__name__}: {error}") from error
 
 
-def read_array(dataset: h5py.Dataset) -> np.ndarray:
+def read_array(dataset: Any) -> np.ndarray:
     """A dataset in native byte order, its CRC-32 checked; one without is somebody else's and is not.
 
     Raises:
@@ -169,12 +169,12 @@ def damaged_datasets(file: h5py.File) -> tuple[int, list[str]]:
     found: dict[str, str | None] = {}
 
     def look(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset) and "crc32" in item.attrs:
-            try:
+        try:
+            if isinstance(item, h5py.Dataset) and "crc32" in item.attrs:
                 read_array(item) if item.dtype.kind != "S" else read_text(item)
                 found[name] = None
-            except (DamagedFileError, *_NONSENSE) as error:
-                found[name] = str(error)
+        except (DamagedFileError, *_NONSENSE) as error:
+            found[name] = str(error)
 
     try:
         file.visititems(look)

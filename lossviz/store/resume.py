@@ -168,7 +168,7 @@ def retire(segment: SegmentHealth, *, even_of_other_hosts: bool) -> None:
         OSError: If it is in use, or gone.
     """
     here = host_of(life_name())
-    if segment.ended is None and host_of(segment.session.get("id", "")) != here and not even_of_other_hosts:
+    if segment.ended is None and host_of(segment.path.stem) != here and not even_of_other_hosts:
         return  # its writer's lock may not be seen from here
     descriptor = os.open(segment.path, os.O_RDWR)
     try:

@@ -146,10 +146,17 @@ class Segment:
                 yield to_point(record, grid)
 
 
+def _segment_paths(path: Path) -> list[Path]:
+    try:
+        return sorted(journal_folder(path).glob("*.jsonl"))
+    except FileNotFoundError:  # tidied away while it was listed
+        return []
+
+
 def read_segments(path: Path) -> list[Segment]:
     """All segments beside the run at ``path``, oldest first."""
     found = []
-    for name in sorted(journal_folder(path).glob("*.jsonl")):
+    for name in _segment_paths(path):
         # one that goes away meanwhile was published first, and the file is read after the segments
         with contextlib.suppress(FileNotFoundError):
             found.append(Segment(name, name.read_bytes()))
@@ -159,7 +166,7 @@ def read_segments(path: Path) -> list[Segment]:
 def read_headers(path: Path) -> list[Segment]:
     """As :func:`read_segments`, of each the first line only."""
     found = []
-    for name in sorted(journal_folder(path).glob("*.jsonl")):
+    for name in _segment_paths(path):
         with contextlib.suppress(FileNotFoundError), name.open("rb") as file:
             found.append(Segment(name, file.readline()))
     return found
@@ -220,7 +227,9 @@ def enter_segment(
         on_disagreement: Called with the known and the new point where both took as many examples and differ.
     """
     if segment.header is None:
-        return SegmentHealth(segment.path, len(segment.data), {}, readable=False)
+        # a writer killed before its header was whole has promised nothing
+        unborn = not {10, 0} & set(segment.data)
+        return SegmentHealth(segment.path, len(segment.data), {}, torn=int(unborn), readable=unborn)
     row: int | None = None
     points = damaged = torn = 0
     for point in segment.points(surface.plan.grid):

@@ -167,7 +167,7 @@ def read_surface(path: Path | str, warn: Callable[[str], None] = lambda _: None)
         DamagedFileError: If it fails its checksums; nothing of it is believed.
     """
     path = canonical_path(path)
-    plan = peek_plan(path)
+    plan = peek_plan(path) or peek_plan(path)  # again, as a first publication may tidy the segments away meanwhile
     if plan is None:
         raise StoreError(f"There is no surface file {path}. Make one with: lossviz compute … --out '{path}'")
     segments = read_segments(path)  # before the file: what is tidied away meanwhile is in the file by then

@@ -14,7 +14,7 @@ from lossviz.records.point import Point, Status
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import read_directions
 from lossviz.store.fingerprint import direction_sha256
-from lossviz.store.hdf5 import damaged_datasets, open_ours, read_array
+from lossviz.store.hdf5 import damaged_datasets, guarded, open_ours, read_array
 from lossviz.store.line import values_text
 from lossviz.store.schema import SURFACE_FORMAT, canonical_path, directions_path
 from lossviz.store.segment import SegmentHealth, check_plan, enter_segment, read_segments
@@ -132,7 +132,7 @@ def _wrong_means(path: Path, surface: Surface) -> list[str]:
     tables = {name: surface.values(name) for name in surface.names}
     tables |= {f"{name}_stderr": surface.stderr(name) for name in surface.names}
     with open_ours(path, SURFACE_FORMAT) as file:
-        stored = {name: read_array(file[name]) for name in tables}  # pyright: ignore[reportArgumentType]
+        stored = guarded(path, lambda: {name: read_array(file[name]) for name in tables})
     wrong = [name for name in tables if not np.array_equal(tables[name], stored[name], equal_nan=True)]
     return [f"{name} does not follow from its sums." for name in wrong]
 

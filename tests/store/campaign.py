@@ -1,4 +1,7 @@
-"""Processes to hurt: start the stand-in filler, end it in some way, look at what is left."""
+"""Processes to hurt: start the stand-in filler, end it in some way, look at what is left.
+
+``python -m tests.store.campaign FOLDER`` runs all of it at length and prints its figures.
+"""
 
 import os
 import random
@@ -7,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+
+import h5py
 
 from lossviz.store.schema import journal_folder
 from lossviz.store.surface_file import read_surface
@@ -79,4 +84,85 @@ def signals_until_done(path, number: int, seed: int, options=("--delay-s", 0.002
         hits += 1
 
 
+def result_datasets(path) -> dict[str, bytes]:
+    """Bytes of every dataset but who computed it."""
+    found: dict[str, bytes] = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "shape") else None)
+    return {name: data for name, data in found.items() if "session" not in name}
+
+
+def many_signals(folder: Path, number: int, least: int) -> dict[str, int]:
+    """Signals at random moments until ``least`` have hit a run; every run ends in the undisturbed file bit for bit."""
+    assert run(folder / "whole.h5")[0] == 0
+    expected = result_datasets(folder / "whole.h5")
+    seen = {"signals": 0, "runs": 0, "promised": 0}
+    while seen["signals"] < least:
+        path = folder / f"run {seen['runs']}.h5"
+        hits, promised = signals_until_done(path, number, seed=seen["runs"])
+        assert result_datasets(path) == expected
+        seen = {"signals": seen["signals"] + hits, "runs": seen["runs"] + 1, "promised": seen["promised"] + promised}
+    return seen
+
+
+def disk_sizes(folder: Path, sizes) -> dict[int, int]:
+    """A run on a disk of each size, then with room made; per exit status how often."""
+    seen: dict[int, int] = {}
+    for size in sizes:
+        disk = folder / f"disk {size}"
+        disk.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk)], check=True)
+        try:
+            status, output, messages = run(disk / "net.h5")
+            assert status in (0, 73, 74), (status, messages)
+            assert "Traceback" not in messages
+            hold(disk / "net.h5", announced(output))
+            seen[status] = seen.get(status, 0) + 1
+            subprocess.run(["mount", "-o", "remount,size=16m", str(disk)], check=True)
+            finish(disk / "net.h5")
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+    return seen
+
+
+def pairs_of_writers(folder: Path, count: int) -> dict[str, int]:
+    """Two runs on one file at once, of which one is killed in every third pair; the other leaves or takes over."""
+    chance, seen = random.Random(0), {"busy": 0, "both in turn": 0, "killed": 0}
+    for pair in range(count):
+        path = folder / f"pair {pair}.h5"
+        promised: set[tuple[int, str]] = set()
+        with start(path, "--delay-s", 0.004) as first:
+            time.sleep(chance.uniform(0.0, 0.4))
+            with start(path, "--delay-s", 0.004) as second:
+                if pair % 3 == 2:
+                    time.sleep(chance.uniform(0.0, 0.8))
+                    first.kill()
+                ends = [process.communicate(timeout=120) for process in (first, second)]
+        for output, messages in ends:
+            promised |= announced(output)
+            assert "Traceback" not in messages, messages
+        hold(path, promised)
+        statuses = sorted((first.returncode, second.returncode))
+        assert statuses in ([0, 0], [0, 75], [-9, 0], [-9, 75]), statuses
+        seen["killed" if -9 in statuses else "busy" if 75 in statuses else "both in turn"] += 1
+        finish(path)
+    return seen
+
+
+def main(folder: Path) -> None:
+    """The long form, with figures."""
+    for name in ("SIGKILL", "SIGTERM"):
+        (folder / name).mkdir(parents=True)
+        sys.stdout.write(f"{name}: {many_signals(folder / name, SIGNALS[name], 110)}\n")
+    sys.stdout.write(f"disk sizes: {disk_sizes(folder, DISKS)}\n")
+    sys.stdout.write(f"pairs: {pairs_of_writers(folder, 33)}\n")
+
+
+# from too small for a lock to large enough for all
+PAGES = (1, 2, 4, 8, 16, 32, *range(37, 112, 3))
+DISKS = [4096 * pages for pages in PAGES]
 SIGNALS = {"SIGKILL": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "SIGINT": signal.SIGINT, "SIGUSR1": signal.SIGUSR1}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -9,6 +9,7 @@ from lossviz.store.line import point_lines, to_line
 from lossviz.store.schema import journal_folder
 from lossviz.store.segment import SegmentWriter
 from lossviz.store.surface_file import build_image, read_surface, write_surface
+from lossviz.store.verify import verify
 from tests.store.fake import check_results, evaluate, full_surface, make_plan
 
 PLAN = make_plan("-1:1:9,0:2:5")
@@ -41,11 +42,20 @@ def damage_files(path, seed: int, count: int) -> dict[str, int]:
             surface = read_surface(path)
         except StoreError:
             seen["noticed"] += 1
+            assert not says_well(path)
             continue
         assert check_results(surface, FULL, complete=True) == 2 * PLAN.grid.size
         assert surface.facts == FULL.facts and surface.plan == PLAN and surface.sessions == FULL.sessions
         seen["harmless"] += 1
     return seen
+
+
+def says_well(path) -> bool:
+    """What verifying says, which may refuse but not stumble either."""
+    try:
+        return verify(path).right
+    except StoreError:
+        return False
 
 
 def damage_segments(path, seed: int, count: int) -> dict[str, int]:
@@ -79,5 +89,5 @@ def test_two_thousand_damages(tmp_path):
     files = [damage_files(tmp_path / "net.h5", seed, 250) for seed in range(1, 7)]
     (tmp_path / "net.h5").unlink()
     segments = [damage_segments(tmp_path / f"{seed}.h5", seed, 100) for seed in range(1, 6)]
-    assert sum(seen["noticed"] for seen in files) > 700, files
+    assert sum(seen["noticed"] for seen in files) > 500, files
     assert sum(seen["lost"] for seen in segments) > 0, segments

@@ -1,29 +1,30 @@
 """A process that is filling a run is ended, and nothing it promised is lost."""
 
-import h5py
+import os
+import shutil
+
 import pytest
 
 from lossviz.store.surface_file import read_published
-from tests.store.campaign import GRID, SIGNALS, finish, hold, hurt, run, signals_until_done, start
+from tests.store.campaign import (
+    DISKS,
+    GRID,
+    SIGNALS,
+    disk_sizes,
+    finish,
+    hold,
+    hurt,
+    many_signals,
+    pairs_of_writers,
+    result_datasets,
+    run,
+    start,
+)
 from tests.store.fake import announced, make_plan
 
 
-def result_datasets(path) -> dict[str, bytes]:
-    """Bytes of every dataset but who computed it."""
-    with h5py.File(path) as file:
-        found = {}
-        file.visititems(lambda name, item: found.update({name: item[()].tobytes()}) if hasattr(item, "shape") else None)
-    return {name: data for name, data in found.items() if "session" not in name}
-
-
 def test_kills_and_resumes_end_in_the_undisturbed_file_bit_for_bit(tmp_path):
-    hits, seed = 0, 0
-    assert run(tmp_path / "whole.h5")[0] == 0
-    while hits < 8:
-        path = tmp_path / f"killed {seed}.h5"
-        hits += signals_until_done(path, SIGNALS["SIGKILL"], seed)[0]
-        assert result_datasets(path) == result_datasets(tmp_path / "whole.h5")
-        seed += 1
+    assert many_signals(tmp_path, SIGNALS["SIGKILL"], 8)["signals"] >= 8
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1"])
@@ -41,12 +42,24 @@ def test_a_warned_run_publishes_says_75_and_goes_on(tmp_path, name):
 
 def test_of_two_runs_on_one_file_one_leaves_at_once(tmp_path):
     path = tmp_path / "net.h5"
-    with start(path, "--delay-s", 0.05) as first:
+    with start(path, "--delay-s", 0.02) as first:
         assert first.stdout is not None and first.stdout.readline().startswith("open")
         status, output, messages = run(path)
         assert status == 75 and f"pid {first.pid}" in messages and output == ""
         assert first.communicate(timeout=60)[0].endswith("done\n") and first.returncode == 0
     finish(path)
+
+
+def test_a_reader_beside_a_run_sees_ever_more_and_never_a_wrong_number(tmp_path):
+    path, seen = tmp_path / "net.h5", [0]
+    with start(path, "--delay-s", 0.004, "--publish-every", 1) as process:
+        assert process.stdout is not None and process.stdout.readline().startswith("open")
+        while process.poll() is None:
+            if path.exists():
+                seen.append(hold(path, set()))
+        process.communicate()
+    assert process.returncode == 0 and seen == sorted(seen)
+    assert len(set(seen)) > 5 and hold(path, set()) == 182
 
 
 @pytest.mark.parametrize("limit", [1_000, 30_000, 70_000, 110_000])
@@ -71,3 +84,20 @@ def test_workers_and_one_process_give_equal_files(tmp_path):
     assert not shared.exists()
     finish(shared)
     assert result_datasets(shared) == result_datasets(alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_hundred_signals(tmp_path, name):
+    assert many_signals(tmp_path, SIGNALS[name], 100)["signals"] >= 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0 or not shutil.which("mount"), reason="needs root")
+def test_disks_of_many_sizes(tmp_path):
+    assert sum(disk_sizes(tmp_path, DISKS).values()) >= 20
+
+
+@pytest.mark.slow
+def test_thirty_pairs_of_writers(tmp_path):
+    assert sum(pairs_of_writers(tmp_path, 30).values()) == 30

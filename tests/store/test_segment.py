@@ -106,6 +106,14 @@ def test_a_segment_with_a_damaged_header_is_not_used(tmp_path):
     assert "header" in str(health)
 
 
+@pytest.mark.parametrize("length", [0, 5, 40])
+def test_a_segment_whose_writer_was_killed_at_birth_is_no_damage(tmp_path, length):
+    plan, path = make_plan(), tmp_path / "net.h5"
+    name = write_segment(path, plan, [])
+    health = enter_segment(Surface.empty(plan), Segment(name, name.read_bytes()[:length]))
+    assert health.healthy and health.torn == 1 and health.points == 0
+
+
 def test_a_segment_of_another_plan_is_refused_by_name_and_field(tmp_path):
     plan, path = make_plan(), tmp_path / "net.h5"
     write_segment(path, make_plan(seed=7), [evaluate(plan, 0, "train")])
