@@ -21,6 +21,7 @@ from lossviz.errors import PlanError, UsageError
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.load import load_problem
@@ -86,8 +87,12 @@ def prepare(out: Path, plan: Plan, run: Run | None, settings: Settings, warn: Wa
     problem = load_plan_problem(plan, settings.device)
     plane = prepare_plane(plan, problem, out, stored=bool(known))
     way = choose_way(problem, settings, known)
-    engine = Engine(problem, plane, way=way, batch_size=settings.batch_size)
-    facts = prepare_facts(plan, problem, plane, engine)
+    precision = known.get("precision") or settle_precision(
+        plan, problem, plane, (way or default_way(problem, settings.batch_size)).batch_size
+    )
+    problem = in_precision(problem, precision["used"])
+    engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error)
+    facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     for warning in facts["warnings"] if not known else []:
         warn(warning)
     if run is None:
@@ -98,7 +103,7 @@ def prepare(out: Path, plan: Plan, run: Run | None, settings: Settings, warn: Wa
 
 def load_plan_problem(plan: Plan, device: str) -> Problem:
     """Load model, checkpoint and examples of a plan onto a device."""
-    dtype = {"float32": torch.float32, "float64": torch.float64}[plan.precision]
+    dtype = torch.float64 if plan.precision == "float64" else torch.float32
     problem = load_problem(
         plan.problem,
         splits=plan.splits,
@@ -107,7 +112,11 @@ def load_plan_problem(plan: Plan, device: str) -> Problem:
         device=choose_device(device),
         dtype=dtype,
     )
-    return replace(problem, loss=select_quantities(problem.loss, plan.quantities))
+    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
+    if plan.relative_error is None:
+        return problem
+    shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
+    return replace(problem, examples=shuffled)
 
 
 def choose_device(name: str) -> torch.device:
@@ -186,7 +195,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
     }
     if plane.dimension > 1:
         facts["cosine"] = plane.cosine()
-    return {**facts, **check_centre(plan, problem, engine)}
+    return {**facts, **check_centre(plan, problem, engine.exhaustive())}
 
 
 def store_facts(run: Run, facts: dict[str, Any], plane: Plane, engine: Engine) -> None:

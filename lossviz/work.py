@@ -12,6 +12,7 @@ from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.order import coarse_to_fine
+from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
 from lossviz.prepare import (
     Settings,
@@ -127,7 +128,9 @@ def join_run(out: Path, plan: Plan, surface: Surface, device: str) -> Engine:
     """
     problem = load_plan_problem(plan, device)
     plane = prepare_plane(plan, problem, out, stored=True)
-    engine = Engine(problem, plane, way=Way.from_json(surface.facts["engine"]["way"]))
+    problem = in_precision(problem, surface.facts["precision"]["used"])
+    way = Way.from_json(surface.facts["engine"]["way"])
+    engine = Engine(problem, plane, way=way, relative_error=plan.relative_error)
     found = prepare_facts(plan, problem, plane, engine)
     for name, value in surface.facts["origin"].items():
         count = surface.facts["examples"][surface.split_of(name)]

@@ -48,6 +48,15 @@ Examples:
     "--quantity", "quantities", default="all", show_default=True, metavar="NAMES", help="Of what loss returns."
 )
 @click.option("--samples", type=int, help="Use a fixed random subset of so many examples of each split.")
+@click.option(
+    "--relative-error",
+    type=float,
+    metavar="R",
+    help="Take examples at each point until the standard error of its loss is under R of it.",
+)
+@click.option(
+    "--precision-tolerance", default=1e-3, show_default=True, help="Relative error against float32 that auto may make."
+)
 @click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True)
 @click.option(
     "--strategy",
@@ -132,7 +141,9 @@ def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dic
             splits=split_words(words["splits"]),
             quantities=split_words(words["quantities"]) or ALL_QUANTITIES,
             samples=words["samples"],
+            relative_error=words["relative_error"],
             precision=words["precision"],
+            precision_tolerance=words["precision_tolerance"],
         )
     )
     mistakes.check()

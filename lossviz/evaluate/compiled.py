@@ -25,8 +25,8 @@ class Compiled(Loop):
 
     name = "compiled"
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int) -> None:
-        super().__init__(problem, plane, batch_size=batch_size)
+    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int, relative_error: float | None = None) -> None:
+        super().__init__(problem, plane, batch_size=batch_size, relative_error=relative_error)
         self._program = torch.compile(self._values, dynamic=False)
 
     def forward(self, batch: Any) -> Outcome:

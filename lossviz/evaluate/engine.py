@@ -33,6 +33,8 @@ class Engine:
         plane: Origin and directions, on the problem's device.
         way: How to evaluate; None measures the ways on the run's first points and takes the fastest.
         batch_size: Examples a forward pass of the way that measuring starts from; None takes the device's default.
+        relative_error: Stop a point when the standard error of its loss is under this fraction of it. Points then
+            differ in length, so that nothing is measured and the plain loop is taken unless ``way`` says otherwise.
 
     Attributes:
         way: The way in use.
@@ -42,15 +44,25 @@ class Engine:
     """
 
     def __init__(
-        self, problem: Problem, plane: Plane, *, way: Way | None = None, batch_size: int | None = None
+        self,
+        problem: Problem,
+        plane: Plane,
+        *,
+        way: Way | None = None,
+        batch_size: int | None = None,
+        relative_error: float | None = None,
     ) -> None:
-        self.problem, self.plane = problem, plane
+        self.problem, self.plane, self.relative_error = problem, plane, relative_error
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        self._unmeasured = way is None
+        self._unmeasured = way is None and relative_error is None
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)
         self._evaluator: Evaluator | None = None
+
+    def exhaustive(self) -> Engine:
+        """An engine in the same way that takes all examples at every point."""
+        return Engine(self.problem, self.plane, way=self.way)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -95,7 +107,7 @@ class Engine:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
         while True:
             try:
-                self._evaluator = self._evaluator or self.way.build(self.problem, self.plane)
+                self._evaluator = self._evaluator or self.way.build(self.problem, self.plane, self.relative_error)
                 with cpu_threads(self.way.threads), blamed_on_loss():
                     return self._evaluator.evaluate(indices, coordinates, splits)
             except (RuntimeError, MemoryError) as error:

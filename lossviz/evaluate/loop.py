@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
+MIN_EXAMPLES = 256  # fewer say too little about the spread to stop on
 Forward = Callable[[Any], Outcome]
 
 
@@ -52,12 +55,14 @@ class Loop:
         problem: Model, loss and resident examples.
         plane: Origin and directions, on the problem's device.
         batch_size: Examples a forward pass, B.
+        relative_error: Stop at a point and split when the standard error of the first quantity is under this fraction
+            of it; None takes all examples.
     """
 
     name = "loop"
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int) -> None:
-        self.problem, self.batch_size = problem, batch_size
+    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int, relative_error: float | None = None) -> None:
+        self.problem, self.batch_size, self.relative_error = problem, batch_size, relative_error
         self.placement = Placement(problem, plane)
         self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
 
@@ -76,13 +81,29 @@ class Loop:
             finally:
                 self.placement.restore()
         rows = transfer([sums.packed() for _, _, sums in gathered])
-        return [as_point(i, split, sums, row) for (i, split, sums), row in zip(gathered, rows, strict=True)]
+        points = [as_point(i, split, sums, row) for (i, split, sums), row in zip(gathered, rows, strict=True)]
+        return [replace(p, partial=p.count < self.problem.examples[p.split].count) for p in points]
 
     def _sum(self, split: str) -> MomentSums:
-        sums = MomentSums()
+        sums, total = MomentSums(), self.problem.examples[split].count
         for batch in self.batches[split]:
             sums.add(self.forward(batch))
+            if self.relative_error and is_known(sums, total, self.relative_error):
+                break
         return sums
+
+
+def is_known(sums: MomentSums, total: int, relative_error: float) -> bool:
+    """Whether the first quantity's mean over all ``total`` examples is known to ``relative_error`` of itself.
+
+    The standard error carries the finite-population correction √(1 − n/D): once all examples are in nothing is left to
+    be known. This waits for the device.
+    """
+    if sums.count >= total or sums.count < MIN_EXAMPLES:
+        return False
+    weight, summed, m2 = sums.packed()[:3].tolist()
+    variance = sums.count / (sums.count - 1) * m2 / weight**2 * (1 - sums.count / total)
+    return math.isfinite(summed) and math.sqrt(variance) <= relative_error * abs(summed / weight)
 
 
 def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float] | Tensor) -> Point:

@@ -57,14 +57,22 @@ class Way:
         if self.strategy not in get_args(Strategy):
             raise UsageError(f"--strategy is {self.strategy!r}; choose auto or one of {', '.join(get_args(Strategy))}.")
 
-    def build(self, problem: Problem, plane: Plane) -> Evaluator:
-        """Make the strategy's evaluator; a change of memory layout works on a copy of the model."""
+    def build(self, problem: Problem, plane: Plane, relative_error: float | None = None) -> Evaluator:
+        """Make the strategy's evaluator; a change of memory layout works on a copy of the model.
+
+        Raises:
+            UsageError: If the strategy cannot do it on this device, or cannot stop a point early.
+        """
         if self.channels_last:
             problem, plane = _with_channels_last(problem, plane)
+        if relative_error and self.strategy in ("stacked", "replayed"):
+            raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
         if self.strategy == "stacked":
             return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
-        made = {"loop": Loop, "compiled": Compiled, "replayed": Replayed}[self.strategy]
-        return made(problem, plane, batch_size=self.batch_size)
+        if self.strategy == "replayed":
+            return Replayed(problem, plane, batch_size=self.batch_size)
+        made = {"loop": Loop, "compiled": Compiled}[self.strategy]
+        return made(problem, plane, batch_size=self.batch_size, relative_error=relative_error)
 
     def smaller(self) -> Way | None:
         """The same way in half the memory; None when there is no less."""

@@ -50,6 +50,20 @@ class Examples:
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
         return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
 
+    def shuffled(self, seed: int) -> Examples:
+        """The same examples in a fixed random order, so that the first n are a random sample for every n.
+
+        Raises:
+            ProblemError: If the batches are ready-made: the loss may depend on what shares one.
+        """
+        if not self.recuttable:
+            raise ProblemError(
+                "The data are ready-made batches, whose examples must not be mixed; let data() return a dataset or "
+                "tensors, or leave --relative-error out."
+            )
+        order = np.argsort(np.random.Philox(key=seed).random_raw(self.count), kind="stable")
+        return Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
         return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
@@ -84,6 +98,12 @@ def choose_subset(count: int, samples: int, seed: int) -> np.ndarray:
     """
     rank = np.random.Philox(key=seed).random_raw(count)
     return np.sort(np.argsort(rank, kind="stable")[:samples])
+
+
+def _take(column: Any, order: np.ndarray) -> Any:
+    if isinstance(column, Tensor):
+        return column[torch.from_numpy(order).to(column.device)]
+    return type(column)(column[i] for i in order)
 
 
 def is_column(node: Any) -> bool:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from lossviz.records.point import Status
 from lossviz.records.surface import Surface
 
 RELATIVE_TOLERANCE = 1e-4
@@ -35,7 +36,9 @@ def _centre_doubts(surface: Surface) -> list[str]:
     doubts = []
     for name, untouched in surface.facts.get("origin", {}).items():
         centre = surface.values(name)[surface.plan.grid.position(index)]
-        if not agree(name, centre, untouched, int(surface.splits[surface.split_of(name)].count.max())):
+        at, counts = surface.plan.grid.position(index), surface.splits[surface.split_of(name)]
+        sampled = counts.status[at] == Status.PARTIAL and abs(centre - untouched) <= 5 * surface.stderr(name)[at]
+        if not sampled and not agree(name, centre, untouched, int(counts.count.max())):
             doubts.append(f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}.")
     return doubts
 

@@ -17,7 +17,7 @@ from lossviz.records.grid import Grid
 
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
-Precision = Literal["float64", "float32"]
+Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 ALL_QUANTITIES = ("all",)
 
 
@@ -61,7 +61,10 @@ class Plan:
         splits: Which parts of the data, each evaluated on its own.
         quantities: Which of the values the loss returns; ``("all",)`` takes every one.
         samples: Examples a point and split, a fixed random subset; None takes all.
+        relative_error: Each point takes examples in one fixed random order until the standard error of its loss is
+            under this fraction of it; None takes all.
         precision: Floating-point type of the forward passes; sums are float64 always.
+        precision_tolerance: What ``"auto"`` may cost: largest difference from float32, relative to the value.
         batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point.
     """
 
@@ -71,7 +74,9 @@ class Plan:
     splits: tuple[str, ...] = ("train",)
     quantities: tuple[str, ...] = ALL_QUANTITIES
     samples: int | None = None
+    relative_error: float | None = None
     precision: Precision = "float32"
+    precision_tolerance: float = 1e-3
     batchnorm: Literal["fixed"] = "fixed"
     format_version: int = field(default=1, repr=False)
 
@@ -145,6 +150,13 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         mistakes.append(f"--seed is {plan.plane.seed}; it must be from 0 to 2^63 - 1.")
     if plan.samples is not None and plan.samples < 1:
         mistakes.append(f"--samples is {plan.samples}; take at least 1 example, or leave it out for all.")
+    if plan.relative_error is not None and not 0 < plan.relative_error < 1:
+        mistakes.append(
+            f"--relative-error is {plan.relative_error:g}; it must lie between 0 and 1, for example 0.02 for 2 %, "
+            "or be left out to take all examples."
+        )
+    if not plan.precision_tolerance > 0:
+        mistakes.append(f"--precision-tolerance is {plan.precision_tolerance:g}; it must be above 0, for example 1e-3.")
     if not plan.splits or len(set(plan.splits)) < len(plan.splits):
         mistakes.append(f"--split {','.join(plan.splits)!r} must name each split once, for example --split train,test.")
     return mistakes

@@ -1,0 +1,137 @@
+"""The floating-point type of the forward passes, and what it costs in accuracy, measured.
+
+Origin and directions stay float32 and the sum at a point is made there; narrower types are entered by autocasting the
+forward pass, which keeps normalization and losses in float32. Sums over examples are float64 always. float32 means
+float32: TF32 is off unless it is asked for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lossviz.errors import ProblemError
+from lossviz.evaluate.blame import blamed_on_loss
+from lossviz.evaluate.loop import Loop
+from lossviz.problem.problem import Problem
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan
+from lossviz.space.plane import Plane
+
+NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+FLOOR = 1e-2  # of a value, where the relative error of a loss near zero would say nothing
+
+
+def in_precision(problem: Problem, precision: str) -> Problem:
+    """The same problem with its loss evaluated in ``precision``; float64 is a matter of loading."""
+    loss, device = problem.loss, problem.device.type
+
+    def loss_in_precision(model: nn.Module, batch: Any) -> Any:
+        with _tf32(precision == "tf32", device), _autocast(precision, device):
+            return loss(model, batch)
+
+    return problem if precision == "float64" else replace(problem, loss=loss_in_precision)
+
+
+def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int) -> dict[str, Any]:
+    """Choose the precision where the plan leaves it open, and measure what a narrow one costs.
+
+    Each candidate is compared with float32 at the centre, the corners and the middles of the edges.
+
+    Returns:
+        Facts: ``used``; ``error``, the largest difference from float32 relative to the value plus ``FLOOR``, absent
+        where there was nothing to compare; ``tried``, per candidate its error and its seconds a point.
+    """
+    if plan.precision in ("float32", "float64"):
+        return {"used": plan.precision}
+    candidates = candidates_on(problem.device.type) if plan.precision == "auto" else (plan.precision,)
+    coordinates = probe_coordinates(plan.grid)
+    truth, truth_s = _evaluate(problem, plane, "float32", coordinates, plan.splits, batch_size)
+    tried = {"float32": {"error": 0.0, "seconds": truth_s}}
+    for name in candidates:
+        with _failures_as_unusable():
+            values, seconds = _evaluate(problem, plane, name, coordinates, plan.splits, batch_size)
+            tried[name] = {"error": relative_error(values, truth), "seconds": seconds}
+    used = plan.precision
+    if used == "auto":
+        good = {name: row for name, row in tried.items() if row["error"] <= plan.precision_tolerance}
+        used = min(good, key=lambda name: good[name]["seconds"])
+    return {"used": used, "error": tried[used]["error"], "tried": tried}
+
+
+def candidates_on(device: str) -> tuple[str, ...]:
+    """Narrower types worth trying on a kind of device."""
+    return ("tf32", "bfloat16", "float16") if device == "cuda" else ("bfloat16",)
+
+
+def probe_coordinates(grid: Grid) -> np.ndarray:
+    """Centre, corners and middles of the edges of a grid: float64 (3^k, k).
+
+    Example:
+        >>> probe_coordinates(Grid.parse("-1:1:5"))
+        array([[-1.],
+               [ 0.],
+               [ 1.]])
+    """
+    ends = [(axis.coordinates[0], (axis.coordinates[0] + axis.coordinates[-1]) / 2, axis.coordinates[-1])
+            for axis in grid.axes]  # fmt: skip
+    return np.array(list(itertools.product(*ends)))
+
+
+def relative_error(values: np.ndarray, truth: np.ndarray) -> float:
+    """Largest difference relative to the true value plus ``FLOOR``; infinite where only one of them is finite."""
+    both = np.isfinite(values) & np.isfinite(truth)
+    if (np.isfinite(values) != np.isfinite(truth)).any():
+        return float("inf")
+    return float(np.max(np.abs(values[both] - truth[both]) / (np.abs(truth[both]) + FLOOR), initial=0.0))
+
+
+def _evaluate(
+    problem: Problem, plane: Plane, precision: str, coordinates: np.ndarray, splits: Sequence[str], batch_size: int
+) -> tuple[np.ndarray, float]:
+    """First quantity at every probe and split, and the seconds a point."""
+    loop = Loop(in_precision(problem, precision), plane, batch_size=batch_size)
+    with blamed_on_loss():
+        loop.evaluate([0], coordinates[:1], splits)  # warms up
+        began = time.perf_counter()
+        points = loop.evaluate(range(len(coordinates)), coordinates, splits)
+    seconds = (time.perf_counter() - began) / len(coordinates)
+    return np.array([point.mean(next(iter(point.sums))) for point in points]), seconds
+
+
+@contextmanager
+def _failures_as_unusable() -> Iterator[None]:
+    """A type that an operation of the model does not know is left out."""
+    try:
+        yield
+    except (ProblemError, RuntimeError):
+        return
+
+
+@contextmanager
+def _tf32(allowed: bool, device: str) -> Iterator[None]:
+    if device != "cuda":
+        yield
+        return
+    flags: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
+    before = [flag.allow_tf32 for flag in flags]
+    for flag in flags:
+        flag.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        for flag, value in zip(flags, before, strict=True):
+            flag.allow_tf32 = value
+
+
+def _autocast(precision: str, device: str) -> torch.autocast:
+    # the cache of cast parameters would outlive a move to the next point, and CUDA graphs cannot hold it
+    return torch.autocast(device, NARROW.get(precision), enabled=precision in NARROW, cache_enabled=False)

@@ -1,0 +1,88 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lossviz.directions.make import make_plane
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.precision import in_precision, probe_coordinates, relative_error, settle_precision
+from lossviz.evaluate.way import Way
+from lossviz.problem.problem import Problem
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from tests import cases
+
+PLAN = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:5,-0.5:0.5:4"))
+
+
+def settle(problem, **changes):
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    return settle_precision(replace(PLAN, **changes), problem, plane, batch_size=16)
+
+
+def values(problem, precision):
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    engine = Engine(in_precision(problem, precision), plane, way=Way("loop", 16))
+    points = engine.evaluate_points(range(9), probe_coordinates(PLAN.grid), ["train"])
+    return np.array([point.mean("loss") for point in points])
+
+
+def test_probes_are_centre_corners_and_edge_middles():
+    found = {tuple(row) for row in probe_coordinates(PLAN.grid).tolist()}
+    assert found == {(x, y) for x in (-1.0, 0.0, 1.0) for y in (-0.5, 0.0, 0.5)}
+
+
+@pytest.mark.parametrize("name", ["mlp", "batchnorm_cnn", "tied"])
+def test_the_stated_error_is_the_error_against_float32(name):
+    problem = getattr(cases, name)(dtype=torch.float32)
+    facts = settle(problem, precision="bfloat16")
+    exact, narrow = values(problem, "float32"), values(problem, "bfloat16")
+    assert facts["used"] == "bfloat16"
+    assert facts["error"] == pytest.approx(relative_error(narrow, exact), rel=1e-6)
+    assert 1e-6 < facts["error"] < 0.05
+
+
+def test_auto_stays_under_its_tolerance():
+    problem = cases.mlp(dtype=torch.float32)
+    facts = settle(problem, precision="auto", precision_tolerance=1e-9)
+    assert facts["used"] == "float32"
+    assert facts["error"] == 0.0
+    assert facts["tried"]["bfloat16"]["error"] > 1e-9
+    loose = settle(problem, precision="auto", precision_tolerance=0.5)
+    assert loose["used"] == min(loose["tried"], key=lambda name: loose["tried"][name]["seconds"])
+
+
+def test_a_type_that_overflows_is_not_taken():
+    model = nn.Linear(2, 1, bias=False)
+    model.weight.data.fill_(3e4)
+    data = torch.full((4, 2), 3.0)
+    problem = Problem.make(model, (data,), lambda m, b: m(b[0]).squeeze(1).abs())
+    facts = settle(problem, precision="float16")
+    assert facts["error"] == math.inf
+
+
+def test_the_origin_stays_float32_and_buffers_stay_as_they_are():
+    problem = cases.batchnorm_cnn(dtype=torch.float32)
+    narrow = in_precision(problem, "bfloat16")
+    assert all(tensor.dtype == torch.float32 for tensor in narrow.params.values())
+    assert all(p.dtype == torch.float32 for p in narrow.model.parameters())
+
+
+def test_relative_error_sees_what_is_not_finite():
+    assert relative_error(np.array([np.inf, 1.0]), np.array([np.inf, 1.0])) == 0.0
+    assert relative_error(np.array([np.inf, 1.0]), np.array([2.0, 1.0])) == math.inf
+    assert relative_error(np.array([1.01]), np.array([1.0])) == pytest.approx(0.01 / 1.01)
+
+
+@pytest.mark.parametrize("way", [Way("loop", 7), Way("stacked", 7, points=3)], ids=str)
+def test_narrow_values_agree_between_ways(way):
+    problem = in_precision(cases.mlp(dtype=torch.float32), "bfloat16")
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    engine = Engine(problem, plane, way=way)
+    points = engine.evaluate_points(range(9), probe_coordinates(PLAN.grid), ["train"])
+    assert engine.way.strategy == way.strategy, engine.notes
+    exact = values(cases.mlp(dtype=torch.float32), "float32")
+    np.testing.assert_allclose([p.mean("loss") for p in points], exact, rtol=0.03)
