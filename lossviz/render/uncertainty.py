@@ -40,7 +40,7 @@ def error_field(panel: Panel) -> np.ndarray:
 
 
 def ribbon(panel: Panel, errors: np.ndarray, level: float, scale: Scale) -> np.ndarray:
-    """A function on the fine grid that is at most 0 where the level may lie: ``|L − level| / (2 SE) − 1``; NaN where masked."""
+    """``|L − level| / (2 SE) − 1`` on the fine grid: at most 0 where the level may lie, NaN where masked."""
     assert panel.field is not None
     values = np.where(panel.field.masked.mask, np.nan, scale.inverse(panel.field.display))
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -72,8 +72,9 @@ def separate(key: Key, panels: Sequence[Panel], errors: Sequence[np.ndarray]) ->
 
 def _error_at(level: float, scale: Scale, panels: Sequence[Panel], errors: Sequence[np.ndarray]) -> float:
     """Median standard error of the fine points nearest to a level."""
-    distance = np.concatenate([np.abs(p.field.masked - scale.forward(level)).compressed() for p in panels if p.field])
-    error = np.concatenate([e[~p.field.masked.mask] for p, e in zip(panels, errors, strict=True) if p.field])
+    drawn = [(p.field, e, ~np.ma.getmaskarray(p.field.masked)) for p, e in zip(panels, errors, strict=True) if p.field]
+    distance = np.concatenate([np.abs(field.display[known] - scale.forward(level)) for field, _, known in drawn])
+    error = np.concatenate([e[known] for _, e, known in drawn])
     if not len(distance):
         return 0.0
     return float(np.median(error[np.argsort(distance, kind="stable")[:NEAREST]]))
@@ -81,9 +82,8 @@ def _error_at(level: float, scale: Scale, panels: Sequence[Panel], errors: Seque
 
 def _too_few(key: Key, at: dict[float, float], panels: Sequence[Panel]) -> str:
     wanted = np.array(key.levels)[np.linspace(0, len(key.levels) - 1, min(FEWEST_LEVELS, len(key.levels))).astype(int)]
-    overlap = [
-        REACH * (at[a] + at[b]) / (b - a) for a, b in zip(wanted[:-1].tolist(), wanted[1:].tolist(), strict=True)
-    ]
+    pairs = zip(wanted[:-1].tolist(), wanted[1:].tolist(), strict=True)
+    overlap = [REACH * (at[a] + at[b]) / (b - a) for a, b in pairs]
     count = max(int(panel.view.surface.splits[panel.view.split].count.max()) for panel in panels)
     needed = float(f"{count * max(overlap) ** 2:.1g}")
     return f"Too few examples for contours: {count} a point leave most levels unknown; about {needed:g} are needed."
