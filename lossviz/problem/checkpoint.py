@@ -178,7 +178,7 @@ def _misfit(
     where = f" (the parameters under {found.place!r})" if found.place else ""
     return (
         f"{path}{where} does not fit the model, {right}: {join_mistakes(parts)}\n"
-        "Make model() build the network that was trained; give its arguments with --model-arg NAME=VALUE."
+        "Make model() build the network that was trained; give its arguments with --model-args NAME=VALUE."
     )
 
 

@@ -1,6 +1,7 @@
 """The built-in problem: the real handwritten digits that scikit-learn ships, and a small residual network.
 
-Depth, width and training were chosen by experiment so that the landscapes with and without skip connections differ.
+Depth and width were chosen by experiment: deep enough that skip connections matter to the landscape, small enough that
+all examples pass in some 30 ms on one CPU core.
 """
 
 from __future__ import annotations
@@ -17,40 +18,48 @@ name = "digits"
 chance = {"loss": math.log(10), "error": 0.9}
 TEST_EXAMPLES = 360
 SPLIT_SEED = 0
+BRANCH = 0.1
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions, each with BatchNorm, around which a skip connection may lead."""
+    """Two 3×3 convolutions, around which a skip connection may lead."""
 
     def __init__(self, width: int, skips: bool) -> None:
         super().__init__()
         self.skips = skips
-        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1)
+        for conv in (self.conv1, self.conv2):
+            _keep_norms(conv)
+        if skips:  # the stream passes at first, and blocks add to it what they learn
+            self.conv2.weight.data.mul_(BRANCH)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, 8, 8) to the same shape."""
-        y = self.norm2(self.conv2(torch.relu(self.norm1(self.conv1(x)))))
+        """Map (B, width, 4, 4) to the same shape."""
+        y = self.conv2(torch.relu(self.conv1(x)))
         return torch.relu(x + y if self.skips else y)
 
 
 class DigitsNet(nn.Module):
-    """A stem, ``depth`` blocks, an average over the image, a linear head: (B, 1, 8, 8) to (B, 10)."""
+    """A stem, ``depth`` blocks, an average over the image, a linear head: (B, 1, 8, 8) to (B, 10).
+
+    There is no normalization layer, so that no running statistics stand between the parameters and the loss.
+    """
 
     def __init__(self, skips: bool, depth: int, width: int) -> None:
         super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.stem = nn.Conv2d(1, width, 3, padding=1, stride=2)
+        nn.init.kaiming_normal_(self.stem.weight, nonlinearity="relu")
         self.blocks = nn.Sequential(*(Block(width, skips) for _ in range(depth)))
         self.head = nn.Linear(width, 10)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, 10) of images (B, 1, 8, 8)."""
-        return self.head(self.blocks(self.stem(images)).mean((2, 3)))
+        return self.head(self.blocks(torch.relu(self.stem(images))).mean((2, 3)))
 
 
-def model(skips: bool = True, depth: int = 8, width: int = 8) -> nn.Module:
+def model(skips: bool = True, depth: int = 12, width: int = 10) -> nn.Module:
     """The network, with or without skip connections, untrained."""
     return DigitsNet(skips, depth, width)
 
@@ -97,3 +106,15 @@ def stratified_subset(labels: np.ndarray, size: int) -> np.ndarray:
     order = np.lexsort((rank, labels))
     # every (len / size)-th of the examples ordered by label, which keeps proportions to within one example
     return np.sort(order[(np.arange(size) * len(labels)) // size])
+
+
+def _keep_norms(conv: nn.Conv2d) -> None:
+    """Start a convolution as a rotation of each pixel's channels, by which a deep stack neither fades nor explodes.
+
+    It is the delta-orthogonal start of Xiao et al. (ICML 2018, sec. 3), times √2 for the half that a ReLU takes.
+    """
+    rotation = torch.linalg.qr(torch.randn(conv.out_channels, conv.in_channels))[0]
+    nn.init.zeros_(conv.weight)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    conv.weight.data[:, :, 1, 1] = math.sqrt(2) * rotation

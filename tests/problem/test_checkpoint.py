@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_named_exactly(tmp_path):
     assert "0.weight (5, 3) in the file, (4, 3) in the model" in message
     assert "under 'model'" in message
     assert "6 of whose 9 tensors" in message
-    assert "--model-arg" in message
+    assert "--model-args" in message
 
 
 def test_long_lists_are_cut(tmp_path):
