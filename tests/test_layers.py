@@ -22,6 +22,7 @@ FLOORS = {
     "prepare": 6,
     "compute": 7,
     "work": 8,
+    "bench": 7,
     "demo": 8,
     "cli": 9,
     "__init__": 10,

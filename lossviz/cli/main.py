@@ -21,6 +21,7 @@ COMMANDS = {
     "verify": "Check a result file's checksums, digests and points.",
     "import": "Read files of tomgoldstein/loss-landscape.",
     "export": "Write a surface as npz, csv, netCDF or for loss-landscape.",
+    "bench": "Time one grid point in every way of evaluating.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }
 

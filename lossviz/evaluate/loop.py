@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
+from torch import _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.problem.outcome import Outcome, read_outcome
@@ -81,8 +80,11 @@ class Loop:
             finally:
                 self.placement.restore()
         rows = transfer([sums.packed() for _, _, sums in gathered])
-        points = [as_point(i, split, sums, row) for (i, split, sums), row in zip(gathered, rows, strict=True)]
-        return [replace(p, partial=p.count < self.problem.examples[p.split].count) for p in points]
+        counts = {split: self.problem.examples[split].count for split in splits}
+        return [
+            as_point(i, split, sums, row, partial=sums.count < counts[split])
+            for (i, split, sums), row in zip(gathered, rows, strict=True)
+        ]
 
     def _sum(self, split: str) -> MomentSums:
         sums, total = MomentSums(), self.problem.examples[split].count
@@ -106,9 +108,9 @@ def is_known(sums: MomentSums, total: int, relative_error: float) -> bool:
     return math.isfinite(summed) and math.sqrt(variance) <= relative_error * abs(summed / weight)
 
 
-def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float] | Tensor) -> Point:
+def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float], *, partial: bool = False) -> Point:
     """Name the numbers of a packed row."""
-    numbers = [float(number) for number in row]
+    numbers = list(row)
     return Point(
         index=int(index),
         split=split,
@@ -116,4 +118,5 @@ def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float] | Te
         weight=numbers[0],
         sums=dict(zip(sums.names, numbers[1::2], strict=True)),
         m2=dict(zip(sums.names, numbers[2::2], strict=True)),
+        partial=partial,
     )

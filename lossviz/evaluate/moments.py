@@ -1,12 +1,13 @@
 """Sums over examples, gathered batch by batch on the device without waiting for it.
 
-Mean batches of unequal size wrongly and the last short batch counts too much; here every example has its own weight.
+Means of batches of unequal size, averaged, count the last short batch too much; here every example has its own weight.
 Sums are float64. The squared deviations are taken about the first batch's mean and moved to the true mean at the end,
 so that one pass suffices and nothing cancels.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,18 +18,30 @@ from lossviz.problem.outcome import Outcome
 
 
 @dataclass
-class QuantitySums:
-    """Running sums of one quantity over its examples; each tensor is float64 of the leading shape (K,) or ()."""
+class ExampleSums:
+    """Running sums of Q quantities that have a value per example; float64 (…, Q), a leading axis for stacked points."""
 
+    names: tuple[str, ...]
     shift: Tensor
     total: Tensor  # Σ w x
     first: Tensor  # Σ w² (x − shift)
     second: Tensor  # Σ w² (x − shift)²
 
+    def add(self, values: Tensor, weight: Tensor | None) -> None:
+        """Add a batch: values (…, Q, B), weights (…, 1, B) or None for ones."""
+        deviation = values - self.shift.unsqueeze(-1)
+        if weight is None:
+            summed, squared = values, deviation
+        else:
+            summed, squared = weight * values, weight * deviation
+        self.total = self.total + summed.sum(-1)
+        self.first = self.first + (squared if weight is None else weight * squared).sum(-1)
+        self.second = self.second + (squared * squared).sum(-1)
+
 
 @dataclass
 class MomentSums:
-    """Sums of all quantities of one split at one point, or at K points at once when values have a leading axis.
+    """Sums of all quantities of one split at one point, or at K points at once when ``stacked``.
 
     Example:
         >>> sums = MomentSums()
@@ -40,69 +53,65 @@ class MomentSums:
 
     stacked: bool = False  # values have a leading axis of K points
     count: int = 0
-    weight: Tensor | None = None  # Σ w
-    squares: Tensor | None = None  # Σ w²
-    quantities: dict[str, QuantitySums] = field(default_factory=dict)
+    weight: Tensor | float = 0.0  # Σ w
+    squares: Tensor | float = 0.0  # Σ w²
+    examples: ExampleSums | None = None
+    means: dict[str, Tensor] = field(default_factory=dict)  # Σ w x of quantities that come as batch means
 
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the quantities, in the order :meth:`packed` has them."""
-        return tuple(self.quantities)
+        return (*(self.examples.names if self.examples else ()), *self.means)
 
     def add(self, outcome: Outcome) -> None:
         """Add one batch: values (…, B) per example, or (…) where the loss gives the batch's mean."""
-        values = {name: _double(value) for name, value in outcome.values.items()}
-        weight = self._add_weight(outcome, next(iter(values.values())))  # (B,) or (K, B)
-        for name, value in values.items():
-            if value.dim() == 1 + self.stacked:
-                self._add_examples(name, value, weight)
-            else:
-                self._add_mean(name, value, weight)
+        weight = None if outcome.weight is None else _double(outcome.weight)  # (B,) or (K, B)
+        self.count += outcome.examples
+        self.weight = self.weight + (outcome.examples if weight is None else weight.sum(-1))
+        self.squares = self.squares + (outcome.examples if weight is None else (weight * weight).sum(-1))
+        each = {name: v for name, v in outcome.values.items() if v.dim() == 1 + self.stacked}
+        if each:
+            self._add_examples(each, weight)
+        for name, value in outcome.values.items():
+            if name not in each:
+                self._add_mean(name, _double(value), weight, outcome.examples)
 
     def packed(self) -> Tensor:
-        """One float64 row: the weight, then sum and m2 of every quantity; shape (…, 1 + 2·quantities)."""
-        assert self.weight is not None
-        assert self.squares is not None
-        columns = [self.weight]
-        for sums in self.quantities.values():
-            offset = sums.total / self.weight - sums.shift
-            m2 = sums.second - 2 * offset * sums.first + offset**2 * self.squares
-            columns += [sums.total, m2.clamp_min(0.0)]
-        return torch.stack(torch.broadcast_tensors(*columns), dim=-1)
+        """One float64 row: the weight, then sum and m2 of every quantity; shape (1 + 2·quantities,) or (K, …)."""
+        columns: list[Tensor] = []
+        if self.examples:
+            sums, weight = self.examples, _column(self.weight)
+            offset = sums.total / weight - sums.shift
+            m2 = sums.second - 2 * offset * sums.first + offset**2 * _column(self.squares)
+            columns = list(torch.stack([sums.total, m2.clamp_min(0.0)], dim=-1).flatten(-2).unbind(-1))
+        for total in self.means.values():
+            columns += [total, torch.full_like(total, torch.nan)]
+        weight = self.weight if isinstance(self.weight, Tensor) else torch.full_like(columns[0], self.weight)
+        return torch.stack(torch.broadcast_tensors(weight, *columns), dim=-1)
 
-    def _add_weight(self, outcome: Outcome, like: Tensor) -> Tensor:
-        weight = outcome.weight
-        weight = like.new_ones(outcome.examples) if weight is None else _double(weight)  # (…, B)
-        total, squares = weight.sum(-1), (weight * weight).sum(-1)
-        self.count += outcome.examples
-        self.weight = total if self.weight is None else self.weight + total
-        self.squares = squares if self.squares is None else self.squares + squares
-        return weight
+    def _add_examples(self, each: dict[str, Tensor], weight: Tensor | None) -> None:
+        values = _double(torch.stack(list(each.values()), dim=-2))  # (…, Q, B)
+        if self.examples is None:
+            zero = values.new_zeros(values.shape[:-1])
+            self.examples = ExampleSums(tuple(each), values.mean(-1), zero, zero, zero)
+        self.examples.add(values, None if weight is None else weight.unsqueeze(-2))
 
-    def _add_examples(self, name: str, value: Tensor, weight: Tensor) -> None:
-        if name not in self.quantities:
-            shift, zero = value.mean(-1), value.new_zeros(value.shape[:-1])
-            self.quantities[name] = QuantitySums(shift, zero, zero, zero)
-        sums, squared = self.quantities[name], weight * weight
-        deviation = value - sums.shift.unsqueeze(-1)
-        sums.total = sums.total + (weight * value).sum(-1)
-        sums.first = sums.first + (squared * deviation).sum(-1)
-        sums.second = sums.second + (squared * deviation * deviation).sum(-1)
-
-    def _add_mean(self, name: str, value: Tensor, weight: Tensor) -> None:
-        if name not in self.quantities:
-            unknown = torch.full_like(value, torch.nan)
-            self.quantities[name] = QuantitySums(unknown, torch.zeros_like(value), unknown, unknown)
-        # a batch's mean of zero weight (no counted target) adds nothing, even where it is 0/0
-        total = weight.sum(-1)
-        self.quantities[name].total = self.quantities[name].total + torch.where(total > 0, value * total, 0.0)
+    def _add_mean(self, name: str, value: Tensor, weight: Tensor | None, examples: int) -> None:
+        total = value * examples if weight is None else value * weight.sum(-1)
+        if weight is not None:
+            # a batch's mean of zero weight (no counted target) adds nothing, even where it is 0/0
+            total = torch.where(weight.sum(-1) > 0, total, 0.0)
+        self.means[name] = self.means[name] + total if name in self.means else total
 
 
 def transfer(rows: Sequence[Tensor]) -> list[list[float]]:
     """Bring packed rows of shape (n_i,) to the host in one copy."""
-    flat = torch.cat(list(rows)).cpu().tolist()
-    ends = torch.tensor([len(row) for row in rows]).cumsum(0).tolist()
-    return [flat[end - len(row) : end] for row, end in zip(rows, ends, strict=True)]
+    flat = iter(torch.cat(list(rows)).cpu().tolist())
+    return [list(itertools.islice(flat, len(row))) for row in rows]
+
+
+def _column(number: Tensor | float) -> Tensor | float:
+    return number.unsqueeze(-1) if isinstance(number, Tensor) else number
 
 
 def _double(value: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ class ReplayedSums(MomentSums):
     """The sums of one replay, already packed."""
 
     def __init__(self, like: MomentSums, row: Tensor) -> None:
-        super().__init__(like.stacked, like.count, like.weight, like.squares, like.quantities)
+        super().__init__(like.stacked, like.count, like.weight, like.squares, like.examples, like.means)
         self._row = row
 
     def packed(self) -> Tensor:

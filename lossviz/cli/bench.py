@@ -1,0 +1,82 @@
+"""``lossviz bench``: how fast is a point here, in every way."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lossviz.cli.options import device_option, parse_arguments
+
+if TYPE_CHECKING:
+    from lossviz.bench import Row
+
+
+@click.command(epilog="Example: lossviz bench problem.py --checkpoint net.pt")
+@click.argument("source")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters.")
+@click.option("--split", default="train", show_default=True)
+@click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads, the same for every way.  [default: torch's]")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="The median counts.")
+@click.option("--compiled/--no-compiled", default=True, help="Also the compiled ways.")
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def bench(
+    source: str, checkpoint: Path | None, split: str, samples: int | None, model_args: tuple[str, ...],
+    threads: int | None, rounds: int, compiled: bool, device: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Time one grid point of SOURCE in every way of evaluating, beside the loop everybody writes first."""
+    from lossviz.bench import bench as run_bench
+    from lossviz.directions.make import make_plane
+    from lossviz.evaluate.way import cpu_threads
+    from lossviz.prepare import load_plan_problem
+    from lossviz.problem.reference import resolve_problem
+    from lossviz.records.grid import Grid
+    from lossviz.records.plan import Plan, PlaneSpec
+
+    ref = resolve_problem(source, model_args=parse_arguments(model_args), checkpoint=checkpoint)
+    plan = Plan(ref, PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"), splits=(split,), samples=samples)
+    problem = load_plan_problem(plan, device)
+    plane = make_plane(plan.plane, 2, problem.params).to(problem.device, next(iter(problem.params.values())).dtype)
+    with cpu_threads(threads):
+        rows = run_bench(
+            problem, plane, rounds=rounds, compiled=compiled,
+            progress=lambda name: click.echo(f"setting up: {name}", err=True),
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps([_to_json(row, rows[0]) for row in rows]))
+    else:
+        _print_table(rows)
+
+
+def _to_json(row: Row, reference: Row) -> dict[str, object]:
+    timed = math.isfinite(row.seconds)
+    return {
+        "way": row.name,
+        "seconds": row.seconds if timed else None,
+        "times_faster": reference.seconds / row.seconds if timed else None,
+        "setup_s": row.setup_s,
+        "difference": row.difference,
+        "reason": row.reason,
+    }
+
+
+def _print_table(rows: list[Row]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("way", "ms a point", "× reference", "set-up s", "difference")
+    for row in rows:
+        if row.reason:
+            table.add_row(row.name, "-", "-", "-", row.reason)
+            continue
+        ratio = rows[0].seconds / row.seconds
+        numbers = f"{1e3 * row.seconds:.2f}", f"{ratio:.2f}", f"{row.setup_s:.1f}", f"{row.difference:.1e}"
+        table.add_row(row.name, *numbers)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
