@@ -17,16 +17,29 @@ EXAMPLES = """\b
 Examples:
   lossviz plot net.h5
   lossviz plot net.h5 --kind surface --out net.pdf
+  lossviz plot net.h5 --kind html
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
-SHOWN_NEXT = {"contour": "surface", "filled": "surface", "heatmap": "contour", "surface": "contour", "line": "contour"}
+SHOWN_NEXT = {
+    "html": "surface",
+    "contour": "surface",
+    "filled": "surface",
+    "heatmap": "contour",
+    "surface": "contour",
+    "line": "contour",
+}
+KIND_HELP = "contour, filled, heatmap, surface, line, or html for an interactive page.  [contour; line for 1-D]"
 T = TypeVar("T")
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
-@click.option("--kind", metavar="KIND", help="contour, filled, heatmap, surface or line.  [contour; line for 1-D]")
-@click.option("--out", metavar="PATH", help="Figure to write: .png, .pdf or .svg.  [FILE.KIND.png]")
+@click.option(
+    "--kind",
+    metavar="KIND",
+    help=KIND_HELP,
+)
+@click.option("--out", metavar="PATH", help="Figure to write: .png, .pdf, .svg or .html.  [FILE.KIND.png]")
 @click.option("--quantity", metavar="NAMES", help="Such as train_loss,test_error.  [the first loss]")
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
@@ -52,6 +65,8 @@ def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
 
     # 1. all words, then all files, so that one run names every mistake
     mistakes: list[str] = []
+    if words["kind"] is None and out and out.lower().endswith(".html"):
+        words["kind"] = "html"
     options = _read_options(words, mistakes)
     _check_out(out, mistakes)
     surfaces = [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
@@ -63,7 +78,8 @@ def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
     read = [surface for surface in surfaces if surface]
     scene = make_scene(read, warn=_note, **options)
     first = Path(files[0])
-    path = Path(out) if out else first.with_name(f"{first.stem}.{scene.kind}.png")
+    ending = ".html" if scene.kind == "html" else f".{scene.kind}.png"
+    path = Path(out) if out else first.with_name(first.stem + ending)
     written = draw(scene, path, command=shlex.join(["lossviz", *sys.argv[1:]]))
     other = SHOWN_NEXT[scene.kind] if read[0].plan.grid.dimension > 1 else None
     names = " ".join(shlex.quote(file) for file in files)

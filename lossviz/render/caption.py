@@ -20,6 +20,7 @@ SHOWS = {
     "heatmap": "Map of the grid's cells",
     "surface": "Surface over its own map",
     "line": "Profile",
+    "html": "Interactive view",
 }
 LIMITS = "A plane is one slice of a high-dimensional loss: what is convex or flat on it need not be so elsewhere."
 

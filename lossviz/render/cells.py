@@ -108,6 +108,16 @@ def cell_outlines(x: np.ndarray, y: np.ndarray, mask: np.ndarray, *, open_ends: 
     ]
 
 
+def runs_of(mask: np.ndarray) -> list[list[int]]:
+    """Runs of True in a flat mask as pairs of first index and length.
+
+    Example:
+        >>> runs_of(np.array([True, True, False, True]))
+        [[0, 2], [3, 1]]
+    """
+    return [[first, last - first] for _, first, last in _runs(mask[None])]
+
+
 def fill_from_nearest(values: np.ndarray, known: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """``values`` (n_y, n_x) with every unknown point given the value of a nearby known one (0 if there is none).
 

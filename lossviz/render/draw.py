@@ -21,6 +21,7 @@ from lossviz import __version__
 from lossviz.errors import UnwritableError, UsageError
 from lossviz.render.contour import draw_contours
 from lossviz.render.heatmap import draw_heatmap
+from lossviz.render.html import write_page
 from lossviz.render.line import draw_lines
 from lossviz.render.relief import draw_relief
 from lossviz.render.scene import Scene
@@ -31,8 +32,9 @@ EASELS = {
     "heatmap": draw_heatmap,
     "surface": draw_relief,
     "line": draw_lines,
+    "html": draw_contours,  # the still picture of a page
 }
-SUFFIXES = (".png", ".pdf", ".svg")
+SUFFIXES = (".png", ".pdf", ".svg", ".html")
 _FOREIGN = ("backend", "interactive", "toolbar", "timezone", "webagg", "tk.", "macosx", "datapath", "savefig.directory")
 
 
@@ -54,11 +56,11 @@ def settings(scene: Scene) -> Any:
 
 
 def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[Path]:
-    """Write a scene to a file by its suffix, and ``<name>.caption.txt`` beside it.
+    """Write a scene to a file by its suffix, and ``<name>.caption.txt`` beside it (a page holds its own).
 
     Args:
         scene: What is to be seen.
-        path: Ends in ``.png``, ``.pdf`` or ``.svg``.
+        path: Ends in ``.png``, ``.pdf`` or ``.svg``; for the interactive page in ``.html``.
         command: The command line, for the file's description of itself.
 
     Returns:
@@ -73,7 +75,13 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     if suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
     caption = path.with_name(path.stem + ".caption.txt")
+    if (suffix == ".html") != (scene.kind == "html"):
+        raise UsageError(f"--out {path}: the interactive page is --kind html with a file that ends in .html.")
     with settings(scene):
+        if suffix == ".html":
+            page = write_page(scene, make_figure, command=command)
+            _replace(path, lambda stream: stream.write(page))
+            return [path]
         figure = make_figure(scene)
         _replace(
             path, lambda stream: figure.savefig(stream, format=suffix[1:], metadata=_metadata(scene, suffix, command))

@@ -32,7 +32,7 @@ from lossviz.render.terrain import Terrain, make_terrain
 from lossviz.render.uncertainty import error_field, samples_some, separate
 from lossviz.render.view import View, choose_names, make_views, title_views
 
-KINDS = ("contour", "filled", "heatmap", "surface", "line")
+KINDS = ("contour", "filled", "heatmap", "surface", "line", "html")
 MOST_PANELS = 12
 FINE_MAP, FINE_SURFACE = 320, 480
 PROFILE_WIDTH_MM = 1000.0  # on a value axis no two levels are too close for their lines
@@ -50,8 +50,8 @@ class Scene:
         layout: Places on the paper; for a line, one box for each group of curves.
         groups: Which panels share each box: one each, or the curves of one set of axes.
         legend: Rows of signs and their words, only those present.
-        camera: For surfaces, else None.
-        terrains: For surfaces, the height field of each panel.
+        camera: For surfaces and the interactive page, else None.
+        terrains: For these, the height field of each panel.
         floor: Height of the floor under surfaces.
         errors: For each panel its standard errors on the fine grid, where ribbons are drawn; else empty.
         samples: Whether grid points are dotted.
@@ -142,7 +142,7 @@ def make_scene(
     kind = kind or default_kind(surfaces[0])
     _check_words(surfaces, kind, titles, colours, camera, levels, style)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
-    names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity)
+    names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity, every=kind == "html")
     views = make_views(surfaces, names, kind)
     if kind != "line" and len(views) > MOST_PANELS:
         raise UsageError(
@@ -164,7 +164,8 @@ def make_scene(
         for view, title in zip(views, title_views(views, surfaces, titles, kind), strict=True)
         for index in [quantities.index(view.quantity)]
     )
-    terrains = tuple(make_terrain(p.field, keys[p.key].scale) for p in panels if p.field and kind == "surface")
+    raised = [panel for panel in panels if kind in ("surface", "html")]
+    terrains = tuple(make_terrain(p.field, keys[p.key].scale) for p in raised if p.field)
     chosen = (Camera(*camera) if camera else choose_camera(terrains)) if terrains else None
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers

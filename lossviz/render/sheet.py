@@ -85,6 +85,6 @@ def _barred(keys: Sequence[int], columns: int) -> list[bool]:
 def _height_of(style, kind, panels, terrains, camera) -> Callable[[float], float]:
     if kind == "line":
         return map_height(PROFILE)
-    if terrains:
+    if kind == "surface":
         return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT)
     return map_height(max(float(np.ptp(panel.y) / np.ptp(panel.x)) for panel in panels))

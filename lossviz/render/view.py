@@ -109,14 +109,16 @@ def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> 
     return views
 
 
-def choose_names(surfaces: Sequence[Surface], wanted: Sequence[str] | None) -> tuple[str, ...]:
-    """The quantities to draw: those asked for, or the first loss.
+def choose_names(surfaces: Sequence[Surface], wanted: Sequence[str] | None, *, every: bool = False) -> tuple[str, ...]:
+    """The quantities to draw: those asked for, or the first loss, or with ``every`` all that every surface has.
 
     Raises:
         UsageError: If a surface lacks one; the message lists what it holds.
     """
     present = surfaces[0].names
     if not wanted:
+        if every and (shared := [name for name in present if all(name in s.names for s in surfaces)]):
+            return tuple(shared)
         losses = [name for name in present if name.endswith("_loss")]
         return (next(iter([*losses, *present, f"{surfaces[0].plan.splits[0]}_loss"])),)
     mistakes = []
