@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point, Status
+from lossviz.records.trajectory import Trajectory
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Surface:
         m2: Per name ``Σ w² (x − mean)²``, float64 of the grid's shape.
         facts: Flat JSON values found while preparing and finishing: cosines, the untouched loss, sizes, warnings.
         sessions: One JSON object a session that computed points: host, device, versions, start.
+        trajectories: Optimization paths seen on this plane, by name.
     """
 
     plan: Plan
@@ -63,6 +65,7 @@ class Surface:
     m2: dict[str, np.ndarray] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    trajectories: dict[str, Trajectory] = field(default_factory=dict)
 
     @classmethod
     def empty(cls, plan: Plan) -> Surface:

@@ -41,6 +41,7 @@ from lossviz.store.schema import (
     to_text,
 )
 from lossviz.store.segment import check_plan, enter_segment, read_headers, read_segments
+from lossviz.store.trajectory_group import read_trajectories, write_trajectories
 
 _AXIS_LETTERS = {"alpha": "X", "beta": "Y", "gamma": "Z"}
 # facts, and words of the first session, that where there are also laid flat at the root for strangers
@@ -79,6 +80,7 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
         for name in PROVENANCE:
             values = surface.plan.to_json() if name == "plan" else getattr(surface, name)
             write_text(provenance, f"{name}_json", to_text(values))
+        write_trajectories(file, surface.trajectories)
         for name, value in root_attributes(surface).items():
             write_attribute(file, name, value)
 
@@ -243,8 +245,9 @@ def _read(file: h5py.File) -> Surface:
     names = [name.removesuffix("_sum") for name in tables if name.endswith("_sum")]
     facts, sessions = (from_text(read_text(file[f"provenance/{name}_json"])) for name in PROVENANCE[1:])
     surface = Surface(
-        plan, splits, {n: tables[f"{n}_sum"] for n in names}, {n: tables[f"{n}_m2"] for n in names}, facts, sessions
-    )
+        plan, splits, {n: tables[f"{n}_sum"] for n in names}, {n: tables[f"{n}_m2"] for n in names}, facts, sessions,
+        read_trajectories(file),
+    )  # fmt: skip
     for name, values in _grid_tables(surface):
         if values.shape != plan.grid.shape:
             raise DamagedFileError(f"{name} has shape {values.shape}, the plan's grid {plan.grid.shape}.")
