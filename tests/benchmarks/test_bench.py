@@ -1,4 +1,4 @@
-"""`lossviz bench`: the reference loop is right, every way is timed beside it, and gates hold where a machine is quiet."""
+"""`lossviz bench`: the reference loop is right, every way is timed beside it, and the aims hold on a quiet machine."""
 
 import json
 import math
