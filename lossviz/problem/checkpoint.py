@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -57,17 +58,49 @@ def read_checkpoint(path: Path, model: nn.Module) -> list[str]:
     Raises:
         CheckpointError: If the file cannot be read or does not fit; the message has both lists of names.
     """
-    content = _read(path)
-    wanted = {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
-    candidates = [candidate for place, found in _nest(content, "", 0) for candidate in _renamed(place, found, wanted)]
-    if not candidates:
-        raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
-    best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
+    wanted = _tensors_of(model)
+    best, candidates = _choose(_read(path), wanted, path)
     _load(best, wanted, model, path)
     return [*_notes(best), *_rivals(best, candidates)]
 
 
-def _read(path: Path) -> Any:
+def map_checkpoint(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], Any]:
+    """The tensors of a file under the model's names, mapped from disk and not read until they are used.
+
+    What :func:`read_checkpoint` would load, for readers of many files who want a part of each. The model is left as it
+    is, and its own hooks for older names are not asked.
+
+    Returns:
+        Parameters and buffers in the file's own types, tied ones under all their names; and the file's whole content.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or a name or shape of the model is missing in it.
+    """
+    content, wanted = _read(path, mapped=True), _tensors_of(model)
+    best, _ = _choose(content, wanted, path)
+    tensors = _with_tied(best, model)
+    missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
+    odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    if missing or odd:
+        extra = [name for name in best.tensors if name not in wanted]
+        raise CheckpointError(_misfit_of(path, best, wanted, tensors, missing, extra, odd))
+    return {name: tensors[name] for name in wanted if name in tensors}, content
+
+
+def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
+
+
+def _choose(content: Any, wanted: Mapping[str, Tensor], path: Path) -> tuple[Candidate, list[Candidate]]:
+    """The dict of tensors that fits best, and all there are."""
+    candidates = [candidate for place, found in _nest(content, "", 0) for candidate in _renamed(place, found, wanted)]
+    if not candidates:
+        raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
+    best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
+    return best, candidates
+
+
+def _read(path: Path, *, mapped: bool = False) -> Any:
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
     if path.suffix == ".safetensors":
@@ -76,7 +109,9 @@ def _read(path: Path) -> Any:
             f"torch.save(safetensors.torch.load_file({str(path)!r}), {path.with_suffix('.pt').name!r})."
         )
     try:
-        return torch.load(path, weights_only=True, map_location="cpu")
+        # only the zip format of torch 1.6 and later can be mapped
+        mapped = mapped and zipfile.is_zipfile(path)
+        return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
     except OSError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:
@@ -139,20 +174,24 @@ def _fits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:
 
 
 def _load(candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
-    tensors = dict(candidate.tensors)
-    for names in _tied(model):
-        present = [name for name in names if name in tensors]
-        for name in names if present else []:
-            tensors.setdefault(name, tensors[present[0]])
+    tensors = _with_tied(candidate, model)
     odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     # the model's own hooks may know older names, so what is missing or left over is its word
     answer = model.load_state_dict({n: v for n, v in tensors.items() if n not in odd}, strict=False)
     missing = [n for n in answer.missing_keys if n not in odd and not n.endswith("num_batches_tracked")]
     extra = list(answer.unexpected_keys)
     if missing or extra or odd:
-        shapes = [f"{n} {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in the model" for n in odd]
-        right = f"{sum(n in tensors and n not in odd for n in wanted)} of whose {len(wanted)} tensors are right"
-        raise CheckpointError(_misfit(path, candidate, missing, extra, shapes, right))
+        raise CheckpointError(_misfit_of(path, candidate, wanted, tensors, missing, extra, odd))
+
+
+def _with_tied(candidate: Candidate, model: nn.Module) -> dict[str, Tensor]:
+    """The candidate's tensors, a tied one under each of its names."""
+    tensors = dict(candidate.tensors)
+    for names in _tied(model):
+        present = [name for name in names if name in tensors]
+        for name in names if present else []:
+            tensors.setdefault(name, tensors[present[0]])
+    return tensors
 
 
 def _tied(model: nn.Module) -> list[list[str]]:
@@ -161,6 +200,15 @@ def _tied(model: nn.Module) -> list[list[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _misfit_of(
+    path: Path, found: Candidate, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor],
+    missing: Sequence[str], extra: Sequence[str], odd: Sequence[str],
+) -> str:  # fmt: skip
+    shapes = [f"{n} {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in the model" for n in odd]
+    right = f"{sum(n in tensors and n not in odd for n in wanted)} of whose {len(wanted)} tensors are right"
+    return _misfit(path, found, missing, extra, shapes, right)
 
 
 def _misfit(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lossviz.errors import CheckpointError
-from lossviz.problem.checkpoint import read_checkpoint
+from lossviz.problem.checkpoint import map_checkpoint, read_checkpoint
 from tests.cases import TiedAutoencoder
 
 
@@ -189,3 +189,18 @@ def test_missing_and_foreign_files(tmp_path):
     assert "There is no checkpoint" in refused(tmp_path / "gone.pt")
     (tmp_path / "net.safetensors").write_bytes(b"x")
     assert "safetensors.torch.load_file" in refused(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_mapping_gives_what_loading_would_give(tmp_path, legacy):
+    net, other = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)), nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    state = {f"module.{name}": value for name, value in net.state_dict().items()}
+    path = tmp_path / "net.pt"
+    torch.save({"model": state, "epoch": 3}, path, _use_new_zipfile_serialization=not legacy)
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    tensors, content = map_checkpoint(path, other)
+    assert content["epoch"] == 3
+    assert all(torch.equal(tensors[name], value) for name, value in net.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in other.state_dict().items())
+    with pytest.raises(CheckpointError, match="of another shape"):
+        map_checkpoint(path, nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4)))
