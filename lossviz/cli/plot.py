@@ -20,6 +20,7 @@ Examples:
   lossviz plot net.h5 --kind html
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
+KIND_OF_SUFFIX = {".html": "html", **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface")}
 SHOWN_NEXT = {
     "html": "surface",
     "contour": "surface",
@@ -39,7 +40,7 @@ T = TypeVar("T")
     metavar="KIND",
     help=KIND_HELP,
 )
-@click.option("--out", metavar="PATH", help="Figure to write: .png, .pdf, .svg or .html.  [FILE.KIND.png]")
+@click.option("--out", metavar="PATH", help="File: .png .pdf .svg .html, or .vts .glb .obj .stl .csv.  [FILE.KIND.png]")
 @click.option("--quantity", metavar="NAMES", help="Such as train_loss,test_error.  [the first loss]")
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
@@ -65,8 +66,8 @@ def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
 
     # 1. all words, then all files, so that one run names every mistake
     mistakes: list[str] = []
-    if words["kind"] is None and out and out.lower().endswith(".html"):
-        words["kind"] = "html"
+    if words["kind"] is None and out:
+        words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
     _check_out(out, mistakes)
     surfaces = [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
@@ -122,11 +123,13 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
 
 def _check_out(out: str | None, mistakes: list[str]) -> None:
     from lossviz.render.draw import SUFFIXES
+    from lossviz.render.export import SUFFIXES as EXPORTS
 
     if out is None:
         return
-    if Path(out).suffix.lower() not in SUFFIXES:
-        mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES)}.")
+    if Path(out).suffix.lower() not in SUFFIXES + EXPORTS:
+        others = f"or, for other programs, {', '.join(EXPORTS)}"
+        mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES)} {others}.")
     if not Path(out).absolute().parent.is_dir():
         mistakes.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
 

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from lossviz import __version__
 from lossviz.errors import UnwritableError, UsageError
 from lossviz.render.contour import draw_contours
+from lossviz.render.export import export, is_export
 from lossviz.render.heatmap import draw_heatmap
 from lossviz.render.html import write_page
 from lossviz.render.line import draw_lines
@@ -60,7 +61,8 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
 
     Args:
         scene: What is to be seen.
-        path: Ends in ``.png``, ``.pdf`` or ``.svg``; for the interactive page in ``.html``.
+        path: Ends in ``.png``, ``.pdf`` or ``.svg``; for the interactive page in ``.html``; and a
+            surface for other programs in ``.vts``, ``.glb``, ``.obj``, ``.stl`` or ``.csv``.
         command: The command line, for the file's description of itself.
 
     Returns:
@@ -72,6 +74,10 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if is_export(path) and (scene.kind == "surface" or suffix == ".csv"):
+        data = export(scene, suffix)
+        _replace(path, lambda stream: stream.write(data))
+        return [path]
     if suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
     caption = path.with_name(path.stem + ".caption.txt")
