@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lossviz.directions.stored import StoreDirections
 from lossviz.errors import StoppedError
 from lossviz.evaluate.engine import Engine
-from lossviz.prepare import Settings, open_existing, prepare
+from lossviz.prepare import Settings, Stop, find_other, open_existing, prepare
 from lossviz.records.doubts import doubts_of
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
@@ -56,7 +57,6 @@ class Report:
 
 
 Progress = Callable[[Update], None]
-Stop = Callable[[], bool]
 
 
 def compute(
@@ -66,6 +66,10 @@ def compute(
     device: str = "auto",
     strategy: str = "auto",
     batch_size: int | None = None,
+    plane_from: Path | None = None,
+    store_directions: StoreDirections = "auto",
+    sync_interval_s: float = 1.0,
+    disk_wait_s: float = 600.0,
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
@@ -79,6 +83,12 @@ def compute(
         strategy: How points are evaluated: ``"auto"`` measures and chooses, or the name of a
             :data:`~lossviz.evaluate.way.Strategy`. A run that goes on keeps the way it began with.
         batch_size: Examples a forward pass; None takes the device's default.
+        plane_from: Another run, or its directions file, whose plane is used in place of the plan's. Where the plans
+            differ in grid, splits and quantities only, the points it has on the new grid are carried over.
+        store_directions: ``"auto"`` stores them up to 4 GiB and above that only their recipe; ``"always"``;
+            ``"recipe"``.
+        sync_interval_s: Most work a power cut may take.
+        disk_wait_s: How long to wait for room on a full disk.
         progress: Called after points were saved.
         stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`.
         warn: Called with sentences that do not stop the run.
@@ -90,11 +100,14 @@ def compute(
         LossvizError: Bad input (exit status 2), damaged files (65), an output that cannot be written (73, 74), or a
             stop that the same call continues (75).
     """
-    run = open_existing(out, plan, device, warn)
+    settings = Settings(device, strategy, batch_size, store_directions, sync_interval_s, disk_wait_s)
+    other = find_other(plane_from, out)
+    plan = other.plan_on(plan) if other else plan
+    run = open_existing(out, plan, settings, warn, stop)
     try:
         if run is not None and is_finished(run.surface):
             return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])
-        run, engine = prepare(out, plan, run, Settings(device, strategy, batch_size), warn)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
         surface, seconds, evaluated = fill(run, engine, progress=progress, stop=stop)
         return Report(surface, out, seconds, evaluated, surface.facts["doubts"])
     finally:

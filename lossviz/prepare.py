@@ -16,8 +16,17 @@ import numpy as np
 import torch
 
 import lossviz
-from lossviz.directions.make import make_plane, norm_ratios, recipe_of
+from lossviz.directions.make import norm_ratios
+from lossviz.directions.stored import (
+    Directions,
+    StoreDirections,
+    directions_of,
+    draw_directions,
+    read_stored,
+    taken_recipe,
+)
 from lossviz.errors import PlanError, UsageError
+from lossviz.evaluate.carried import check_other, describe_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
@@ -27,36 +36,57 @@ from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
+from lossviz.records.point import Point
 from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane, check_plane
-from lossviz.store.directions_file import read_directions, write_directions
-from lossviz.store.run import Run, check_writable
-from lossviz.store.schema import directions_path, journal_folder
+from lossviz.store.directions_file import read_directions
+from lossviz.store.other_run import OtherRun
+from lossviz.store.run import Role, Run, check_writable
+from lossviz.store.schema import canonical_path, directions_path, journal_folder
 
 Warn = Callable[[str], None]
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What changes speed and the last bits of a run, never its meaning.
+    """How a run is carried out: speed, last bits and files, never its meaning.
 
     Attributes:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         strategy: ``"auto"`` measures and chooses; else the name of a :data:`~lossviz.evaluate.way.Strategy`.
         batch_size: Examples a forward pass; None takes the device's default.
+        store_directions: ``"auto"`` stores them up to 4 GiB and above that their recipe; ``"always"``; ``"recipe"``.
+        sync_interval_s: Most work a power cut may take.
+        disk_wait_s: How long to wait for room on a full disk.
     """
 
     device: str = "auto"
     strategy: str = "auto"
     batch_size: int | None = None
+    store_directions: StoreDirections = "auto"
+    sync_interval_s: float = 1.0
+    disk_wait_s: float = 600.0
 
 
-def open_run(out: Path, plan: Plan, device: str, warn: Warn) -> Run:
-    """Take the run's lock, read what is there, and compare the plans."""
-    return Run.open(out, plan, session=session_facts(device), warn=warn)
+def open_run(
+    out: Path, plan: Plan, settings: Settings, warn: Warn, stop: Stop = lambda: False, *, role: Role = "filler",
+    **session: Any,
+) -> Run:  # fmt: skip
+    """Take the run's lock, read what is there, and compare the plans; ``session`` is added to its provenance."""
+    return Run.open(
+        out,
+        plan,
+        session={**session_facts(settings.device), **session},
+        warn=warn,
+        role=role,
+        sync_interval_s=settings.sync_interval_s,
+        disk_wait_s=settings.disk_wait_s,
+        stopped=stop,
+    )
 
 
-def open_existing(out: Path, plan: Plan, device: str, warn: Warn) -> Run | None:
+def open_existing(out: Path, plan: Plan, settings: Settings, warn: Warn, stop: Stop = lambda: False) -> Run | None:
     """The run at ``out``, locked and its plan compared before any model is loaded; None where there is none yet.
 
     Raises:
@@ -64,18 +94,29 @@ def open_existing(out: Path, plan: Plan, device: str, warn: Warn) -> Run | None:
         PlanError: If the run has another plan.
     """
     check_writable(out)
-    return open_run(out, plan, device, warn) if out.exists() or journal_folder(out).exists() else None
+    return open_run(out, plan, settings, warn, stop) if out.exists() or journal_folder(out).exists() else None
 
 
-def prepare(out: Path, plan: Plan, run: Run | None, settings: Settings, warn: Warn) -> tuple[Run, Engine]:
+def prepare(
+    out: Path,
+    plan: Plan,
+    run: Run | None,
+    settings: Settings,
+    warn: Warn,
+    *,
+    stop: Stop = lambda: False,
+    other: OtherRun | None = None,
+) -> tuple[Run, Engine]:
     """Make everything ready to evaluate points; a new run is opened only after all checks passed.
 
     Args:
         out: The HDF5 file.
-        plan: What determines the values.
+        plan: What determines the values; with ``other`` as :meth:`OtherRun.plan_on` gives it.
         run: The run if it exists, as :func:`open_existing` gives it.
-        settings: Device, strategy, batch size.
+        settings: How to carry it out.
         warn: Called with sentences that do not stop the run.
+        stop: Asked while a full disk is waited for.
+        other: A run whose plane, and points where they are the same, this one takes.
 
     Returns:
         The run, whose file now says how it is made, and the engine to fill it.
@@ -84,21 +125,47 @@ def prepare(out: Path, plan: Plan, run: Run | None, settings: Settings, warn: Wa
         LossvizError: For bad input; then nothing was written.
     """
     known = run.surface.facts if run is not None else {}
+    extends = other is not None and not other.reasons_against(plan) and other.surface is not None
+    settled = known or (dict(other.facts) if other is not None and extends else {})
+    # 1. the problem, the plane, and the way to evaluate
     problem = load_plan_problem(plan, settings.device)
-    plane = prepare_plane(plan, problem, out, stored=bool(known))
-    way = choose_way(problem, settings, known)
-    precision = known.get("precision") or settle_precision(
+    directions = find_directions(plan, problem, out, warn, stored=bool(known), other=other)
+    plane = prepare_plane(plan, problem, directions)
+    way = choose_way(problem, settings, settled)
+    precision = settled.get("precision") or settle_precision(
         plan, problem, plane, (way or default_way(problem, settings.batch_size)).batch_size
     )
     problem = in_precision(problem, precision["used"])
     engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error)
+    # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
+    carried: list[Point] = []
+    if other is not None:
+        carried = check_other(other, plan, facts, engine)
+        facts["plane_from"] = describe_other(other, plan, carried)
+        facts["warnings"] += doubts_of_other(other, plan, facts)
     for warning in facts["warnings"] if not known else []:
         warn(warning)
+    # 3. the run itself
     if run is None:
-        run = open_run(out, plan, settings.device, warn)
-    store_facts(run, facts, plane, engine)
+        run = open_run(out, plan, settings, warn, stop)
+    store_facts(run, facts, directions, engine, settings.store_directions)
+    enter_carried(run, carried)
     return run, engine
+
+
+def find_other(plane_from: Path | None, out: Path) -> OtherRun | None:
+    """The run whose plane is asked for, if any.
+
+    Raises:
+        UsageError: If it is the run to be made.
+        StoreError: If there is none, or its directions are missing.
+    """
+    if plane_from is None:
+        return None
+    if canonical_path(plane_from) == canonical_path(out):
+        raise UsageError(f"--plane-from {plane_from} is also the file to write; give another one with --out.")
+    return OtherRun.read(plane_from)
 
 
 def load_plan_problem(plan: Plan, device: str) -> Problem:
@@ -137,26 +204,28 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def prepare_plane(plan: Plan, problem: Problem, out: Path, *, stored: bool) -> Plane:
-    """The plane of a run: as ``stored`` beside a run that exists, else made as the plan says.
+def find_directions(
+    plan: Plan, problem: Problem, out: Path, warn: Warn, *, stored: bool, other: OtherRun | None = None
+) -> Directions:
+    """The directions of a run: ``stored`` beside one that exists, or those of another run, or newly drawn.
 
     Raises:
         StoreError: If the stored directions are missing or damaged.
-        PlanError: If they were made by another recipe.
+        PlanError: If they are not those of the plan.
+        LayoutError: If they do not fit the model.
     """
-    origin = {name: tensor.detach().cpu() for name, tensor in problem.params.items()}
     if stored:
-        file = read_directions(directions_path(out))
-        if file.recipe != recipe_of(plan.plane) or file.directions is None:
-            raise PlanError(
-                f"{directions_path(out)} holds other directions than the plan's. Write to another --out file."
-            )
-        directions = [{name: torch.from_numpy(array) for name, array in d.items()} for d in file.directions]
-    else:
-        made = make_plane(plan.plane, plan.grid.dimension, origin)
-        # directions are what float32 holds, as they are stored: then every precision sees the same plane
-        directions = [{name: tensor.float() for name, tensor in d.items()} for d in made.directions]
-    plane = Plane(plan.plane.kind, origin, tuple(directions))
+        return read_stored(directions_path(out), plan.plane, problem.params, warn)
+    if other is None:
+        return draw_directions(plan.plane, plan.grid.dimension, problem.params)
+    taken = directions_of(read_directions(other.directions_file), problem.params, str(other.directions_file), warn)
+    return replace(taken, recipe=taken_recipe(taken.recipe)) if plan.plane.kind == "file" else taken
+
+
+def prepare_plane(plan: Plan, problem: Problem, directions: Directions) -> Plane:
+    """The plane through the problem's parameters, on its device and in the type its points are made in."""
+    origin = {name: tensor.detach().cpu() for name, tensor in problem.params.items()}
+    plane = Plane(plan.plane.kind, origin, directions.tensors)
     check_plane(plane)
     return plane.to(problem.device, torch.float64 if plan.precision == "float64" else torch.float32)
 
@@ -198,17 +267,14 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
     return {**facts, **check_centre(plan, problem, engine.exhaustive())}
 
 
-def store_facts(run: Run, facts: dict[str, Any], plane: Plane, engine: Engine) -> None:
+def store_facts(run: Run, facts: dict[str, Any], directions: Directions, engine: Engine, keep: StoreDirections) -> None:
     """Put the facts into the run, or check what an earlier session stored there; directions are saved first.
 
     Raises:
         PlanError: If model, data or directions are not those the file was made from.
     """
     if not run.surface.facts:
-        arrays = [{name: t.float().cpu().numpy() for name, t in d.items()} for d in plane.directions]
-        origin = {name: t.float().cpu().numpy() for name, t in plane.origin.items()}
-        recipe = recipe_of(run.surface.plan.plane)
-        fingerprint = write_directions(directions_path(run.path), arrays, recipe=recipe, origin=origin)
+        fingerprint = directions.write(directions_path(run.path), engine.plane.origin, keep)
         run.surface.facts.update(facts, directions_sha256=list(fingerprint.sha256))
         run.publish()
     elif mistakes := check_facts(run.surface.facts, facts):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossviz.compute import Progress, Report, Stop, Update, is_finished
+from lossviz.compute import Progress, Report, Update, is_finished
 from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.engine import Engine
@@ -16,12 +16,15 @@ from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
 from lossviz.prepare import (
     Settings,
+    Stop,
+    find_directions,
+    find_other,
     load_plan_problem,
     open_existing,
+    open_run,
     prepare,
     prepare_facts,
     prepare_plane,
-    session_facts,
 )
 from lossviz.records.doubts import agree
 from lossviz.records.plan import Plan
@@ -59,19 +62,29 @@ def share_of(surface: Surface, split: str, part: tuple[int, int]) -> np.ndarray:
     return np.intersect1d(mine, surface.pending(split))
 
 
-def prepare_only(out: Path, plan: Plan, settings: Settings, *, warn: Warn = lambda message: None) -> Surface:
+def prepare_only(
+    out: Path,
+    plan: Plan,
+    settings: Settings,
+    *,
+    plane_from: Path | None = None,
+    warn: Warn = lambda message: None,
+    stop: Stop = lambda: False,
+) -> Surface:
     """Make the run with everything its workers need, and settle the way that all of them evaluate in.
 
-    Points evaluated while measuring are saved.
+    Points evaluated while measuring are saved. Arguments are as for :func:`lossviz.compute.compute`.
 
     Raises:
         LossvizError: As for :func:`lossviz.compute.compute`.
     """
-    run = open_existing(out, plan, settings.device, warn)
+    other = find_other(plane_from, out)
+    plan = other.plan_on(plan) if other else plan
+    run = open_existing(out, plan, settings, warn, stop)
     try:
         if run is not None and is_finished(run.surface):
             return run.surface
-        run, engine = prepare(out, plan, run, settings, warn)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
         pending = {split: run.surface.pending(split) for split in run.surface.splits}
         for points in engine.evaluate(plan.grid, pending):
             run.save(points)
@@ -90,6 +103,8 @@ def work(
     part: tuple[int, int],
     *,
     device: str = "auto",
+    sync_interval_s: float = 1.0,
+    disk_wait_s: float = 600.0,
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
     warn: Warn = lambda message: None,
@@ -100,6 +115,8 @@ def work(
         out: The run's HDF5 file, made by :func:`prepare_only` or by a run that was stopped.
         part: Share I of N, I counting from 1.
         device: As for :func:`lossviz.compute.compute`.
+        sync_interval_s: Most work a power cut may take.
+        disk_wait_s: How long to wait for room on a full disk.
         progress: Called after points were saved.
         stop: Asked between chunks.
         warn: Called with sentences that do not stop the run.
@@ -111,15 +128,15 @@ def work(
     plan = peek_plan(out)
     if plan is None or not read_surface(out).facts.get("engine"):
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
-    with Run.open(out, plan, session={**session_facts(device), "part": f"{part[0]}/{part[1]}"}, warn=warn,
-                  role="worker") as run:  # fmt: skip
-        engine = join_run(out, plan, run.surface, device)
+    settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
+    with open_run(out, plan, settings, warn, stop, role="worker", part=f"{part[0]}/{part[1]}") as run:
+        engine = join_run(out, plan, run.surface, device, warn)
         pending = {split: share_of(run.surface, split, part) for split in run.surface.splits}
         evaluated = _fill_share(run, engine, pending, progress, stop)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
 
 
-def join_run(out: Path, plan: Plan, surface: Surface, device: str) -> Engine:
+def join_run(out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = lambda message: None) -> Engine:
     """An engine for a run that exists, in its own way, after checking that values come out here as they did there.
 
     Raises:
@@ -127,7 +144,7 @@ def join_run(out: Path, plan: Plan, surface: Surface, device: str) -> Engine:
         PlanError: If stored points come out otherwise.
     """
     problem = load_plan_problem(plan, device)
-    plane = prepare_plane(plan, problem, out, stored=True)
+    plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
     problem = in_precision(problem, surface.facts["precision"]["used"])
     way = Way.from_json(surface.facts["engine"]["way"])
     engine = Engine(problem, plane, way=way, relative_error=plan.relative_error)

@@ -38,11 +38,7 @@ def filter_normalize(direction: Params, origin: Params, *, vectors: Vectors = "z
         >>> filter_normalize({"weight": torch.ones(2, 2)}, origin)["weight"].norm(dim=1).round()
         tensor([5., 2.])
     """
-    check_layout(direction, origin)
-    return {
-        name: _match_norms(tensor, origin[name], per_filter=tensor.dim() > 1)
-        for name, tensor in _treat_vectors(direction, vectors).items()
-    }
+    return normalize(direction, origin, "filter", vectors=vectors)
 
 
 def layer_normalize(direction: Params, origin: Params, *, vectors: Vectors = "zero") -> Params:
@@ -54,11 +50,7 @@ def layer_normalize(direction: Params, origin: Params, *, vectors: Vectors = "ze
         >>> layer_normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)})["w"].norm()
         tensor(6.)
     """
-    check_layout(direction, origin)
-    return {
-        name: _match_norms(tensor, origin[name], per_filter=False)
-        for name, tensor in _treat_vectors(direction, vectors).items()
-    }
+    return normalize(direction, origin, "layer", vectors=vectors)
 
 
 def model_normalize(direction: Params, origin: Params, *, vectors: Vectors = "zero") -> Params:
@@ -70,23 +62,57 @@ def model_normalize(direction: Params, origin: Params, *, vectors: Vectors = "ze
         >>> model_normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)})["w"].norm()
         tensor(6.)
     """
-    check_layout(direction, origin)
-    kept = _treat_vectors(direction, vectors)
-    moved = {name: tensor for name, tensor in origin.items() if tensor.dim() > 1 or vectors == "keep"}
-    scale = norm(moved) / norm(kept) if norm(kept) else 0.0
-    return {name: (tensor.double() * scale).to(tensor.dtype) for name, tensor in kept.items()}
+    return normalize(direction, origin, "model", vectors=vectors)
 
 
 def no_normalize(direction: Params, origin: Params, *, vectors: Vectors = "zero") -> Params:
     """Leave ``direction`` at its own scale, but for the treatment of ``vectors``."""
-    check_layout(direction, origin)
-    return _treat_vectors(direction, vectors)
+    return normalize(direction, origin, "none", vectors=vectors)
 
 
 def normalize(direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero") -> Params:
     """Apply the normalization named ``how``; see the function of that name."""
-    table = {"filter": filter_normalize, "layer": layer_normalize, "model": model_normalize, "none": no_normalize}
-    return table[how](direction, origin, vectors=vectors)
+    return normalize_with_scales(direction, origin, how, vectors=vectors)[0]
+
+
+def normalize_with_scales(
+    direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero"
+) -> tuple[Params, Params]:
+    """As :func:`normalize`, with the factors it used; see :func:`scale_factors`."""
+    scales = scale_factors(direction, origin, how, vectors=vectors)
+    return apply_scales(direction, scales), scales
+
+
+def scale_factors(direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero") -> Params:
+    """What a normalization multiplies ``direction`` by: float64, one factor a filter, or one for the whole tensor.
+
+    Kept beside a seed they make the same direction again, bit for bit, where a norm taken anew on another machine
+    would differ in its last bit.
+
+    Raises:
+        LayoutError: If a name or a shape differs.
+
+    Example:
+        >>> scale_factors({"w": torch.ones(2, 2)}, {"w": torch.tensor([[3.0, 4.0], [0.0, 0.0]])}, "layer")["w"]
+        tensor([2.5000], dtype=torch.float64)
+    """
+    check_layout(direction, origin)
+    held = {name for name, tensor in direction.items() if vectors == "zero" and tensor.dim() < 2}
+    moved = [name for name in direction if name not in held]
+    scales = {name: torch.zeros(1, dtype=torch.float64) for name in direction}
+    if how in ("filter", "layer"):
+        for name in moved:
+            per_filter = how == "filter" and direction[name].dim() > 1
+            scales[name] = _ratios(direction[name], origin[name], per_filter=per_filter)
+    else:
+        scale = _whole_ratio({n: direction[n] for n in moved}, {n: origin[n] for n in moved}) if how == "model" else 1.0
+        scales |= {name: torch.full((1,), scale, dtype=torch.float64) for name in moved}
+    return scales
+
+
+def apply_scales(direction: Params, scales: Params) -> Params:
+    """Multiply every filter by its factor, in float64, and round to the direction's type; a factor 0 gives 0."""
+    return {name: _scaled(tensor, scales[name]) for name, tensor in direction.items()}
 
 
 def filter_norms(tensor: Tensor) -> Tensor:
@@ -100,17 +126,26 @@ def filter_norms(tensor: Tensor) -> Tensor:
     return torch.linalg.vector_norm(rows, dim=1)
 
 
-def _treat_vectors(direction: Params, vectors: Vectors) -> Params:
-    drop = vectors == "zero"
-    return {n: torch.zeros_like(t) if drop and t.dim() < 2 else t.clone() for n, t in direction.items()}
+def _ratios(direction: Tensor, origin: Tensor, *, per_filter: bool) -> Tensor:
+    filters = len(direction) if per_filter else 1
+    if not direction.numel():
+        return torch.zeros(filters, dtype=torch.float64)
+    have, want = (
+        torch.linalg.vector_norm(tensor.double().reshape(filters, -1), dim=1) for tensor in (direction, origin)
+    )
+    return torch.where(have > 0, want.to(have.device) / have, torch.zeros_like(have))
 
 
-def _match_norms(tensor: Tensor, origin: Tensor, *, per_filter: bool) -> Tensor:
+def _whole_ratio(direction: Params, origin: Params) -> float:
+    have = norm(direction)
+    return norm(origin) / have if have else 0.0
+
+
+def _scaled(tensor: Tensor, scale: Tensor) -> Tensor:
     if not tensor.numel():
-        return tensor
-    filters = len(tensor) if per_filter else 1
-    rows, goal = tensor.double().reshape(filters, -1), origin.reshape(filters, -1)  # (filters, entries a filter)
-    have = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    want = torch.linalg.vector_norm(goal.to(rows), dim=1, keepdim=True)
-    scale = torch.where(have > 0, want / have, torch.zeros_like(have))
-    return (rows * scale).reshape(tensor.shape).to(tensor.dtype)
+        return tensor.clone()
+    factors = scale.to(tensor.device)[:, None]  # (filters, 1)
+    rows = tensor.double().reshape(len(scale), -1)
+    # a product with 0 would keep the sign of what is gone
+    rows = torch.where(factors == 0, torch.zeros_like(rows), rows * factors)
+    return rows.reshape(tensor.shape).to(tensor.dtype)

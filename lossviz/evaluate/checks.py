@@ -44,7 +44,13 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     return {"origin": origin, "repeat_noise": noise}
 
 
-def check_stored(surface: Surface, engine: Engine, *, most: int = 3) -> None:
+def check_stored(
+    surface: Surface,
+    engine: Engine,
+    *,
+    most: int = 3,
+    advice: str = "what is here would not continue it. Write to another --out file.",
+) -> None:
     """Evaluate a few stored points again and demand the stored values, up to rounding.
 
     Raises:
@@ -61,7 +67,7 @@ def check_stored(surface: Surface, engine: Engine, *, most: int = 3) -> None:
                     at = ", ".join(f"{c:g}" for c in surface.plan.grid.coordinates([index])[0])
                     raise PlanError(
                         f"The {split} {name} at ({at}) is {stored.mean(name):.7g} in the file and "
-                        f"{again.mean(name):.7g} now: what is here would not continue it. Write to another --out file."
+                        f"{again.mean(name):.7g} now: {advice}"
                     )
 
 

@@ -42,12 +42,22 @@ class ProblemRef:
 
 @dataclass(frozen=True)
 class PlaneSpec:
-    """How the plane's directions are made; their number is the grid's dimension."""
+    """How the plane's directions are made; their number is the grid's dimension.
 
-    kind: Literal["random", "imported"] = "random"
+    Attributes:
+        kind: ``"random"`` draws them; ``"file"`` takes those of another run, made for another network or problem;
+            ``"imported"`` stands in files of other programs.
+        seed: Of the random directions, and of a random subset of examples.
+        normalize: How they are, or were, scaled to the network they were made for.
+        vectors: What became of parameters with fewer than two axes.
+        directions_sha256: Of each direction, where they came from a file: these are what they are.
+    """
+
+    kind: Literal["random", "file", "imported"] = "random"
     seed: int = 0
     normalize: Normalization = "filter"
     vectors: Vectors = "zero"
+    directions_sha256: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,14 @@ class Plan:
             raise PlanError(f"This plan has format {values.get('format_version')}; this lossviz reads format 1.")
         problem = dict(values["problem"])
         problem["model_args"] = tuple((name, value) for name, value in problem["model_args"])
+        plane = dict(values["plane"])
+        if plane.get("directions_sha256") is not None:
+            plane["directions_sha256"] = tuple(plane["directions_sha256"])
         return cls(
             **{
                 **values,
                 "problem": ProblemRef(**problem),
-                "plane": PlaneSpec(**values["plane"]),
+                "plane": PlaneSpec(**plane),
                 "grid": Grid.from_json(values["grid"]),
                 "splits": tuple(values["splits"]),
                 "quantities": tuple(values["quantities"]),
@@ -116,6 +129,8 @@ class Plan:
         values = self.to_json()
         for path in ("source", "checkpoint"):
             values["problem"].pop(path)
+        if values["plane"]["directions_sha256"] is None:
+            values["plane"].pop("directions_sha256")
         return {
             **{f"problem.{name}": value for name, value in values.pop("problem").items()},
             **{f"plane.{name}": value for name, value in values.pop("plane").items()},

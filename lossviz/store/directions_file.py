@@ -104,8 +104,12 @@ def write_directions(
     return fingerprint
 
 
-def read_directions(path: Path | str) -> StoredDirections:
+def read_directions(path: Path | str, *, tensors: bool = True) -> StoredDirections:
     """Read a directions file, every checksum checked.
+
+    Args:
+        path: The file.
+        tensors: False leaves the directions on disk; recipe, scale factors and fingerprint are small.
 
     Raises:
         StoreError: If there is no such file, or it is something else.
@@ -113,7 +117,7 @@ def read_directions(path: Path | str) -> StoredDirections:
     """
     path = canonical_path(path)
     with open_ours(path, DIRECTIONS_FORMAT) as file:
-        return guarded(path, lambda: _read(file))
+        return guarded(path, lambda: _read(file, tensors))
 
 
 def _write_group(file: h5py.File, name: str, tables: Sequence[Mapping[str, np.ndarray]]) -> None:
@@ -127,9 +131,10 @@ def _write_group(file: h5py.File, name: str, tables: Sequence[Mapping[str, np.nd
             write_attribute(dataset, "name", parameter)
 
 
-def _read(file: h5py.File) -> StoredDirections:
+def _read(file: h5py.File, tensors: bool) -> StoredDirections:
     fingerprint = Fingerprint.from_json(from_text(read_text(file["fingerprint_json"])))
-    directions, scales = _read_group(file["directions"]), _read_group(file["scales"])
+    directions = _read_group(file["directions"]) if tensors else []
+    scales = _read_group(file["scales"])
     if directions and tuple(map(direction_sha256, directions)) != fingerprint.sha256:
         raise DamagedFileError("its directions do not have the SHA-256 they should have.")
     return StoredDirections(directions or None, from_text(read_text(file["recipe_json"])), fingerprint, scales or None)
@@ -154,5 +159,5 @@ def _check_room(path: Path, size: int) -> None:
     if free is not None and free < size + (1 << 16):
         raise UnwritableError(
             f"{path} needs {size / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free in {path.parent}. "
-            f"Make room, or store the recipe only."
+            f"Make room, or keep only their recipe with --store-directions recipe."
         )

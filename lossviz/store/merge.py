@@ -59,8 +59,11 @@ def carry_over(old: Surface, plan: Plan) -> list[Point]:
     """Points of an older surface that a new plan need not compute again.
 
     The plans may differ in grid, splits and quantities: a wider or finer grid, another split, fewer quantities. A
-    point is carried where all its coordinates are on the new grid exactly. A new quantity needs every point again,
-    since a point is evaluated once for all of them; then nothing is carried.
+    point is carried where all its coordinates are on the new grid exactly.
+
+    A new quantity needs every point again, and nothing is carried: whichever values the loss returns, they cost one
+    forward pass over all examples, which gives the old ones too, so that keeping those would save nothing and could
+    only join sums of two sessions in one point.
 
     Raises:
         PlanError: If the plans differ in anything else; the message names the fields.
@@ -73,8 +76,9 @@ def carry_over(old: Surface, plan: Plan) -> list[Point]:
         >>> [point.index for point in carry_over(old, fine)]
         [2]
     """
-    _check_extends(old.plan, plan)
-    if not _covers(old.plan.quantities, plan.quantities):
+    if lines := hindrances(old.plan, plan):
+        raise PlanError("Points cannot be carried over from a surface of another plan:\n" + "\n".join(lines))
+    if not _covers(old, plan):
         return []
     index = _new_indices(old.plan.grid, plan.grid)
     points = []
@@ -86,17 +90,20 @@ def carry_over(old: Surface, plan: Plan) -> list[Point]:
     return points
 
 
-def _check_extends(old: Plan, plan: Plan) -> None:
+def hindrances(old: Plan, plan: Plan) -> list[str]:
+    """Differences between two plans that make their values different things, a line each."""
     free = ("grid.", "splits", "quantities")
     lines = [line for line in plan.differences(old) if not line.startswith(free)]
     if old.grid.dimension != plan.grid.dimension:
         lines.append(f"directions: {plan.grid.dimension} here, {old.grid.dimension} there")
-    if lines:
-        raise PlanError("Points cannot be carried over from a surface of another plan:\n" + "\n".join(lines))
+    return lines
 
 
-def _covers(old: tuple[str, ...], new: tuple[str, ...]) -> bool:
-    return old == ALL_QUANTITIES or (new != ALL_QUANTITIES and set(new) <= set(old))
+def _covers(old: Surface, plan: Plan) -> bool:
+    mine, wanted = old.plan.quantities, plan.quantities
+    if plan.relative_error is not None and mine != wanted:
+        return False  # points were evaluated until the first quantity was known well enough
+    return mine == ALL_QUANTITIES or (wanted != ALL_QUANTITIES and set(wanted) <= set(mine))
 
 
 def _new_indices(old: Grid, new: Grid) -> np.ndarray:

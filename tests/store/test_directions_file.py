@@ -82,7 +82,7 @@ def test_a_surface_file_is_told_from_a_directions_file(tmp_path):
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(directions_file, "free_bytes", lambda folder: 100)
-    with pytest.raises(UnwritableError, match="recipe only"):
+    with pytest.raises(UnwritableError, match="--store-directions recipe"):
         write_directions(tmp_path / "d.h5", [A], recipe={})
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,106 @@
+"""Another run whose plane a new run takes, and whose points too where they are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lossviz.errors import StoreError, UsageError
+from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.point import Point
+from lossviz.records.surface import Surface
+from lossviz.store.directions_file import StoredDirections, read_directions
+from lossviz.store.merge import carry_over, hindrances
+from lossviz.store.schema import canonical_path, directions_path
+from lossviz.store.surface_file import read_surface
+
+_DIRECTIONS_ENDING = ".directions.h5"
+
+
+@dataclass(frozen=True)
+class OtherRun:
+    """A run as it lies on disk.
+
+    Attributes:
+        path: Its surface file, or a directions file alone.
+        surface: Its points; None for a directions file.
+        directions: Its plane, without the tensors.
+    """
+
+    path: Path
+    surface: Surface | None
+    directions: StoredDirections
+
+    @classmethod
+    def read(cls, path: Path | str) -> OtherRun:
+        """Read a run and its directions file; nothing is locked, so it may still be going on.
+
+        Raises:
+            StoreError: If one of them is missing or not ours.
+            DamagedFileError: If one fails its checksums.
+        """
+        path = Path(path)
+        surface = None if path.name.endswith(_DIRECTIONS_ENDING) else read_surface(path)
+        file = path if surface is None else directions_path(canonical_path(path))
+        if not file.exists():
+            raise StoreError(
+                f"There is no directions file {file}: without it the plane of {path} is not known. Both files belong "
+                "together; a surface of loss-landscape needs 'lossviz import … --directions FILE'."
+            )
+        return cls(path, surface, read_directions(file, tensors=False))
+
+    @property
+    def directions_file(self) -> Path:
+        """Where its directions lie."""
+        return self.path if self.surface is None else directions_path(canonical_path(self.path))
+
+    def plan_on(self, plan: Plan) -> Plan:
+        """``plan`` on this run's plane.
+
+        Of the same model and checkpoint, it is this run's own way of making the plane, so that points agree; else the
+        plane is what the directions are, by their SHA-256, whatever file they lie in.
+
+        Raises:
+            UsageError: If the plane has another dimension than the plan's grid.
+        """
+        dimension = len(self.directions.fingerprint.sha256)
+        if dimension != plan.grid.dimension:
+            example = ",".join(["-1:1:51"] * dimension)
+            raise UsageError(
+                f"--plane-from {self.path} has {dimension} direction{'s' if dimension > 1 else ''} and the grid "
+                f"{plan.grid} {plan.grid.dimension}. Write a range for each direction, for example --grid {example}."
+            )
+        if self.surface is not None and self._is_of(plan):
+            return replace(plan, plane=self.surface.plan.plane)
+        return replace(plan, plane=self._taken(plan.plane.seed))
+
+    def points_for(self, plan: Plan) -> list[Point]:
+        """Points that a run of ``plan`` need not evaluate again; none where the plans differ in what gives values."""
+        if self.surface is None or hindrances(self.surface.plan, plan):
+            return []
+        return carry_over(self.surface, plan)
+
+    def reasons_against(self, plan: Plan) -> list[str]:
+        """Why none of its points is carried over into a run of ``plan``, a line each; empty where some may be."""
+        return [] if self.surface is None else hindrances(self.surface.plan, plan)
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the run says of itself."""
+        return {} if self.surface is None else self.surface.facts
+
+    def _is_of(self, plan: Plan) -> bool:
+        assert self.surface is not None
+        mine, theirs = self.surface.plan.identity(), plan.identity()
+        return all(mine[name] == value for name, value in theirs.items() if name.startswith("problem."))
+
+    def _taken(self, seed: int) -> PlaneSpec:
+        if self.surface is not None:
+            spec = self.surface.plan.plane
+        else:
+            recipe = self.directions.recipe.get("recipe", self.directions.recipe)
+            normalize, vectors = recipe.get("normalize", "none"), recipe.get("vectors", "keep")
+            spec = PlaneSpec(seed=seed, normalize=normalize, vectors=vectors)
+        return replace(spec, kind="file", directions_sha256=self.directions.fingerprint.sha256)
