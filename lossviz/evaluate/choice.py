@@ -64,8 +64,18 @@ def list_ways(problem: Problem, baseline: Way) -> list[Way]:
     compiled = "replayed" if cuda else "compiled"
     ways += [Way(compiled, min(4096 if cuda else 2048, most))]
     if images:
-        ways += [Way(compiled, min(4096 if cuda else 512, most), channels_last=True)]
+        ways += [Way(compiled, even_batch(most, 4096 if cuda else 1024), channels_last=True)]
     return ways
+
+
+def even_batch(examples: int, largest: int) -> int:
+    """The batch size that cuts ``examples`` into equal parts, as few as stay under ``largest``, but for rounding.
+
+    Example:
+        >>> even_batch(1797, 1024), even_batch(500, 1024)
+        (899, 500)
+    """
+    return math.ceil(examples / math.ceil(examples / largest))
 
 
 @dataclass
