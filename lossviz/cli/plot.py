@@ -57,6 +57,7 @@ T = TypeVar("T")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
 @click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
 @click.option("--footer", is_flag=True, help="Write the settings at the foot of the figure.")
+@click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
 @click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
 def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
     """Draw one surface, or several on one scale, from result files of 'lossviz compute'."""

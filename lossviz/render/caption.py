@@ -74,7 +74,8 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
         sentences.append(f"At the trained parameters: {key.text(trained.value)}.")
     clipped = panel.counts[Cell.CLIPPED]
     if clipped:
-        sentences.append(f"{clipped} points ({_share(clipped, done)}) above {key.text(key.scale.high)} are clipped.")
+        where = f"beyond ±{key.text(key.scale.high)}" if key.scale.symmetric else f"above {key.text(key.scale.high)}"
+        sentences.append(f"{clipped} points ({_share(clipped, done)}) {where} are clipped.")
     if panel.counts[Cell.BELOW]:
         sentences.append(f"{panel.counts[Cell.BELOW]} points of 0 or less have no place on a log scale.")
     infinite = panel.counts[Cell.PLUS_INF] + panel.counts[Cell.MINUS_INF]
@@ -98,7 +99,8 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     where = f"{k} random direction{'s' if k > 1 else ''} through the trained parameters"
     scaling = "without normalization" if plan.plane.normalize == "none" else f"{plan.plane.normalize}-normalised"
     grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
-    text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject} along {where} "
+    less = f" less that of {panels[0].view.other_name}" if panels[0].view.other_name else ""
+    text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject}{less} along {where} "
     text += f"({scaling}, seed {plan.plane.seed}); {grid} grid, {ranges}. "
     examples = _examples(view)
     return text + (f"Mean over {examples} in {plan.precision}. " if examples else "") + f"Plan {plan.digest()[:10]}."

@@ -50,7 +50,7 @@ def classify(values: np.ndarray, evaluated: np.ndarray, scale: Scale) -> np.ndar
                 np.isnan(values),
                 values == np.inf,
                 values == -np.inf,
-                values > scale.high,
+                scale.beyond(values),
                 _below(values, scale),
             ],
             [Cell.NOT_EVALUATED, Cell.NAN, Cell.PLUS_INF, Cell.MINUS_INF, Cell.CLIPPED, Cell.BELOW],

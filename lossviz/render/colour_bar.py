@@ -43,10 +43,12 @@ def draw_colour_bar(
         axes.axhline(float(key.scale.position(key.chance)), color="#14171c", lw=0.9 * k, ls=CHANCE_DASHES)
     for spine in axes.spines.values():
         spine.set_linewidth(0.5 * k)
-    if key.scale.clipped:
-        tip = ARROW_EM * style.font_pt * PT / box.height
-        top = tuple(colour_at(key.colours, 1.0))
-        arrow = Polygon([(0, 1), (0.5, 1 + tip), (1, 1)], fc=top, ec=ink, lw=0.5 * k, clip_on=False, gid="clip arrow")
+    tip = ARROW_EM * style.font_pt * PT / box.height
+    for end, point in ((1.0, 1 + tip), (0.0, -tip))[: key.scale.clipped * (1 + key.scale.symmetric)]:
+        face = tuple(colour_at(key.colours, end))
+        arrow = Polygon(
+            [(0, end), (0.5, point), (1, end)], fc=face, ec=ink, lw=0.5 * k, clip_on=False, gid="clip arrow"
+        )
         axes.add_patch(arrow)
 
 

@@ -18,7 +18,7 @@ from lossviz.render.levels import is_major
 from lossviz.render.map_axes import add_map_axes, finish_figure, finish_map
 from lossviz.render.panel import Panel
 from lossviz.render.scene import Scene
-from lossviz.render.signs import CHANCE_DASHES, pattern_colour
+from lossviz.render.signs import CHANCE_DASHES, clip_pattern
 from lossviz.render.uncertainty import ribbon
 
 DARK_GROUND = 0.42  # luminance below which lines are white
@@ -33,7 +33,7 @@ def draw_contours(scene: Scene, figure: Figure) -> None:
         assert panel.field is not None
         axes, key = add_map_axes(scene, figure, index), scene.key_of(panel)
         draw_colours(axes, panel.field, key, bands=bands, smooth=scene.smooth)
-        _draw_clipped(axes, panel.field, key, scene)
+        _draw_clipped(axes, panel.field, key)
         if scene.errors:
             _draw_ribbons(axes, panel, key, scene.errors[index])
         lines = _draw_lines(axes, panel, key, scene)
@@ -124,17 +124,18 @@ def _line_data(panel: Panel, key: Key, scene: Scene) -> tuple[np.ndarray, np.nda
     return panel.x, panel.y, np.ma.masked_array(display, mask=panel.kinds != Cell.FINITE)
 
 
-def _draw_clipped(axes: Axes, field: Field, key: Key, scene: Scene) -> None:
+def _draw_clipped(axes: Axes, field: Field, key: Key) -> None:
     clipped = field.kinds == Cell.CLIPPED
     if not clipped.any():
         return
-    top = key.scale.display_ends[1]
+    low, high = key.scale.display_ends
     display = np.ma.masked_array(field.display, mask=~np.isin(field.kinds, (Cell.FINITE, Cell.CLIPPED)))
-    region = axes.contourf(
-        field.x, field.y, display, [top, float(display.max()) + 1.0], colors="none", hatches=["...."], zorder=1.5
-    )
-    region.set_edgecolor(pattern_colour(Cell.CLIPPED, scene.style.theme))
-    region.set_linewidth(0)
+    ends = [[high, float(display.max()) + 1.0], [float(display.min()) - 1.0, low]][: 1 + key.scale.symmetric]
+    for between in ends:
+        if between[0] < between[1]:
+            region = axes.contourf(field.x, field.y, display, between, colors="none", hatches=["...."], zorder=1.5)
+            region.set_edgecolor(clip_pattern(key))
+            region.set_linewidth(0)
 
 
 def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet, figure: Figure) -> None:

@@ -71,7 +71,11 @@ def make_field(
     fine = interpolate_grid(x, y, display, fine_x, fine_y) if smooth else display[own]
     fine_kinds = np.where(np.isin(kinds, (Cell.FINITE, Cell.CLIPPED)), Cell.FINITE, kinds).astype(np.uint8)[own]
     top = scale.display_ends[1]
-    above = (fine_kinds == Cell.FINITE) & (fine > top + 1e-12 * abs(top)) & scale.clipped
+    above = (
+        (fine_kinds == Cell.FINITE)
+        & ((np.abs(fine) if scale.symmetric else fine) > top + 1e-12 * abs(top))
+        & scale.clipped
+    )
     return Field(fine_x, fine_y, fine, np.where(above, np.uint8(Cell.CLIPPED), fine_kinds))
 
 

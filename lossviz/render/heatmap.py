@@ -7,10 +7,10 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from lossviz.render.cells import Cell, cell_edges, cell_outlines
-from lossviz.render.colours import colour_at, colour_table
+from lossviz.render.colours import colour_table
 from lossviz.render.map_axes import add_map_axes, finish_figure, finish_map
 from lossviz.render.scene import Scene
-from lossviz.render.signs import cell_patch
+from lossviz.render.signs import cell_patch, clip_pattern
 
 
 def draw_heatmap(scene: Scene, figure: Figure) -> None:
@@ -36,6 +36,6 @@ def draw_heatmap(scene: Scene, figure: Figure) -> None:
         axes.set_ylim(edges_y[0], edges_y[-1])
         if panel.counts[Cell.CLIPPED]:
             outlines = cell_outlines(panel.x, panel.y, panel.kinds == Cell.CLIPPED, open_ends=True)
-            axes.add_patch(cell_patch(outlines, Cell.CLIPPED, scene.style, tuple(colour_at(key.colours, 1.0))))
+            axes.add_patch(cell_patch(outlines, Cell.CLIPPED, scene.style, pattern=clip_pattern(key)))
         finish_map(scene, figure, axes, index, open_ends=True)
     finish_figure(scene, figure)

@@ -76,9 +76,11 @@ def arrange(entries: Sequence[LegendEntry], width_em: float) -> tuple[tuple[Lege
 
 
 def _cell_text(cell: Cell, keys: Sequence[Key]) -> str:
-    tops = [key.text(key.scale.high) + " %" * key.percent for key in keys if key.scale.clipped]
+    tops = [
+        "±" * key.scale.symmetric + key.text(key.scale.high) + " %" * key.percent for key in keys if key.scale.clipped
+    ]
     return {
-        Cell.CLIPPED: f"above {', '.join(tops)} (clipped)",
+        Cell.CLIPPED: f"{'beyond' if keys[0].scale.symmetric else 'above'} {', '.join(tops)} (clipped)",
         Cell.BELOW: "0 or less, off the log scale",
         Cell.PLUS_INF: "+∞ (overflow)",
         Cell.MINUS_INF: "−∞",

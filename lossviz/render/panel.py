@@ -89,7 +89,7 @@ def make_panel(view: View, title: str, index: int, key: Key, field: Field | None
         extremes=extremes,
         field=field,
         key=index,
-        marks=_marks(view, values, x, y, None if (kinds == Cell.MINUS_INF).any() else extremes),
+        marks=_marks(view, values, x, y, None if key.scale.symmetric or (kinds == Cell.MINUS_INF).any() else extremes),
         x_label=axis_label(plan, view.axes[0]),
         y_label=axis_label(plan, view.axes[1]) if y is not None else key.label,
     )

@@ -30,6 +30,7 @@ class Scale:
         high: Value at position 1: the clip where there is one.
         clipped: Whether some value lies above ``high``, and the bar needs an arrow.
         constant: The one value there is, or None; ``low`` and ``high`` then lie around it.
+        symmetric: Whether ``low`` is ``-high`` and values are clipped at both ends: the scale of a difference.
 
     Example:
         >>> scale = Scale("log", 0.01, 100.0)
@@ -42,6 +43,12 @@ class Scale:
     high: float
     clipped: bool = False
     constant: float | None = None
+    symmetric: bool = False
+
+    def beyond(self, values: np.ndarray) -> np.ndarray:
+        """Bool: values that lie above the scale, or on a symmetric one beyond either end."""
+        with np.errstate(invalid="ignore"):
+            return (np.abs(values) if self.symmetric else values) > self.high
 
     def forward(self, values: np.ndarray | float) -> np.ndarray:
         """Display values: log10 of the values, or the values in units of a power of ten; not limited to low … high."""
@@ -118,6 +125,20 @@ def choose_scale(
     if low == high:
         low = _around(low, kind)[0]
     return Scale(kind, low, high, clipped=top > high)
+
+
+def choose_symmetric(values: np.ndarray, *, clip: str | float = "auto") -> Scale:
+    """The linear scale of a difference, from ``-m`` to ``m``; the clip applies to absolute values.
+
+    Example:
+        >>> choose_symmetric(np.array([-2.0, 1.0])).low
+        -2.0
+    """
+    sizes = choose_scale(np.abs(values), scale="linear", clip=clip)
+    if sizes.constant == 0.0 or not np.isfinite(values).any():
+        return Scale("linear", -1.0, 1.0, symmetric=True)
+    high = sizes.constant if sizes.constant is not None else sizes.high
+    return Scale("linear", -high, high, clipped=sizes.clipped, symmetric=True)
 
 
 def parse_clip(text: str) -> str | float:

@@ -20,6 +20,7 @@ from lossviz.render.camera import Camera, choose_camera
 from lossviz.render.caption import write_caption, write_footer
 from lossviz.render.caution import difference_cautions, panel_cautions
 from lossviz.render.colours import DEFAULT, colour_table
+from lossviz.render.difference import make_difference_key, subtract_views
 from lossviz.render.field import Field, make_field
 from lossviz.render.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.layout import Layout
@@ -104,6 +105,7 @@ def make_scene(
     smooth: bool = True,
     camera: tuple[float, float] | None = None,
     footer: bool = False,
+    difference: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Scene:
     """Decide everything about a figure of one or several surfaces.
@@ -125,6 +127,7 @@ def make_scene(
         samples: Whether to dot the grid points.
         smooth: False draws cells instead of interpolating.
         camera: Azimuth and elevation in degrees; by default chosen so that the low ground is seen.
+        difference: Draw the first of two surfaces less the second, on a scale symmetric about 0.
         footer: Whether to write the settings at the foot of the figure.
         warn: Called with a sentence for everything a reader should be told.
 
@@ -144,6 +147,8 @@ def make_scene(
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
     names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity, every=kind == "html")
     views = make_views(surfaces, names, kind)
+    if difference:
+        views = subtract_views(views, surfaces)
     if kind != "line" and len(views) > MOST_PANELS:
         raise UsageError(
             f"{len(views)} panels do not fit one figure; at most {MOST_PANELS}. Name fewer files or quantities."
@@ -155,13 +160,16 @@ def make_scene(
         clip = "none"  # a profile has room for its highest point
     quantities = list(dict.fromkeys(view.quantity for view in views))
     groups = [[view for view in views if view.quantity == q] for q in quantities]
-    keys = [make_key(group, scale=scale, clip=clip, colours=colours) for group in groups]
+    if difference:
+        keys = [make_difference_key(group, clip=clip) for group in groups]
+    else:
+        keys = [make_key(group, scale=scale, clip=clip, colours=colours) for group in groups]
 
     # 2. panels with the values between their grid points, and the camera
     fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
     panels = tuple(
         make_panel(view, title, index, keys[index], _field(view, keys[index], kind, fewest, smooth))
-        for view, title in zip(views, title_views(views, surfaces, titles, kind), strict=True)
+        for view, title in zip(views, title_views(views, surfaces, _titles(titles, difference), kind), strict=True)
         for index in [quantities.index(view.quantity)]
     )
     raised = [panel for panel in panels if kind in ("surface", "html")]
@@ -237,6 +245,13 @@ def _check_words(surfaces, kind, titles, colours, camera, levels, style) -> None
             mistakes.append(str(error))
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
+
+
+def _titles(titles: Sequence[str] | None, difference: bool) -> Sequence[str] | None:
+    if not difference:
+        return titles
+    a, b = titles or ("first", "second")
+    return [f"{a} − {b}", b]
 
 
 def _field(view: View, key: Key, kind: str, fewest: int, smooth: bool) -> Field | None:

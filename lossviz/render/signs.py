@@ -15,7 +15,8 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 
 from lossviz.render.cells import HATCHES, Cell
-from lossviz.render.colours import colour_at
+from lossviz.render.colours import colour_at, luminance
+from lossviz.render.key import Key
 from lossviz.render.layout import LEGEND_ROW_EM, PT
 from lossviz.render.legend import LegendEntry
 from lossviz.render.panel import Mark
@@ -37,10 +38,13 @@ def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line
     return Line2D([x], [y], ls="none", zorder=6, path_effects=halo, gid=mark.kind, **{**look, **line})
 
 
-def cell_patch(outlines: Sequence[np.ndarray], cell: Cell, style: Style, ground: Any = None) -> PathPatch:
+def cell_patch(
+    outlines: Sequence[np.ndarray], cell: Cell, style: Style, ground: Any = None, pattern: Any = None
+) -> PathPatch:
     """The pattern of a kind of cells over the rectangles that cover them exactly."""
     path = Path.make_compound_path(*[Path([*box, box[0]], closed=True) for box in outlines])
-    return PathPatch(path, zorder=1.6, gid=cell.name.lower(), **cell_look(cell, style, ground))
+    look = cell_look(cell, style, ground) | ({"edgecolor": pattern} if pattern else {})
+    return PathPatch(path, zorder=1.6, gid=cell.name.lower(), **look)
 
 
 def cell_look(cell: Cell, style: Style, ground: Any = None) -> dict[str, Any]:
@@ -55,10 +59,13 @@ def cell_look(cell: Cell, style: Style, ground: Any = None) -> dict[str, Any]:
     }
 
 
+def clip_pattern(key: Key) -> Any:
+    """Colour of the dots on clipped values: what can be seen on the top of the map."""
+    return (1.0, 1.0, 1.0, 0.6) if luminance(colour_at(key.colours, 1.0)) < 0.42 else (0.0, 0.0, 0.0, 0.45)
+
+
 def pattern_colour(cell: Cell, theme: Theme) -> Any:
     """Colour of a kind's pattern: on map colours it follows them, elsewhere the theme."""
-    if cell == Cell.CLIPPED:
-        return (0.0, 0.0, 0.0, 0.45)
     if cell == Cell.BELOW:
         return (1.0, 1.0, 1.0, 0.75)
     return (*to_rgba(theme.muted)[:3], 0.45) if cell == Cell.NOT_EVALUATED else theme.hatch
@@ -108,4 +115,5 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Sequence[Artist]) -> Artis
         return Patch(facecolor=style.theme.muted, alpha=0.35, linewidth=0)
     assert entry.cell is not None
     position = 1.0 if entry.cell == Cell.CLIPPED else 0.0
-    return Patch(**cell_look(entry.cell, style, tuple(colour_at(scene.keys[0].colours, position))))
+    look = cell_look(entry.cell, style, tuple(colour_at(scene.keys[0].colours, position)))
+    return Patch(**look | ({"edgecolor": clip_pattern(scene.keys[0])} if entry.cell == Cell.CLIPPED else {}))

@@ -30,7 +30,7 @@ class View:
     source: int
     name: str
     axes: tuple[int, ...]
-    at: tuple[tuple[int, int], ...] = ()
+    at: tuple[tuple[int, int], ...]
 
     @property
     def split(self) -> str:
@@ -41,6 +41,11 @@ class View:
     def quantity(self) -> str:
         """The quantity without its split."""
         return self.name.removeprefix(f"{self.split}_")
+
+    @property
+    def other_name(self) -> str:
+        """What is subtracted, in words; empty unless it is a difference."""
+        return ""
 
     @property
     def planar(self) -> bool:
@@ -103,7 +108,7 @@ def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> 
             elif dimension == 1:
                 raise UsageError(f"A 1-D grid has no {kind}; draw it with --kind line.")
             elif dimension == 2:
-                views.append(View(surface, source, name, (0, 1)))
+                views.append(View(surface, source, name, (0, 1), ()))
             else:
                 views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface)]
     return views

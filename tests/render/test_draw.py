@@ -11,7 +11,7 @@ from lossviz.render.scene import KINDS, make_scene
 
 
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "html"])
 def test_the_same_scene_gives_the_same_bytes(marred, tmp_path, kind, suffix):
     first, _ = draw(make_scene([marred], kind=kind, dpi=50), tmp_path / f"a.{suffix}")
     second, _ = draw(make_scene([marred], kind=kind, dpi=50), tmp_path / f"b.{suffix}")

@@ -28,19 +28,23 @@ TABLES = {
 }
 
 
+def file_of(kind):
+    return "x.html" if kind == "html" else "x.png"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", TABLES)
 def test_every_kind_draws_it(surface_of, tmp_path, name, kind):
     table = TABLES[name]
     scene = make_scene([surface_of(X, Y, train_loss=table, facts={"chance": {"loss": 2.3026}})], kind=kind, dpi=40)
-    figure, caption = draw(scene, tmp_path / "x.png")
-    assert figure.stat().st_size > 1000
+    files = draw(scene, tmp_path / file_of(kind))
+    assert files[0].stat().st_size > 1000
     if kind != "line":
         panel = scene.panels[0]
         assert panel.counts[Cell.NAN] == np.isnan(table).sum()
         assert panel.counts[Cell.PLUS_INF] == np.isposinf(table).sum()
         assert panel.counts[Cell.MINUS_INF] == np.isneginf(table).sum()
-        assert f"{np.isinf(table).sum()} points are infinite, {np.isnan(table).sum()} are not" in caption.read_text()
+        assert f"{np.isinf(table).sum()} points are infinite, {np.isnan(table).sum()} are not" in scene.caption
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +52,7 @@ def test_a_grid_of_3_by_200(surface_of, tmp_path, kind):
     x, y = np.linspace(-1, 1, 200), np.linspace(-1, 1, 3)
     z = 0.01 + x**2 * np.array([[1.0], [2.0], [3.0]])
     scene = make_scene([surface_of(x, y, train_loss=z)], kind=kind, dpi=40)
-    assert draw(scene, tmp_path / "x.png")[0].exists()
+    assert draw(scene, tmp_path / file_of(kind))[0].exists()
     np.testing.assert_allclose(scene.panels[0].z, z[1] if kind == "line" else z)
 
 
@@ -57,7 +61,7 @@ def test_nothing_evaluated_yet(surface_of, tmp_path, kind):
     surface = surface_of(X, Y, train_loss=np.full(GX.shape, np.nan), evaluated=np.zeros(GX.shape, bool))
     for s in (surface, type(surface).empty(surface.plan)):
         scene = make_scene([s], kind=kind, dpi=40)
-        draw(scene, tmp_path / "x.png")
+        draw(scene, tmp_path / file_of(kind))
         assert "No point of the grid has been evaluated yet." in scene.warnings
         assert scene.panels[0].counts[Cell.NOT_EVALUATED] == scene.panels[0].z.size
 
