@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lossviz.records.plan import PlaneSpec as PlaneSpec
     from lossviz.records.plan import ProblemRef as ProblemRef
     from lossviz.records.surface import Surface as Surface
+    from lossviz.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ _HOMES = {
     "PlaneSpec": "lossviz.records.plan",
     "ProblemRef": "lossviz.records.plan",
     "Surface": "lossviz.records.surface",
+    "TrajectoryRecorder": "lossviz.trajectory.recorder",
 }
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

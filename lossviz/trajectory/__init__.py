@@ -1,0 +1,1 @@
+"""Trajectories: recorded in a training loop, read back as snapshots, projected on a plane."""

@@ -1,0 +1,280 @@
+"""Snapshots of an optimization in files, in natural order, read one at a time or a part of each."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from lossviz.errors import CheckpointError, UsageError
+from lossviz.problem.checkpoint import map_checkpoint, read_checkpoint
+from lossviz.problem.problem import Problem, private_copy
+from lossviz.space.params import Params
+from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
+
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+_STEP_WORDS = ("global_step", "step", "iteration", "iter", "iter_num")
+_PROBE = 64  # entries at each end of a tensor by which equal snapshots are suspected
+_SHOWN = 5
+
+
+class SnapshotSource(Protocol):
+    """T points of parameter space that can be read in any order and any number of times."""
+
+    def __len__(self) -> int:
+        """Number of points, T."""
+        ...
+
+    def params(self, t: int) -> Params:
+        """Point ``t`` on the CPU; tensors may be mapped from disk, so that only what is used is read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """The snapshots of one run that fit a problem's model, in the order of their steps; nothing is held in memory.
+
+    Attributes:
+        problem: Gives names and shapes.
+        files: T files.
+        facts: What is known of each beside its parameters, T of them, with strictly increasing steps.
+        unit: What steps count: ``"step"``, ``"epoch"`` or ``"file"``.
+        left_out: Files that were not taken, a sentence each.
+    """
+
+    problem: Problem
+    files: tuple[Path, ...]
+    facts: tuple[Snapshot, ...]
+    unit: str = "step"
+    left_out: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def state(self, t: int) -> Params:
+        """Everything file ``t`` holds under the model's names: parameters, frozen ones too, and buffers."""
+        return _read_state(self.files[t], self.problem)[0]
+
+    def params(self, t: int) -> Params:
+        """The parameters of file ``t`` that the problem moves, in the file's own types."""
+        state = self.state(t)
+        return {name: state[name] for name in self.problem.params}
+
+    def column(self, name: str) -> list[float] | None:
+        """A number known of each snapshot, NaN where it is not; None where it is known of none.
+
+        Args:
+            name: ``"epoch"``, ``"loss"`` or ``"learning_rate"``.
+        """
+        values = [getattr(fact, name) for fact in self.facts]
+        if all(value is None for value in values):
+            return None
+        return [math.nan if value is None else float(value) for value in values]
+
+
+@dataclass
+class _Found:
+    """A file that can be read, before it has its place."""
+
+    path: Path
+    facts: Snapshot | None
+    content_step: int | None
+    content_epoch: float | None
+    probe: str
+    dropped: bool = field(default=False)
+
+
+def open_snapshots(
+    source: str | Path, problem: Problem, *, warn: Callable[[str], None] = lambda message: None
+) -> dict[str, Snapshots]:
+    """Find the snapshots of one run; files that are not among them are named and left out.
+
+    Steps are what a :class:`~lossviz.trajectory.recorder.TrajectoryRecorder` wrote; else the files' own
+    ``global_step``, ``step``, ``iteration`` or ``epoch``; else the last number of their names; else their place in
+    natural order (``net-9.pt`` before ``net-10.pt``). A snapshot that equals another is taken once.
+
+    Args:
+        source: A folder, a glob pattern (``'runs/*.pt'``) or a file.
+        problem: Whose model they are of.
+        warn: Called with a sentence for what was left out.
+
+    Returns:
+        By series: ``""`` for what was trained, further ones for averages (``"ema"``), which are never mixed with it.
+
+    Raises:
+        UsageError: If nothing is found, nothing can be read or fits the model, or fewer than two differ.
+    """
+    files = find_files(source)
+    found, mistakes = _look(files, problem)
+    if not found:
+        raise UsageError(f"None of the {len(files)} files of {source} is a snapshot of this model.\n" + _few(mistakes))
+    left_out = [*mistakes, *_drop_duplicates(found, problem)]
+    for message in left_out:
+        warn(f"Left out of the trajectory: {message}")
+    series: dict[str, list[_Found]] = {}
+    for item in found:
+        if not item.dropped:
+            series.setdefault(item.facts.series if item.facts else "", []).append(item)
+    raw = series.get("", [])
+    if len(raw) < 2:
+        what = "all alike" if len(found) > 1 else "a single snapshot"
+        raise UsageError(
+            f"{source} holds {what}: a trajectory takes at least 2 that differ."
+            + ("\n" + _few(left_out) if left_out else "")
+        )
+    return {name: _ordered(name, items, problem, tuple(left_out), warn) for name, items in sorted(series.items())}
+
+
+def find_files(source: str | Path) -> list[Path]:
+    """Checkpoint files of a folder or glob pattern, in natural order.
+
+    Raises:
+        UsageError: If there is none; the message says what there is.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith(".")]
+        if not files:
+            raise UsageError(f"The folder {folder} holds no checkpoint: no file ends in {', '.join(SUFFIXES)}.")
+    else:
+        files = [Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file()]  # noqa: PTH207 (absolute patterns)
+        if not files:
+            hint = (
+                "" if glob.has_magic(str(source)) else " For several, give a folder or a pattern in quotes, 'a/*.pt'."
+            )
+            raise UsageError(f"There are no snapshots {source}.{hint}")
+    return sorted(files, key=lambda path: natural_key(str(path)))
+
+
+def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts numbers in text by value.
+
+    Example:
+        >>> sorted(["net-10.pt", "net-9.pt"], key=natural_key)
+        ['net-9.pt', 'net-10.pt']
+    """
+    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
+
+
+# ---------------------------------------------------------------- finding
+
+
+def _read_state(path: Path, problem: Problem) -> tuple[Params, Any]:
+    try:
+        return map_checkpoint(path, problem.model)
+    except CheckpointError as error:
+        # the model's own hooks may know older names, so what does not fit is its word
+        try:
+            scratch = private_copy(problem.model, next(iter(problem.params.values())).dtype).cpu()
+            read_checkpoint(path, scratch)
+        except CheckpointError:
+            raise error from None
+        return {name: value.detach() for name, value in scratch.state_dict().items()}, None
+
+
+def _look(files: Sequence[Path], problem: Problem) -> tuple[list[_Found], list[str]]:
+    found, mistakes = [], []
+    for path in files:
+        try:
+            state, content = _read_state(path, problem)
+        except CheckpointError as error:
+            mistakes.append(str(error).splitlines()[0])
+            continue
+        facts = read_facts(content)
+        words = content if isinstance(content, Mapping) else {}
+        step = next((int(words[w]) for w in _STEP_WORDS if isinstance(words.get(w), int)), None)
+        epoch = words.get("epoch")
+        epoch = float(epoch) if isinstance(epoch, int | float) else None
+        found.append(_Found(path, facts, step, epoch, _probe(state, problem)))
+    return found, mistakes
+
+
+def _probe(state: Params, problem: Problem) -> str:
+    """A digest of a few entries of each parameter: what differs here differs."""
+    digest = hashlib.sha256()
+    for name in problem.params:
+        flat = state[name].reshape(-1)
+        for part in (flat[:_PROBE], flat[-_PROBE:]):
+            digest.update(part.double().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _drop_duplicates(found: list[_Found], problem: Problem) -> list[str]:
+    """Drop all but one of snapshots that are equal, rather one that says its step; a sentence for each dropped."""
+    messages = []
+    kept: dict[tuple[str, str], list[_Found]] = {}
+    for item in sorted(found, key=lambda item: (_number(item.path) is None, natural_key(str(item.path)))):
+        same = kept.setdefault((item.facts.series if item.facts else "", item.probe), [])
+        twin = next((other for other in same if _equal(item.path, other.path, problem)), None)
+        if twin is None:
+            same.append(item)
+        else:
+            item.dropped = True
+            messages.append(f"{item.path} is the same as {twin.path.name}.")
+    return messages
+
+
+def _equal(a: Path, b: Path, problem: Problem) -> bool:
+    one, other = _read_state(a, problem)[0], _read_state(b, problem)[0]
+    return all(torch.equal(_plain(one[name]), _plain(other[name])) for name in problem.params)
+
+
+def _plain(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+# ---------------------------------------------------------------- order
+
+
+def _ordered(
+    name: str, items: list[_Found], problem: Problem, left_out: tuple[str, ...], warn: Callable[[str], None]
+) -> Snapshots:
+    unit, steps = _steps(items)
+    if unit == "file" and any(_number(item.path) is not None for item in items):
+        warn(f"Not every snapshot says its step ({items[0].path.name}, …): they are taken in natural order.")
+    order = sorted(range(len(items)), key=lambda i: steps[i])
+    facts = []
+    for i in order:
+        item = items[i]
+        fact = item.facts or Snapshot(steps[i], series=name)
+        epoch = fact.epoch if fact.epoch is not None else item.content_epoch
+        facts.append(replace(fact, step=steps[i], epoch=float(steps[i]) if unit == "epoch" else epoch))
+    return Snapshots(problem, tuple(items[i].path for i in order), tuple(facts), unit, left_out)
+
+
+def _steps(items: list[_Found]) -> tuple[str, list[int]]:
+    """What counts the snapshots, and each one's number: the first source that all have and no two share."""
+    epochs = [None if i.content_epoch is None else i.content_epoch for i in items]
+    whole = all(epoch is not None and epoch == int(epoch) for epoch in epochs)
+    named_epochs = all(re.search(r"ep(och)?[-_ =]?\d+\D*$", item.path.stem, re.IGNORECASE) for item in items)
+    sources: list[tuple[str, list[int | None]]] = [
+        ("step", [item.facts.step if item.facts else None for item in items]),
+        ("step", [item.content_step for item in items]),
+        ("epoch", [int(epoch) if whole and epoch is not None else None for epoch in epochs]),
+        ("epoch" if named_epochs else "step", [_number(item.path) for item in items]),
+    ]
+    for unit, numbers in sources:
+        known = [number for number in numbers if number is not None]
+        if len(known) == len(items) == len(set(known)):
+            return unit, known
+    return "file", list(range(len(items)))
+
+
+def _number(path: Path) -> int | None:
+    """The last number of a file's name."""
+    recorded = parse_name(path)
+    numbers = re.findall(r"\d+", path.stem)
+    return recorded.step if recorded else int(numbers[-1]) if numbers else None
+
+
+def _few(sentences: Sequence[str]) -> str:
+    rest = f"\n  and {len(sentences) - _SHOWN} more" if len(sentences) > _SHOWN else ""
+    return "\n".join(f"  - {sentence}" for sentence in sentences[:_SHOWN]) + rest
