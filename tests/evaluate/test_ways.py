@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lossviz.directions.make import make_plane
 from lossviz.errors import UsageError
 from lossviz.evaluate import choice as choosing
-from lossviz.evaluate.choice import default_way, disagreement, list_ways
+from lossviz.evaluate.choice import Choice, Trial, default_way, disagreement, list_ways
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.way import Way, cpu_threads
@@ -250,3 +250,14 @@ def test_threads_are_put_back():
     with cpu_threads(3):
         assert torch.get_num_threads() == 3
     assert torch.get_num_threads() == before
+
+
+def test_a_thread_team_must_win_clearly():
+    problem = cases.mlp()
+    with cpu_threads(2):
+        chosen = []
+        for team_s in (0.9, 0.5):
+            trials = [Trial(Way("loop", 256), team_s), Trial(Way("loop", 256, threads=1), 1.0)]
+            choice = Choice(problem, plane_for(problem), lambda *a: [], lambda: Way("loop", 256), trials)
+            chosen.append(choice.best.way.threads)
+    assert chosen == [1, None]
