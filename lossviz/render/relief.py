@@ -25,6 +25,7 @@ from lossviz.render.terrain import HEIGHT, Terrain
 
 OVERSAMPLE = 2
 MOST_COLUMNS = 3600
+LETTER_EM = 0.56  # of an axis label
 
 
 def draw_relief(scene: Scene, figure: Figure) -> None:
@@ -144,6 +145,18 @@ class _Relief:
         angle = float(np.degrees(np.arctan2(direction[1], direction[0])))
         angle = angle - 180 if angle > 90 else angle + 180 if angle < -90 else angle
         label = self.panel.y_label if dimension else self.panel.x_label
+        if LETTER_EM * len(label) * self.em > np.linalg.norm(b - a):  # a short edge: the unit goes beneath
+            symbol, _, unit = label.partition(" (")
+            label = symbol
+            self.axes.annotate(
+                f"{self.panel.x_label.partition(' ')[0]}, {symbol}: {unit.rstrip(')')}",
+                (1.0, 0.0),
+                xycoords="axes fraction",
+                fontsize=style.label_pt,
+                color=style.theme.muted,
+                ha="right",
+                visible=dimension == 1,
+            )
         self._text((a + b) / 2 + outward * 2.5 * self.em, label, rotation=angle, rotation_mode="anchor")
 
     def _value_axis(self) -> None:

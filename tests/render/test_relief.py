@@ -66,3 +66,9 @@ def test_coordinate_ticks_stand_at_their_coordinates(scene):
     texts = [t.get_text() for t in axes.texts]
     assert {"−1", "−0.5", "0", "0.5", "1"} <= set(texts)
     assert scene.panels[0].x_label in texts and scene.panels[0].y_label in texts
+
+
+def test_labels_too_long_for_their_edge_leave_their_unit_beneath(bowl):
+    figure = drawn(make_scene([bowl], kind="surface", style="column", dpi=60))
+    texts = [t.get_text() for t in figure.axes[0].texts if t.get_visible()]
+    assert "α" in texts and "β" in texts and "α, β: filter-normalised units" in texts
