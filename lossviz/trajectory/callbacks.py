@@ -1,4 +1,4 @@
-"""Recorders for the training loops of PyTorch Lightning and of Hugging Face; each library is needed only when asked for."""
+"""Recorders for the training loops of PyTorch Lightning and Hugging Face; a library is needed only when asked for."""
 
 from __future__ import annotations
 
