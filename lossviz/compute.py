@@ -14,11 +14,12 @@ from pathlib import Path
 from lossviz.directions.stored import StoreDirections
 from lossviz.errors import StoppedError
 from lossviz.evaluate.engine import Engine
-from lossviz.prepare import Settings, Stop, find_other, open_existing, prepare
+from lossviz.prepare import Settings, Stop, open_existing, prepare
 from lossviz.records.doubts import doubts_of
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
+from lossviz.store.other_run import find_other
 from lossviz.store.run import Run
 
 

@@ -26,7 +26,7 @@ from lossviz.directions.stored import (
     taken_recipe,
 )
 from lossviz.errors import PlanError, UsageError
-from lossviz.evaluate.carried import check_other, describe_other, doubts_of_other, enter_carried
+from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
@@ -42,7 +42,7 @@ from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
 from lossviz.store.other_run import OtherRun
 from lossviz.store.run import Role, Run, check_writable
-from lossviz.store.schema import canonical_path, directions_path, journal_folder
+from lossviz.store.schema import directions_path, journal_folder
 
 Warn = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -142,7 +142,7 @@ def prepare(
     carried: list[Point] = []
     if other is not None:
         carried = check_other(other, plan, facts, engine)
-        facts["plane_from"] = describe_other(other, plan, carried)
+        facts["plane_from"] = other.describe(plan, carried)
         facts["warnings"] += doubts_of_other(other, plan, facts)
     for warning in facts["warnings"] if not known else []:
         warn(warning)
@@ -152,20 +152,6 @@ def prepare(
     store_facts(run, facts, directions, engine, settings.store_directions)
     enter_carried(run, carried)
     return run, engine
-
-
-def find_other(plane_from: Path | None, out: Path) -> OtherRun | None:
-    """The run whose plane is asked for, if any.
-
-    Raises:
-        UsageError: If it is the run to be made.
-        StoreError: If there is none, or its directions are missing.
-    """
-    if plane_from is None:
-        return None
-    if canonical_path(plane_from) == canonical_path(out):
-        raise UsageError(f"--plane-from {plane_from} is also the file to write; give another one with --out.")
-    return OtherRun.read(plane_from)
 
 
 def load_plan_problem(plan: Plan, device: str) -> Problem:

@@ -18,7 +18,6 @@ from lossviz.prepare import (
     Settings,
     Stop,
     find_directions,
-    find_other,
     load_plan_problem,
     open_existing,
     open_run,
@@ -30,6 +29,7 @@ from lossviz.records.doubts import agree
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
+from lossviz.store.other_run import find_other
 from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan, read_surface
 

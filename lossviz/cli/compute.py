@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
+from click.core import ParameterSource
 
-from lossviz.cli.options import Mistakes, device_option, parse_arguments, progress_option, split_words
+from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
 from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, ProblemRef, Vectors
 
 if TYPE_CHECKING:
     from lossviz.compute import Report
 
+# how a run is carried out; the other options say what it is
+SETTINGS = ("device", "strategy", "batch_size", "store_directions", "sync_interval_s", "disk_wait_s")
 EPILOG = """\b
 Examples:
   lossviz compute problem.py --checkpoint net.pt
   lossviz compute problem.py --checkpoint net.pt --grid -1:1:51,-1:1:41 --split train,test --out net.h5
+  lossviz compute problem.py --checkpoint net.pt --plane-from net.h5 --grid -2:2:101,-2:2:81 --out wide.h5
   lossviz compute digits --model-args skips=false --checkpoint plain.pt --grid -2:2:101
 """
 
@@ -43,6 +49,17 @@ Examples:
     "--vectors", type=click.Choice(get_args(Vectors)), default="zero", show_default=True,
     help="Biases and gains: held fixed, or moved, each as one filter.",
 )  # fmt: skip
+@click.option(
+    "--plane-from", type=click.Path(path_type=Path), metavar="OTHER.h5",
+    help="Use the plane of another run; where only range, grid, splits or quantities differ, keep its points.",
+)  # fmt: skip
+@click.option(
+    "--store-directions",
+    type=click.Choice(["auto", "always", "recipe"]),
+    default="auto",
+    show_default=True,
+    help="Beside the result: the directions, or what makes them again; auto stores up to 4 GiB.",
+)
 @click.option("--split", "splits", default="train", show_default=True, metavar="NAMES", help="Parts of the data.")
 @click.option(
     "--quantity", "quantities", default="all", show_default=True, metavar="NAMES", help="Of what loss returns."
@@ -69,11 +86,11 @@ Examples:
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
 @progress_option
+@journal_options
 @click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
-    source: str, checkpoint: Path | None, out: Path | None, device: str, strategy: str,
-    batch_size: int | None, progress: str,
+    source: str, checkpoint: Path | None, out: Path | None, plane_from: Path | None, progress: str,
     prepare_only: bool, dry_run: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
@@ -81,22 +98,22 @@ def compute(
     SOURCE is a problem file with model(), data() and loss(model, batch), an importable module that has them, or the
     built-in problem 'digits'. A run that was stopped, killed or interrupted goes on when the same command is run again.
     """
-    plan, out = make_plan(source, checkpoint, out, words)
+    settings = {name: words.pop(name) for name in SETTINGS}
+    plan, out = make_plan(source, checkpoint, out, words, plane_from)
     if dry_run:
         click.echo(describe_plan(plan, out))
         return
-    if prepare_only:
-        _prepare_only(plan, out, device, strategy, batch_size)
-        return
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
+
+    if prepare_only:
+        with stop_on_signal() as stop:
+            _prepare_only(plan, out, plane_from, settings, stop)
+        return
     from lossviz.compute import compute as run_compute
 
     with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
-        report = run_compute(
-            plan, out, device=device, strategy=strategy, batch_size=batch_size, progress=tell, stop=stop,
-            warn=_warn,
-        )  # fmt: skip
+        report = run_compute(plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, **settings)
     click.echo(describe_report(report), err=progress == "json")
 
 
@@ -104,11 +121,13 @@ def _warn(message: str) -> None:
     click.echo(f"lossviz: warning: {message}", err=True)
 
 
-def _prepare_only(plan: Plan, out: Path, device: str, strategy: str, batch_size: int | None) -> None:
+def _prepare_only(
+    plan: Plan, out: Path, plane_from: Path | None, settings: dict[str, Any], stop: Callable[[], bool]
+) -> None:
     from lossviz.prepare import Settings
     from lossviz.work import prepare_only
 
-    surface = prepare_only(out, plan, Settings(device, strategy, batch_size), warn=_warn)
+    surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop)
     left = len(surface.pending())
     click.echo(f"{out} is prepared: {left} of {plan.grid.size} points to evaluate.")
     click.echo(
@@ -116,13 +135,16 @@ def _prepare_only(plan: Plan, out: Path, device: str, strategy: str, batch_size:
     )
 
 
-def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any]) -> tuple[Plan, Path]:
+def make_plan(
+    source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any], plane_from: Path | None = None
+) -> tuple[Plan, Path]:
     """Turn the command's words into a plan and an output path; nothing heavy is imported.
 
     Raises:
         UsageError: With every mistake of the words.
     """
     from lossviz.problem.reference import resolve_problem
+    from lossviz.store.other_run import find_other
     from lossviz.store.run import check_writable
 
     mistakes = Mistakes()
@@ -146,9 +168,29 @@ def make_plan(source: str, checkpoint: Path | None, out: Path | None, words: dic
             precision_tolerance=words["precision_tolerance"],
         )
     )
+    other = mistakes.attempt(lambda: find_other(plane_from, out)) if plane_from else None
+    if other is not None and plan is not None and grid is not None and problem is not None:
+        plan = mistakes.attempt(partial(other.plan_on, plan)) or plan
+        mistakes.found += _plane_mistakes(plan.plane, plane_from)
     mistakes.check()
     assert plan is not None
     return plan, out
+
+
+def _plane_mistakes(spec: PlaneSpec, plane_from: Path | None) -> list[str]:
+    """Words typed about the plane that contradict the one it is taken from."""
+    context = click.get_current_context()
+    typed = [
+        name
+        for name in ("seed", "normalize", "vectors")
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    ]
+    return [
+        f"--{name} is {context.params[name]}, but the plane of {plane_from} was made with {getattr(spec, name)}; "
+        f"leave --{name} out."
+        for name in typed
+        if context.params[name] != getattr(spec, name)
+    ]
 
 
 def describe_plan(plan: Plan, out: Path) -> str:
@@ -168,6 +210,7 @@ def describe_report(report: Report) -> str:
              f"{report.seconds:.1f} s{speed}."]  # fmt: skip
     for name in surface.names:
         lines.append(_describe_quantity(surface.values(name), name, facts.get("origin", {}).get(name)))
+    lines += _describe_other(facts.get("plane_from"))
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
         lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")
@@ -176,6 +219,15 @@ def describe_report(report: Report) -> str:
     lines += [f"Doubt: {doubt}" for doubt in report.doubts]
     lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
     return "\n".join(lines)
+
+
+def _describe_other(taken: dict[str, Any] | None) -> list[str]:
+    if not taken:
+        return []
+    line = f"The plane is that of {taken['file']}; "
+    if taken["carried"] or not taken["not_carried"]:
+        return [f"{line}{taken['carried']} of its points were carried over."]
+    return [f"{line}none of its points is carried over ({'; '.join(taken['not_carried'])})."]
 
 
 def _describe_way(way: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -19,4 +20,4 @@ def import_(file: Path, out: Path, directions: Path | None, projection: Path | N
     made = import_goldstein(file, out, directions=directions, projection=projection)
     click.echo(f"Wrote {', '.join(map(str, made))}.")
     if made[0].name == out.name:
-        click.echo(f"Try: lossviz plot {out}")
+        click.echo(f"Try: lossviz plot {shlex.quote(str(out))}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import click
@@ -23,4 +24,4 @@ def merge(run: Path, as_json: bool) -> None:
         return
     click.echo(f"{run}: {total - merged.missing} of {total} points, read from the file and {count} segments.")
     if merged.missing:
-        click.echo(f"{merged.missing} points are missing and masked. Try: lossviz plot {run}")
+        click.echo(f"{merged.missing} points are missing and masked. Try: lossviz plot {shlex.quote(str(run))}")

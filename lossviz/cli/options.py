@@ -82,6 +82,19 @@ def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--device", default="auto", show_default=True, metavar="NAME", help=text)(function)
 
 
+def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--sync-interval`` and ``--disk-wait``."""
+    sync = click.option(
+        "--sync-interval", "sync_interval_s", type=click.FloatRange(min=0), default=1.0, show_default=True,
+        metavar="SECONDS", help="Most work a power cut may take.",
+    )  # fmt: skip
+    wait = click.option(
+        "--disk-wait", "disk_wait_s", type=click.FloatRange(min=0), default=600.0, show_default=True,
+        metavar="SECONDS", help="How long to wait for room on a full disk.",
+    )  # fmt: skip
+    return sync(wait(function))
+
+
 def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--progress``."""
     return click.option(

@@ -8,22 +8,46 @@ from pathlib import Path
 
 import click
 
-from lossviz.store.verify import Verification
+from lossviz.cli.options import device_option
+from lossviz.records.point import Point
+from lossviz.store.verify import Recompute, Verification
 from lossviz.store.verify import verify as verify_run
 
+EPILOG = """\b
+Examples:
+  lossviz verify net.h5
+  lossviz verify net.h5 --recompute 5
+"""
 
-@click.command(epilog="Example: lossviz verify net.h5")
+
+@click.command(epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--recompute", type=click.IntRange(min=0), default=0, metavar="N",
+    help="Evaluate N stored points again; needs the problem and its checkpoint.",
+)  # fmt: skip
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def verify(context: click.Context, file: Path, as_json: bool) -> None:
-    """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is damaged."""
-    result = verify_run(file)
+def verify(context: click.Context, file: Path, recompute: int, device: str, as_json: bool) -> None:
+    """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is wrong."""
+    result = verify_run(file, recompute=_evaluator(file, device) if recompute else None, points=recompute)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
         print_verification(result)
     context.exit(result.exit_status)
+
+
+def _evaluator(file: Path, device: str) -> Recompute:
+    """Evaluates points of the run anew; the model is loaded only when the first one is asked for."""
+
+    def evaluate(indices: list[int]) -> list[Point]:
+        from lossviz.work import recompute
+
+        return recompute(file, device=device)(indices)
+
+    return evaluate
 
 
 def print_verification(result: Verification) -> None:

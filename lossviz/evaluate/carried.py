@@ -39,23 +39,14 @@ def check_other(other: OtherRun, plan: Plan, facts: dict[str, Any], engine: Engi
     return other.points_for(plan)
 
 
-def describe_other(other: OtherRun, plan: Plan, carried: Sequence[Point]) -> dict[str, Any]:
-    """What the new run's file says of where its plane and points come from."""
-    return {
-        "file": str(other.path),
-        "plan_digest": other.surface.plan.digest() if other.surface is not None else None,
-        "directions_sha256": list(other.directions.fingerprint.sha256),
-        "carried": len({point.index for point in carried}),
-        "not_carried": other.reasons_against(plan),
-    }
-
-
 def doubts_of_other(other: OtherRun, plan: Plan, facts: Mapping[str, Any]) -> list[str]:
     """Whose norms the directions have, where that is not this network."""
     same = other.facts.get("state_sha256") == facts["state_sha256"]
     if plan.plane.kind != "file" or same or plan.plane.normalize == "none":
         return []
     low, high = (end(ratio) for end, ratio in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
+    if max(1.0 - low, high - 1.0) < 1e-3:
+        return []
     return [
         f"The directions were taken from {other.path.name} and have the norms of the network there, not of this one: "
         f"one unit is {low:.3g} to {high:.3g} filter norms here."

@@ -78,7 +78,7 @@ def carry_over(old: Surface, plan: Plan) -> list[Point]:
     """
     if lines := hindrances(old.plan, plan):
         raise PlanError("Points cannot be carried over from a surface of another plan:\n" + "\n".join(lines))
-    if not _covers(old, plan):
+    if not covers(old, plan):
         return []
     index = _new_indices(old.plan.grid, plan.grid)
     points = []
@@ -99,7 +99,8 @@ def hindrances(old: Plan, plan: Plan) -> list[str]:
     return lines
 
 
-def _covers(old: Surface, plan: Plan) -> bool:
+def covers(old: Surface, plan: Plan) -> bool:
+    """Whether the points of ``old`` have all quantities that ``plan`` wants."""
     mine, wanted = old.plan.quantities, plan.quantities
     if plan.relative_error is not None and mine != wanted:
         return False  # points were evaluated until the first quantity was known well enough

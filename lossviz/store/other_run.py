@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import StoredDirections, read_directions
-from lossviz.store.merge import carry_over, hindrances
+from lossviz.store.merge import carry_over, covers, hindrances
 from lossviz.store.schema import canonical_path, directions_path
 from lossviz.store.surface_file import read_surface
 
@@ -70,7 +70,7 @@ class OtherRun:
             example = ",".join(["-1:1:51"] * dimension)
             raise UsageError(
                 f"--plane-from {self.path} has {dimension} direction{'s' if dimension > 1 else ''} and the grid "
-                f"{plan.grid} {plan.grid.dimension}. Write a range for each direction, for example --grid {example}."
+                f"{plan.grid} has {plan.grid.dimension}. Write a range for each direction, for example --grid {example}."
             )
         if self.surface is not None and self._is_of(plan):
             return replace(plan, plane=self.surface.plan.plane)
@@ -83,8 +83,25 @@ class OtherRun:
         return carry_over(self.surface, plan)
 
     def reasons_against(self, plan: Plan) -> list[str]:
-        """Why none of its points is carried over into a run of ``plan``, a line each; empty where some may be."""
-        return [] if self.surface is None else hindrances(self.surface.plan, plan)
+        """Why its values are not those of a run of ``plan``, a line each; empty where they are."""
+        if self.surface is None:
+            return []
+        lines = hindrances(self.surface.plan, plan)
+        # another model or checkpoint is the reason; that the plane is named otherwise only follows
+        return [line for line in lines if not line.startswith("plane.")] or lines
+
+    def describe(self, plan: Plan, carried: Sequence[Point]) -> dict[str, Any]:
+        """What the new run's file says of where its plane and points come from."""
+        reasons = self.reasons_against(plan)
+        if not reasons and self.surface is not None and not covers(self.surface, plan):
+            reasons = ["quantities: a new one takes a forward pass at every point, which gives the others too"]
+        return {
+            "file": str(self.path),
+            "plan_digest": None if self.surface is None else self.surface.plan.digest(),
+            "directions_sha256": list(self.directions.fingerprint.sha256),
+            "carried": len({point.index for point in carried}),
+            "not_carried": reasons,
+        }
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -104,3 +121,17 @@ class OtherRun:
             normalize, vectors = recipe.get("normalize", "none"), recipe.get("vectors", "keep")
             spec = PlaneSpec(seed=seed, normalize=normalize, vectors=vectors)
         return replace(spec, kind="file", directions_sha256=self.directions.fingerprint.sha256)
+
+
+def find_other(plane_from: Path | None, out: Path) -> OtherRun | None:
+    """The run whose plane is asked for, if any.
+
+    Raises:
+        UsageError: If it is the run to be made.
+        StoreError: If there is none, or its directions are missing.
+    """
+    if plane_from is None:
+        return None
+    if canonical_path(plane_from) == canonical_path(out):
+        raise UsageError(f"--plane-from {plane_from} is also the file to write; give another one with --out.")
+    return OtherRun.read(plane_from)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.errors import DamagedFileError, LossvizError, StoreError
+from lossviz.errors import DamagedFileError, LossvizError, PlanError, StoreError
 from lossviz.records.point import Point, Status
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import read_directions
@@ -181,7 +181,15 @@ def _verify_points(surface: Surface, recompute: Recompute, points: int, toleranc
     done = np.all([counts.status == Status.DONE for counts in surface.splits.values()], axis=0)
     places = np.flatnonzero(done.ravel())
     chosen = places[np.unique(np.linspace(0, len(places) - 1, points).round().astype(int))] if len(places) else places
-    mistakes, same, worst, again = [], 0, 0.0, recompute([int(place) for place in chosen])
+    if not len(chosen):
+        result.note("recomputed", [], "nothing: no point is evaluated in every split")
+        return
+    try:
+        again = recompute([int(place) for place in chosen])
+    except (PlanError, StoreError) as error:  # what is there now is not what the file was made from
+        result.note("recomputed", [str(error)], "")
+        return
+    mistakes, same, worst = [], 0, 0.0
     for new in again:
         old = surface.point(new.index, new.split)
         same += values_text(old) == values_text(new)
