@@ -14,6 +14,7 @@ from lossviz.errors import LossvizError
 
 COMMANDS = {
     "compute": "Evaluate the loss on a grid around a trained checkpoint.",
+    "project": "See training runs on the plane of a surface.",
     "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
     "info": "Say what a result file holds and how it was made.",
     "work": "Fill one share of a prepared run, beside other processes.",
