@@ -89,8 +89,10 @@ def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
     """Cross-entropy in nats and error 0 or 1, one of each per example."""
     images, labels = batch
     logits = model(images)
+    # a confident answer's loss is the small difference of large numbers; Apple's device has no float64
+    wide = logits if logits.device.type == "mps" else logits.double()
     return {
-        "loss": nn.functional.cross_entropy(logits, labels, reduction="none"),
+        "loss": nn.functional.cross_entropy(wide, labels, reduction="none"),
         "error": (logits.argmax(1) != labels).to(logits.dtype),
     }
 
