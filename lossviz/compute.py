@@ -7,7 +7,8 @@ are the same act: open the run, fill what is not evaluated.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +61,10 @@ class Report:
 Progress = Callable[[Update], None]
 
 
+class PointDropped(BaseException):
+    """Raised inside a chunk by a ``stop`` that waits no longer; nothing of the chunk is kept, all before it is."""
+
+
 def compute(
     plan: Plan,
     out: Path,
@@ -91,7 +96,8 @@ def compute(
         sync_interval_s: Most work a power cut may take.
         disk_wait_s: How long to wait for room on a full disk.
         progress: Called after points were saved.
-        stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`.
+        stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`. If it has
+            a context manager ``while_evaluating``, that is entered for each chunk and may raise :class:`PointDropped`.
         warn: Called with sentences that do not stop the run.
 
     Returns:
@@ -138,7 +144,7 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[S
         if saved:
             progress(Update(saved, int(surface.evaluated().sum()), total))
 
-    for points in engine.evaluate(grid, pending):
+    for points in until_dropped(engine.evaluate(grid, pending), stop):
         tell(run.save(points))
         if engine.settled and engine.settings != surface.facts.get("engine"):
             # a later session must go on in the same way, or values would depend on who computed them
@@ -146,14 +152,29 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[S
             run.publish()
         evaluated += len({point.index for point in points})
         run.publish_when_due()
-        if stop() and len(surface.pending()):
-            tell(run.sync())
-            run.publish()
-            done = int(surface.evaluated().sum())
-            raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
+        if stop():
+            break
     tell(run.sync())
+    if len(surface.pending()):
+        run.publish()
+        done = int(surface.evaluated().sum())
+        raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
     seconds = time.perf_counter() - start
     surface.facts["engine"] = engine.settings
     surface.facts["doubts"] = doubts_of(surface)
     run.publish(final=True)
     return surface, seconds, evaluated
+
+
+def until_dropped(chunks: Iterator[list[Point]], stop: Stop) -> Iterator[list[Point]]:
+    """The chunks; no more of them once ``stop`` gives up on one."""
+    while_evaluating = getattr(stop, "while_evaluating", nullcontext)
+    while True:
+        try:
+            with while_evaluating():
+                points = next(chunks, None)
+        except PointDropped:
+            return
+        if points is None:
+            return
+        yield points

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossviz.compute import Progress, Report, Update, is_finished
+from lossviz.compute import Progress, Report, Update, is_finished, until_dropped
 from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.engine import Engine
@@ -174,11 +174,12 @@ def _fill_share(
         if saved:
             progress(Update(saved, int(run.surface.evaluated().sum()), total))
 
-    for points in engine.evaluate(run.surface.plan.grid, pending):
+    for points in until_dropped(engine.evaluate(run.surface.plan.grid, pending), stop):
         tell(run.save(points))
         seconds += [point.seconds for point in points]
         if stop():
-            tell(run.sync())
-            raise StoppedError(f"Stopped after {len(seconds)} points; all are saved. Run the same command to go on.")
+            break
     tell(run.sync())
+    if len(seconds) < sum(map(len, pending.values())):
+        raise StoppedError(f"Stopped after {len(seconds)} points; all are saved. Run the same command to go on.")
     return seconds

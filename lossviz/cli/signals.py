@@ -4,27 +4,72 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from lossviz.compute import PointDropped
+
 STOPPING = ("SIGTERM", "SIGINT", "SIGUSR1")  # SIGUSR1 is what Slurm's --signal sends
+GRACE_S = 5.0  # a chunk that lasts longer after the first signal is dropped
+
+
+class Signals:
+    """Whether a stopping signal has come; called between chunks, and entered while one is evaluated.
+
+    After the first signal the chunk being evaluated may take ``GRACE_S`` more; then, where the system has timers, it
+    is dropped, so that a run with points of many minutes still ends in time to be published.
+    """
+
+    def __init__(self) -> None:
+        self._came = self._given_up = self._evaluating = False
+
+    def __call__(self) -> bool:
+        """Whether to stop."""
+        return self._came
+
+    @contextmanager
+    def while_evaluating(self) -> Iterator[None]:
+        """What is done in this block may be dropped.
+
+        Raises:
+            PointDropped: When the grace has passed.
+        """
+        self._evaluating = True
+        try:
+            if self._given_up:
+                raise PointDropped
+            yield
+        finally:
+            self._evaluating = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:
+        """Handle a stopping signal."""
+        if self._came:
+            os._exit(128 + number)
+        self._came = True
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, GRACE_S)
+
+    def give_up(self, number: int, frame: FrameType | None) -> None:
+        """Handle the end of the grace."""
+        self._given_up = True
+        if self._evaluating:
+            raise PointDropped
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Give a function that tells whether a stopping signal has come; handlers are put back at the end."""
-    received: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-
-    numbers = [getattr(signal, name) for name in STOPPING if hasattr(signal, name)]
-    before = {number: signal.signal(number, note) for number in numbers}
+def stop_on_signal() -> Iterator[Signals]:
+    """Handle stopping signals for the time of the block; handlers are put back at the end."""
+    signals = Signals()
+    handlers = {getattr(signal, name): signals.note for name in STOPPING if hasattr(signal, name)}
+    if hasattr(signal, "setitimer"):
+        handlers[signal.SIGALRM] = signals.give_up
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield lambda: bool(received)
+        yield signals
     finally:
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)

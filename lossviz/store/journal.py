@@ -45,6 +45,7 @@ class Journal:
         self._segment: SegmentWriter | None = None
         self._unsynced: list[tuple[Point, bytes]] = []
         self._saved: list[Point] = []
+        self.failure = ""  # what the last error said
         self._synced_at, self._sync_took_s = time.monotonic(), 0.0
 
     @property
@@ -170,7 +171,8 @@ class Journal:
         self._segment = None
 
     def _unsaved_error(self, error: OSError) -> UnsavedError:
-        return UnsavedError(
+        self.failure = (
             f"Writing to {self._folder} failed: {error.strerror}. {self.unsaved} points could not be saved; all before "
             f"them are. Make room and run the same command again: it goes on from there."
         )
+        return UnsavedError(self.failure)

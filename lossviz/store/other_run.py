@@ -70,7 +70,7 @@ class OtherRun:
             example = ",".join(["-1:1:51"] * dimension)
             raise UsageError(
                 f"--plane-from {self.path} has {dimension} direction{'s' if dimension > 1 else ''} and the grid "
-                f"{plan.grid} has {plan.grid.dimension}. Write a range for each direction, for example --grid {example}."
+                f"{plan.grid} has {plan.grid.dimension}. Write a range for each, for example --grid {example}."
             )
         if self.surface is not None and self._is_of(plan):
             return replace(plan, plane=self.surface.plan.plane)

@@ -209,10 +209,12 @@ class Run:
         if self._closed:
             return
         self._closed = True
+        said = self._journal.failure
         try:
             self._journal.end(reason)
         except UnsavedError as error:
-            self._warn(str(error))
+            if str(error) != said:
+                self._warn(str(error))
         finally:
             if self._lock:
                 self._lock.release()

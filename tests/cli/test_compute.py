@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from lossviz.cli.main import cli
-from lossviz.store.surface_file import read_surface
+from lossviz.store.surface_file import read_surface, write_surface
 
 PROBLEM = """
 import time, torch
@@ -261,3 +261,127 @@ def test_help_is_quick_and_loads_nothing_heavy():
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", HELP], check=True, capture_output=True)
     assert time.perf_counter() - began < 3  # 0.06 s on a quiet core; the gate catches an import of torch
+
+
+LONG = "40 * __import__('os').path.exists('net.h5')"  # once the run is there, a point takes longer than one can wait
+
+
+def test_a_point_that_takes_long_is_dropped_when_the_grace_has_passed(folder):
+    run = Started(folder, nap=LONG)
+    wait_for(folder / "net.h5")
+    began = time.monotonic()
+    run.process.send_signal(signal.SIGTERM)
+    assert run.finish() == []
+    assert run.process.returncode == 75 and "Stopped at 0 of 63 points" in run.said
+    assert 4 < time.monotonic() - began < 15
+
+
+def wait_for(path):
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_leaves_at_once_and_what_was_announced_is_there(folder, number):
+    run = Started(folder, nap=LONG)
+    wait_for(folder / "net.h5")
+    run.process.send_signal(number)
+    time.sleep(0.5)
+    assert run.process.poll() is None
+    began = time.monotonic()
+    run.process.send_signal(number)
+    announced = run.finish()
+    assert run.process.returncode == 128 + number and time.monotonic() - began < 2
+    assert read_surface(folder / "net.h5").evaluated().sum() >= len(announced)
+
+
+def test_a_signal_is_heard_while_a_full_disk_is_waited_for(folder):
+    """The journal's writes fail as on a full disk; a stop must end the wait, with all said."""
+    (folder / "full.py").write_text(FULL)
+    words = ["compute", "problem.py", "--checkpoint", "net.pt", "--grid", GRID, "--progress", "none"]
+    process = subprocess.Popen(
+        [sys.executable, "full.py", *words, "--disk-wait", "300"], cwd=folder, stderr=subprocess.PIPE, text=True
+    )
+    first = process.stderr.readline()
+    assert "No space left" in first and "waiting up to 300 s" in first
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=60)[1]
+    assert time.monotonic() - began < 10
+    assert process.returncode == 74 and "run the same command again" in said
+    assert "Traceback" not in said
+    done = run(*words)
+    assert done.exit_code == 0 and read_surface(folder / "net.h5").evaluated().all()
+
+
+FULL = """
+import errno
+import lossviz.store.segment as segment
+from lossviz.cli.main import main
+
+def full(descriptor, data):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+segment.write_all = full
+main()
+"""
+
+
+def test_waiting_for_room_is_as_long_as_asked(folder):
+    (folder / "full.py").write_text(FULL)
+    words = ["compute", "problem.py", "--checkpoint", "net.pt", "--grid", GRID, "--disk-wait", "0"]
+    done = subprocess.run([sys.executable, "full.py", *words], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 74 and "could not be saved" in done.stderr and "waiting up to" not in done.stderr
+    assert done.stderr.count("could not be saved") == 1
+
+
+PLANE_MISTAKES = {
+    "another dimension": (["--grid", "-1:1:5"], ["2 directions", "--grid -1:1:51,-1:1:51"]),
+    "another layout": (["--model-args", "width=7"], ["do not fit this model", "0.weight"]),
+    "no such run": (["--plane-from", "gone.h5"], ["gone.h5"]),
+    "no directions": (["--plane-from", "alone.h5"], ["alone.directions.h5", "belong together"]),
+    "not ours": (["--plane-from", "problem.py"], ["problem.py", "HDF5"]),
+    "the same file": (["--out", "old.h5"], ["--out"]),
+    "contradicting words": (["--seed", "4", "--normalize", "layer"], ["--seed is 4", "--normalize is layer"]),
+}
+
+
+@pytest.mark.parametrize("case", PLANE_MISTAKES)
+def test_a_bad_plane_gets_one_message_exit_2_and_nothing_written(folder, case):
+    run("compute", "problem.py", "--grid", "-1:1:5,-1:1:3", "--out", "old.h5", "--progress", "none")
+    (folder / "alone.h5").write_bytes((folder / "old.h5").read_bytes())
+    before = files(folder)
+    words, says = PLANE_MISTAKES[case]
+    done = run("compute", "problem.py", "--grid", "-1:1:5,-1:1:3", "--out", "new.h5", "--plane-from", "old.h5", *words)
+    assert done.exit_code == 2, done.output
+    assert all(word in done.output for word in says), done.output
+    assert files(folder) == before
+
+
+def test_a_taken_plane_is_told_in_the_closing_lines_and_the_dry_run(folder):
+    words = ["compute", "problem.py", "--checkpoint", "net.pt", "--progress", "none"]
+    run(*words, "--grid", "-1:1:5,-1:1:3", "--seed", "2", "--out", "old.h5")
+    words += ["--grid", "-1:1:9,-1:1:3", "--plane-from", "old.h5", "--out", "new.h5"]
+    assert '"seed": 2' in run(*words, "--dry-run").output
+    done = run(*words)
+    assert "27 points; 12 evaluated now" in done.output
+    assert "The plane is that of old.h5; 15 of its points were carried over." in done.output
+
+
+def test_verify_evaluates_points_again_and_names_those_that_differ(folder):
+    run("compute", "problem.py", "--checkpoint", "net.pt", "--grid", GRID, "--progress", "none", "--out", "net.h5")
+    good = run("verify", "net.h5", "--recompute", "4", "--device", "cpu")
+    assert good.exit_code == 0 and "4 of 4 equal bit for bit" in good.output
+    surface = read_surface(folder / "net.h5")
+    surface.sums["train_loss"][0, 0] += 1.0
+    write_surface(folder / "net.h5", surface)
+    bad = run("verify", "net.h5", "--recompute", "4", "--json")
+    (wrong,) = [check for check in json.loads(bad.output)["checks"] if not check["right"]]
+    assert bad.exit_code == 65 and wrong["subject"] == "recomputed" and "train loss" in wrong["found"]
+    # without the option nothing heavy is loaded, and a file without its problem can be checked
+    (folder / "net.pt").unlink()
+    assert run("verify", "net.h5").exit_code == 0
+    gone = run("verify", "net.h5", "--recompute", "1")
+    assert gone.exit_code == 2 and "net.pt" in gone.output
