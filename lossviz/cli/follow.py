@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import click
+
 from lossviz.errors import DamagedFileError, LossvizError
 from lossviz.records.surface import Surface
 
@@ -62,6 +64,14 @@ def follow(
             tell(waiting)
         _pause(interval_s, stop, sleep)
     return False
+
+
+def follow_quietly(files: Sequence[Path], redraw: Callable[[list[Surface]], None]) -> None:
+    """Follow with notes on standard error; control-C ends it without a complaint."""
+    try:
+        follow(files, redraw, tell=lambda text: click.echo(f"lossviz: {text}", err=True))
+    except KeyboardInterrupt:
+        click.echo("lossviz: Left; the figure shows what was there.", err=True)
 
 
 def _exists(file: Path) -> bool:

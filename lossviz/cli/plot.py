@@ -7,17 +7,21 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from lossviz.errors import LossvizError, UsageError, join_mistakes
+
+if TYPE_CHECKING:
+    from lossviz.records.surface import Surface
 
 EXAMPLES = """\b
 Examples:
   lossviz plot net.h5
   lossviz plot net.h5 --kind surface --out net.pdf
   lossviz plot net.h5 --kind html
+  lossviz plot net.h5 --follow
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
 KIND_OF_SUFFIX = {".html": "html", **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface")}
@@ -59,10 +63,9 @@ T = TypeVar("T")
 @click.option("--footer", is_flag=True, help="Write the settings at the foot of the figure.")
 @click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
 @click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
-def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
+@click.option("--follow", "following", is_flag=True, help="Draw again as points come, until the runs are finished.")
+def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
     """Draw one surface, or several on one scale, from result files of 'lossviz compute'."""
-    from lossviz.render.draw import draw
-    from lossviz.render.scene import make_scene
     from lossviz.store.surface_file import read_surface
 
     # 1. all words, then all files, so that one run names every mistake
@@ -71,13 +74,23 @@ def plot(files: tuple[str, ...], out: str | None, **words: Any) -> None:
         words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
     _check_out(out, mistakes)
-    surfaces = [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
+    surfaces = [] if following else [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
+    options["titles"] = options["titles"] or _stems(files)
+    if following:
+        from lossviz.cli.follow import follow_quietly
+
+        follow_quietly([Path(file) for file in files], lambda read: _draw(read, files, out, options))
+    else:
+        _draw([surface for surface in surfaces if surface], files, out, options)
+
+
+def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options: dict[str, Any]) -> None:
+    from lossviz.render.draw import draw
+    from lossviz.render.scene import make_scene
 
     # 2. the scene, then its file
-    options["titles"] = options["titles"] or _stems(files)
-    read = [surface for surface in surfaces if surface]
     scene = make_scene(read, warn=_note, **options)
     first = Path(files[0])
     ending = ".html" if scene.kind == "html" else f".{scene.kind}.png"

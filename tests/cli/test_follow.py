@@ -1,5 +1,8 @@
 """Following a run: what is drawn, when, and when it ends."""
 
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -76,3 +79,55 @@ def test_what_is_not_ours_is_refused_at_once(tmp_path):
     (tmp_path / "notes.h5").write_text("notes")
     with pytest.raises(StoreError, match="not an HDF5 file"):
         follow([tmp_path / "notes.h5"], pytest.fail, sleep=pytest.fail)
+
+
+PROBLEM = """
+import time, torch
+from torch import nn
+
+def model():
+    return nn.Linear(3, 2)
+
+def data():
+    return torch.randn(20, 3, generator=torch.Generator().manual_seed(1)), torch.arange(20) % 2
+
+def loss(model, batch):
+    time.sleep(0.1)
+    x, y = batch
+    return nn.functional.cross_entropy(model(x), y, reduction="none")
+"""
+
+
+def start(folder, *words):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lossviz", *words], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+
+
+def test_a_run_is_drawn_from_its_journal_while_another_process_computes_it(tmp_path):
+    (tmp_path / "problem.py").write_text(PROBLEM)
+    plot = start(tmp_path, "plot", "net.h5", "--follow", "--out", "net.png", "--dpi", "50")
+    run = start(tmp_path, "compute", "problem.py", "--grid", "-1:1:9,-1:1:7", "--out", "net.h5", "--progress", "none")
+    assert run.wait(timeout=120) == 0, run.communicate()[1]
+    out, said = plot.communicate(timeout=60)
+    run.communicate()
+    drawn = [line for line in said.splitlines() if "Drawn with" in line]
+    assert plot.returncode == 0 and "Traceback" not in said
+    assert len(drawn) >= 2 and drawn[-1].endswith("63 of 63 points.")
+    assert not drawn[0].endswith("63 of 63 points.")  # the first picture is older than the published file
+    assert (tmp_path / "net.png").read_bytes().startswith(b"\x89PNG")
+    assert out.count("Wrote net.png") == len(drawn)
+
+
+def test_control_c_leaves_the_figure_and_no_complaint(tmp_path):
+    with Run.open(tmp_path / "net.h5", PLAN, session={}, warn=pytest.fail) as run:
+        run.save([evaluate(PLAN, *place) for place in PLACES[:8]])
+        plot = start(tmp_path, "plot", "net.h5", "--follow", "--dpi", "50")
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "net.contour.png").exists():
+            assert time.monotonic() < deadline and plot.poll() is None
+            time.sleep(0.1)
+        time.sleep(1.0)
+        plot.send_signal(signal.SIGINT)
+        _, said = plot.communicate(timeout=30)
+    assert plot.returncode == 0 and "Traceback" not in said and "Left" in said

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray
@@ -57,9 +58,8 @@ def test_netcdf_is_a_surface_file_that_netcdf_programs_read(surface, tmp_path):
 
 
 def test_netcdf_reads_by_the_netcdf_library_itself(surface, tmp_path):
-    netcdf = pytest.importorskip("netCDF4", reason="the netCDF-C library is not installed")
     export_surface(surface, tmp_path / "a.nc", "netcdf")
-    with netcdf.Dataset(tmp_path / "a.nc") as dataset:
+    with netCDF4.Dataset(tmp_path / "a.nc") as dataset:
         assert dataset["train_loss"].dimensions == surface.plan.grid.names
         np.testing.assert_array_equal(np.ma.getdata(dataset["train_error"][:]), surface.values("train_error"))
         assert dataset["train_count"].dtype == np.int64 and dataset.format == "lossviz-surface"

@@ -22,9 +22,10 @@ def written(request, tmp_path):
     return path, surface
 
 
-def test_xarray_finds_named_coordinates_and_whole_counts(written):
+@pytest.mark.parametrize("engine", ["h5netcdf", "netcdf4"])
+def test_xarray_finds_named_coordinates_and_whole_counts(written, engine):
     path, surface = written
-    with xarray.open_dataset(path, engine="h5netcdf") as dataset:
+    with xarray.open_dataset(path, engine=engine) as dataset:
         assert dataset["train_loss"].dims == surface.plan.grid.names
         for axis in surface.plan.grid.axes:
             np.testing.assert_array_equal(dataset[axis.name], axis.coordinates)
@@ -62,6 +63,8 @@ def test_h5dump_of_any_age_reads_it(written):
     path, _ = written
     done = subprocess.run(["h5dump", "-d", "/train_loss", str(path)], capture_output=True, text=True, check=True)
     assert "DATASET" in done.stdout and not done.stderr
+    whole = subprocess.run(["h5dump", str(path)], capture_output=True, text=True, check=True)
+    assert "plan_digest" in whole.stdout and not whole.stderr
 
 
 def test_an_xarray_copy_keeps_every_number(written, tmp_path):
