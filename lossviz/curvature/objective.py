@@ -1,0 +1,220 @@
+"""The mean loss of one split as a differentiable function of the moving parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from lossviz.errors import LossvizError, ProblemError
+from lossviz.problem.batch import Batch
+from lossviz.problem.outcome import read_outcome
+from lossviz.problem.problem import Problem
+from lossviz.space.params import Params, check_layout, entries
+
+
+class Objective:
+    """The mean of a quantity over the D examples of a split, ``Σ w x / Σ w``, at a point of parameter space.
+
+    Every example counts with its own weight, so that cutting the examples into batches, the last one short, changes
+    rounding alone. The weights count as constants.
+
+    Args:
+        problem: Model, loss and resident examples.
+        split: Which part of the data.
+        quantity: Which of the values that the loss returns.
+        batch_size: Examples a pass, B; None takes 256 on a CPU and 2048 elsewhere.
+
+    Attributes:
+        point: Where derivatives are taken: the checkpoint unless :meth:`move_to` says otherwise.
+
+    Example:
+        >>> net, data = torch.nn.Linear(1, 1, bias=False), (torch.ones(5, 1),)
+        >>> _ = torch.nn.init.constant_(net.weight, 3.0)
+        >>> problem = Problem.make(net, data, lambda model, batch: model(batch[0]).square().flatten())
+        >>> value, gradient = Objective(problem, "train", batch_size=2).gradient()
+        >>> value, gradient["weight"].tolist()
+        (9.0, [[6.0]])
+    """
+
+    def __init__(self, problem: Problem, split: str, *, quantity: str = "loss", batch_size: int | None = None) -> None:
+        if split not in problem.examples:
+            known = ", ".join(problem.examples)
+            raise ProblemError(f"The data have no split {split!r}; choose one of {known} with --split.")
+        self.problem, self.split, self.quantity = problem, split, quantity
+        self.batch_size = batch_size or (256 if problem.device.type == "cpu" else 2048)
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        self._parameters = [named[name] for name in problem.params]
+        self.point = problem.params
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the moving parameters."""
+        return tuple(self.problem.params)
+
+    @property
+    def size(self) -> int:
+        """Entries of the moving parameters, P."""
+        return entries(self.problem.params)
+
+    @property
+    def batches(self) -> list[Batch]:
+        """All examples, cut into views."""
+        return self.problem.examples[self.split].batches(self.batch_size)
+
+    def move_to(self, params: Params) -> None:
+        """Take derivatives at ``params`` from now on; the model itself moves only while it is used."""
+        check_layout(params, self.problem.params)
+        self.point = params
+
+    def halve_batches(self) -> bool:
+        """Use half the memory from now on; False where there is no less."""
+        if self.batch_size < 2 or not self.problem.examples[self.split].recuttable:
+            return False
+        self.batch_size = min(self.batch_size, self.problem.examples[self.split].count) // 2
+        return self.batch_size > 0
+
+    @contextmanager
+    def active(self, point: Params | None = None) -> Iterator[list[nn.Parameter]]:
+        """Put the model at ``point``, by default :attr:`point`, with gradients on; leave it as it was found."""
+        before = [(p.detach().clone(), p.requires_grad) for p in self._parameters]
+        try:
+            self._place([(point or self.point)[name] for name in self.names])
+            with torch.enable_grad(), _differentiable_recurrence(self.problem.model):
+                for parameter in self._parameters:
+                    parameter.requires_grad_(True)
+                yield self._parameters
+        finally:
+            self._place([value for value, _ in before])
+            for parameter, (_, gradients) in zip(self._parameters, before, strict=True):
+                parameter.requires_grad_(gradients)
+
+    def weighted_sum(self, batch: Batch) -> tuple[Tensor, float | Tensor]:
+        """``Σ w x`` of a batch as a differentiable scalar, and ``Σ w``, from the model where it stands.
+
+        Raises:
+            ProblemError: If the loss raises, or does not return the quantity.
+        """
+        outcome = read_outcome(self._evaluate_loss(batch), batch)
+        if self.quantity not in outcome.values:
+            raise ProblemError(
+                f"loss() returns {', '.join(outcome.values)}, but no {self.quantity!r} to differentiate."
+            )
+        value = widened(outcome.values[self.quantity])
+        if outcome.weight is None:
+            return (value.sum() if value.ndim else value * outcome.examples), float(outcome.examples)
+        weight = widened(outcome.weight.detach())
+        if value.ndim:
+            return (weight * value).sum(), weight.sum()
+        total = weight.sum()
+        # a batch's mean of zero weight (no counted target) adds nothing, even where it is 0/0
+        return (value * total if float(total) > 0 else value.new_zeros(())), total
+
+    def weighted_sums(self) -> Iterator[tuple[Tensor, float | Tensor]]:
+        """:meth:`weighted_sum` of every batch.
+
+        Raises:
+            ProblemError: At the end, if gradients are on and no batch depends differentiably on the parameters.
+        """
+        differentiable = not torch.is_grad_enabled()
+        for batch in self.batches:
+            summed, weight = self.weighted_sum(batch)
+            differentiable |= summed.requires_grad
+            yield summed, weight
+        if not differentiable:
+            raise ProblemError(
+                f"The {self.quantity} does not depend differentiably on the parameters: is it computed under no_grad, "
+                "detached, or a count of wrong answers?"
+            )
+
+    def loss(self, point: Params | None = None) -> float:
+        """The mean loss at a point."""
+        total, weight = 0.0, 0.0
+        with self.active(point), torch.no_grad():
+            for summed, weighed in self.weighted_sums():
+                total, weight = total + summed, weight + weighed
+        return float(total / weight)
+
+    def gradient(self, point: Params | None = None) -> tuple[float, Params]:
+        """The mean loss at a point and its gradient there, float64.
+
+        Raises:
+            ProblemError: If the loss does not depend differentiably on any moving parameter.
+        """
+        sums, total = GradientSums(self), 0.0
+        with self.active(point) as parameters:
+            for summed, weight in self.weighted_sums():
+                total = total + summed.detach()
+                sums.add(differentiate(summed, parameters), weight)
+        return float(total / sums.weight), sums.mean()
+
+    def _place(self, tensors: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, tensor in zip(self._parameters, tensors, strict=True):
+                parameter.copy_(tensor)
+
+    def _evaluate_loss(self, batch: Batch) -> object:
+        try:
+            return self.problem.loss(self.problem.model, batch)
+        except (LossvizError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:
+            if is_unsupported(error) or "DefaultCPUAllocator" in str(error):
+                raise
+            first = (str(error).strip().splitlines() or [""])[0]
+            raise ProblemError(f"Evaluating loss(model, batch) failed with {type(error).__name__}: {first}") from error
+
+
+@contextmanager
+def _differentiable_recurrence(model: nn.Module) -> Iterator[None]:
+    """Recurrent layers without cuDNN, which goes backwards in training mode only."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    with torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext():
+        yield
+
+
+class GradientSums:
+    """Float64 sums over batches of tensors laid out like the parameters, and of the weights."""
+
+    def __init__(self, objective: Objective) -> None:
+        self._names = objective.names
+        self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.problem.params.values()]
+        self.weight: float | Tensor = 0.0
+
+    def add(self, tensors: Sequence[Tensor], weight: float | Tensor) -> None:
+        """Add a batch's."""
+        for total, tensor in zip(self._sums, tensors, strict=True):
+            total += tensor.detach()
+        self.weight = self.weight + weight
+
+    def mean(self) -> Params:
+        """Sums divided by the sum of weights."""
+        return {name: total / self.weight for name, total in zip(self._names, self._sums, strict=True)}
+
+
+def differentiate(value: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
+    """Derivatives of a scalar by each of ``inputs``; zeros where it does not depend on one."""
+    if not value.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in inputs]
+    return list(
+        torch.autograd.grad(value, list(inputs), create_graph=create_graph, allow_unused=True, materialize_grads=True)
+    )
+
+
+def wide_dtype(tensor: Tensor) -> torch.dtype:
+    """float64, but for Apple's device, which has none."""
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in :func:`wide_dtype`."""
+    return tensor.to(wide_dtype(tensor))
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether torch said that it has no such derivative: fused attention, recurrent kernels, custom functions."""
+    text = str(error)
+    phrases = ("is not implemented", "once_differentiable", "differentiate twice", "double backward", "RNN backward")
+    return isinstance(error, (RuntimeError, NotImplementedError)) and any(phrase in text for phrase in phrases)
