@@ -120,7 +120,9 @@ class OtherRun:
             recipe = self.directions.recipe.get("recipe", self.directions.recipe)
             normalize, vectors = recipe.get("normalize", "none"), recipe.get("vectors", "keep")
             spec = PlaneSpec(seed=seed, normalize=normalize, vectors=vectors)
-        return replace(spec, kind="file", directions_sha256=self.directions.fingerprint.sha256)
+        # directions made of data for a run to come keep the name of what they are
+        kind = self.directions.recipe.get("kind", "file") if "request" in self.directions.recipe else "file"
+        return replace(spec, kind=kind, directions_sha256=self.directions.fingerprint.sha256)
 
 
 def find_other(plane_from: Path | None, out: Path) -> OtherRun | None:

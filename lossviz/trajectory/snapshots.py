@@ -48,6 +48,7 @@ class Snapshots:
         facts: What is known of each beside its parameters, T of them, with strictly increasing steps.
         unit: What steps count: ``"step"``, ``"epoch"`` or ``"file"``.
         left_out: Files that were not taken, a sentence each.
+        probes: Digests of a few entries of each.
     """
 
     problem: Problem
@@ -55,13 +56,21 @@ class Snapshots:
     facts: tuple[Snapshot, ...]
     unit: str = "step"
     left_out: tuple[str, ...] = ()
+    probes: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of all steps and of a few entries of every tensor: tells one run's snapshots from another's."""
+        return hashlib.sha256(
+            repr([(f.step, p) for f, p in zip(self.facts, self.probes, strict=True)]).encode()
+        ).hexdigest()
 
     def __len__(self) -> int:
         return len(self.files)
 
     def state(self, t: int) -> Params:
         """Everything file ``t`` holds under the model's names: parameters, frozen ones too, and buffers."""
-        return _read_state(self.files[t], self.problem)[0]
+        return read_state(self.files[t], self.problem)
 
     def params(self, t: int) -> Params:
         """The parameters of file ``t`` that the problem moves, in the file's own types."""
@@ -164,10 +173,19 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", text) if part)
 
 
+def read_state(path: Path, problem: Problem) -> Params:
+    """Everything a checkpoint holds under the names of a problem's model, mapped from disk where it can be.
+
+    Raises:
+        CheckpointError: If it cannot be read or does not fit.
+    """
+    return _read_whole(path, problem)[0]
+
+
 # ---------------------------------------------------------------- finding
 
 
-def _read_state(path: Path, problem: Problem) -> tuple[Params, Any]:
+def _read_whole(path: Path, problem: Problem) -> tuple[Params, Any]:
     try:
         return map_checkpoint(path, problem.model)
     except CheckpointError as error:
@@ -184,7 +202,7 @@ def _look(files: Sequence[Path], problem: Problem) -> tuple[list[_Found], list[s
     found, mistakes = [], []
     for path in files:
         try:
-            state, content = _read_state(path, problem)
+            state, content = _read_whole(path, problem)
         except CheckpointError as error:
             mistakes.append(str(error).splitlines()[0])
             continue
@@ -223,7 +241,7 @@ def _drop_duplicates(found: list[_Found], problem: Problem) -> list[str]:
 
 
 def _equal(a: Path, b: Path, problem: Problem) -> bool:
-    one, other = _read_state(a, problem)[0], _read_state(b, problem)[0]
+    one, other = read_state(a, problem), read_state(b, problem)
     return all(torch.equal(_plain(one[name]), _plain(other[name])) for name in problem.params)
 
 
@@ -247,7 +265,9 @@ def _ordered(
         fact = item.facts or Snapshot(steps[i], series=name)
         epoch = fact.epoch if fact.epoch is not None else item.content_epoch
         facts.append(replace(fact, step=steps[i], epoch=float(steps[i]) if unit == "epoch" else epoch))
-    return Snapshots(problem, tuple(items[i].path for i in order), tuple(facts), unit, left_out)
+    return Snapshots(
+        problem, tuple(items[i].path for i in order), tuple(facts), unit, left_out, tuple(items[i].probe for i in order)
+    )
 
 
 def _steps(items: list[_Found]) -> tuple[str, list[int]]:

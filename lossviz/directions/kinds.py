@@ -1,0 +1,201 @@
+"""From the words of ``--plane`` to directions, by a table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossviz.directions.axes import axis_direction
+from lossviz.directions.gradient import mean_gradient
+from lossviz.directions.interpolate import interpolate
+from lossviz.directions.normalize import model_normalize
+from lossviz.directions.pca import Components, Joined, principal_components
+from lossviz.directions.saved import read_direction
+from lossviz.directions.stored import Directions, draw_directions
+from lossviz.errors import UsageError
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import PlaneSpec
+from lossviz.records.plane_words import PlaneWords
+from lossviz.space.params import Params, norm
+from lossviz.trajectory.snapshots import Snapshots, read_state
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Making:
+    """What directions are made of.
+
+    Attributes:
+        words: What is asked for.
+        problem: At the checkpoint the plane passes through.
+        spec: Seed and normalization of random directions.
+        moved: The parameters that may move, chosen by ``--params`` and ``--ignore``.
+        snapshots: Of one or more runs, for principal components.
+        rules: Which slices of each parameter are its filters, by name; None takes slices along axis 0.
+        split: On which the gradient is taken.
+        progress: Called with a stage, how much of it is done, and how much there is.
+        facts: What the makers have to say for the recipe, JSON values.
+    """
+
+    words: PlaneWords
+    problem: Problem
+    spec: PlaneSpec
+    moved: Params
+    snapshots: Sequence[Snapshots] = ()
+    rules: Any = None
+    split: str = "train"
+    progress: Progress = lambda stage, done, total: None
+    facts: dict[str, Any] = field(default_factory=dict)
+    _components: Components | None = None
+
+    @property
+    def components(self) -> Components:
+        """As many principal components as the words ask for, computed once."""
+        if self._components is None:
+            if not self.snapshots:
+                raise UsageError("--plane pca needs the snapshots of a run: --snapshots FOLDER.")
+            found = principal_components(
+                Joined(self.snapshots), self.words.components, origin=self.moved, progress=self.progress
+            )
+            self._components = found
+            self.facts["explained_variance"] = found.explained_variance.tolist()
+            self.facts["random_walk_null"] = found.null.tolist()
+            self.facts["coefficients"] = found.coefficients.tolist()
+            self.facts["not_finite"] = list(found.left_out)
+        return self._components
+
+
+def _random(making: Making, axis: int) -> Params:
+    rules = {} if making.rules is None else {"rules": making.rules}
+    return draw_directions(making.spec, axis + 1, making.moved, **rules).tensors[axis]
+
+
+def _pca(making: Making, axis: int) -> Params:
+    return making.components.directions[int(making.words.axes[axis].removeprefix("pca")) - 1]
+
+
+def _gradient(making: Making, axis: int) -> Params:
+    gradient = mean_gradient(making.problem, making.split)
+    making.facts["gradient_norm"] = norm(gradient)
+    # as long as the parameters, which is what a random direction normalized to them is too
+    return model_normalize({name: gradient[name] for name in making.moved}, _host(making.moved), vectors="keep")
+
+
+def _through(making: Making, axis: int) -> Params:
+    if "points" not in making.facts:
+        names = making.words.arguments
+        states = [read_state(Path(name), making.problem) for name in names]
+        _check_origin(making, states[0], names[0])
+        directions, coordinates = interpolate([{n: s[n] for n in making.moved} for s in states], names)
+        making.facts["points"] = dict(zip(names, coordinates.tolist(), strict=True))
+        making.facts["_directions"] = directions
+    return making.facts["_directions"][axis]
+
+
+def _axes(making: Making, axis: int) -> Params:
+    return axis_direction(making.words.arguments[axis], making.moved)
+
+
+def _file(making: Making, axis: int) -> Params:
+    return read_direction(making.words.arguments[axis], making.moved)
+
+
+# kind of one direction -> what makes it, from the making and the number of the direction
+MAKERS: dict[str, Callable[[Making, int], Params]] = {
+    "random": _random,
+    "pca": _pca,
+    "gradient": _gradient,
+    "line": _through,
+    "through": _through,
+    "axes": _axes,
+    "file": _file,
+}
+
+
+def make_directions(making: Making) -> Directions:
+    """Make the directions that the words ask for, float32 on the CPU, zero where nothing may move.
+
+    Random directions are normalized as the spec says and biases treated by its ``vectors``; principal components have
+    length 1, so that coordinates are distances in parameter space; a gradient has the length of the parameters, and
+    points uphill; lines and planes through checkpoints are measured by their checkpoints; single parameters and saved
+    directions are taken as they are.
+
+    Returns:
+        The directions, with a recipe that says how they were made.
+
+    Raises:
+        UsageError: If they cannot be made; the message says what is missing.
+    """
+    tensors = []
+    for axis, word in enumerate(making.words.axes):
+        made = MAKERS[word.rstrip("0123456789")](making, axis)
+        whole = {name: torch.zeros(tensor.shape) for name, tensor in making.problem.params.items()}
+        tensors.append({**whole, **{name: tensor.float() for name, tensor in made.items()}})
+    facts = {name: value for name, value in making.facts.items() if not name.startswith("_")}
+    recipe = {
+        "kind": making.words.kind,
+        "axes": list(making.words.axes),
+        "arguments": list(making.words.arguments),
+        "seed": making.spec.seed,
+        "normalize": making.spec.normalize,
+        "vectors": making.spec.vectors,
+        "parameters": list(making.moved) if len(making.moved) < len(making.problem.params) else "all",
+        **facts,
+    }
+    return Directions(tuple(tensors), recipe)
+
+
+def choose_params(origin: Params, params: Sequence[str], ignore: Sequence[str]) -> Params:
+    """The parameters whose names match one of ``params`` (all without any) and none of ``ignore``; shell patterns.
+
+    Raises:
+        UsageError: If a pattern matches nothing, or nothing is left to move.
+
+    Example:
+        >>> list(choose_params({"a.w": torch.ones(1), "a.b": torch.ones(1), "c": torch.ones(1)}, ["a.*"], ["*.b"]))
+        ['a.w']
+    """
+    for option, patterns in (("params", params), ("ignore", ignore)):
+        for pattern in patterns:
+            if not any(fnmatchcase(name, pattern) for name in origin):
+                shown = ", ".join(list(origin)[:6]) + (" …" if len(origin) > 6 else "")
+                raise UsageError(f"--{option} {pattern!r} matches no parameter that moves. There are {shown}.")
+    chosen = {
+        name: tensor
+        for name, tensor in origin.items()
+        if (not params or any(fnmatchcase(name, pattern) for pattern in params))
+        and not any(fnmatchcase(name, pattern) for pattern in ignore)
+    }
+    if not chosen:
+        raise UsageError("--params and --ignore leave no parameter to move.")
+    return chosen
+
+
+def window_of(recipe: Mapping[str, Any]) -> np.ndarray | None:
+    """First and last coordinate (k, 2) of the checkpoints a plane was laid through, with a quarter of room."""
+    if not recipe.get("points"):
+        return None
+    points = np.array(list(recipe["points"].values()))
+    low, high = points.min(0), points.max(0)
+    room = 0.25 * np.maximum(high - low, 0.1)
+    return np.stack([low - room, high + room], axis=1)
+
+
+def _host(params: Params) -> Params:
+    return {name: tensor.detach().cpu().double() for name, tensor in params.items()}
+
+
+def _check_origin(making: Making, state: Params, name: str) -> None:
+    origin = making.problem.params
+    if not all(torch.equal(state[n].to(origin[n]), origin[n]) for n in origin):
+        raise UsageError(
+            f"The plane starts at {name}, but --checkpoint gives other parameters. Leave --checkpoint out, or name it "
+            "first."
+        )

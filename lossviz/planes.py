@@ -1,0 +1,221 @@
+"""Planes made from data (a path, checkpoints, the gradient) and grids that fit them, before a run begins.
+
+Such a plane is what its directions are: they are made once, written to the run's directions file with what they were
+made of, and from there on the run is like any that takes its plane from a file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lossviz.directions.kinds import Making, choose_params, make_directions, window_of
+from lossviz.directions.stored import Directions, directions_of
+from lossviz.errors import PlanError, StoreError, UsageError
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.way import Way
+from lossviz.prepare import load_plan_problem
+from lossviz.problem.problem import Problem
+from lossviz.problem.reference import file_sha256
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan
+from lossviz.records.plane_words import PlaneWords, window_text
+from lossviz.space.plane import Plane, check_plane
+from lossviz.store.directions_file import read_directions
+from lossviz.store.schema import canonical_path, directions_path
+from lossviz.store.surface_file import peek_plan
+from lossviz.trajectory.project import project_snapshots
+from lossviz.trajectory.snapshots import Snapshots, open_snapshots
+
+Progress = Callable[[str, int, int], None]
+_FIRST_STEP = 2.0**-10
+_DOUBLINGS = 20
+
+
+@dataclass(frozen=True)
+class PlaneRequest:
+    """A plane as asked for.
+
+    Attributes:
+        words: How the directions are made.
+        snapshots: Folders or patterns, one a run.
+        params: Name patterns of the parameters that may move; all without any.
+        ignore: Name patterns of those that may not.
+        auto: Points of each axis of an automatic grid; None where the plan's grid counts.
+        rise: Without a path, how far an automatic grid climbs, in the units of the loss.
+    """
+
+    words: PlaneWords
+    snapshots: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    auto: tuple[int, ...] | None = None
+    rise: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the plan alone says how to make the directions."""
+        return self.words.kind == "random" and not self.params and not self.ignore
+
+
+def settle_plane(
+    plan: Plan,
+    request: PlaneRequest,
+    out: Path,
+    *,
+    device: str = "auto",
+    progress: Progress = lambda stage, done, total: None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> tuple[Plan, Path | None]:
+    """Make the plane that is asked for and the grid that fits it, or take those of the run that is there already.
+
+    Args:
+        plan: With a grid of the right dimension, which counts unless the grid is automatic.
+        request: The plane.
+        out: The run's file; directions are written beside it.
+        device: Where gradients and losses are evaluated.
+        progress: Called with a stage, how much of it is done, and how much there is.
+        warn: Called with sentences about what was left out.
+
+    Returns:
+        The plan with its grid; and the directions file to take the plane from, None where the plan says it all.
+
+    Raises:
+        PlanError: If the run at ``out`` has another plane.
+        UsageError: If the plane cannot be made.
+    """
+    if request.snapshots and request.words.kind == "random" and request.auto is None:
+        raise UsageError(
+            "--snapshots need a plane that is made of them, --plane pca; or project them on any plane: lossviz project."
+        )
+    problem = load_plan_problem(plan, device)
+    runs = [open_snapshots(source, problem, warn=warn)[""] for source in request.snapshots]
+    wanted = _wanted(plan, request, runs)
+    known = peek_plan(canonical_path(out))
+    if known is not None:
+        _check_same(out, known, wanted, request)
+        file = None if request.is_plain else directions_path(canonical_path(out))
+        return (replace(plan, grid=known.grid) if request.auto else plan), file
+    directions = _make(plan, request, problem, runs, progress)
+    plane = Plane(request.words.kind, _host(problem), directions.tensors)
+    check_plane(plane)
+    if request.auto is not None:
+        window = _window(problem, plane, runs, directions, request, plan, progress)
+        plan = replace(plan, grid=Grid.parse(window_text(window, request.auto)))
+    if request.is_plain:
+        return plan, None
+    file = directions_path(canonical_path(out))
+    replace(directions, recipe={**directions.recipe, "request": wanted}).write(file, plane.origin, "always")
+    return plan, file
+
+
+def _make(
+    plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots], progress: Progress
+) -> Directions:
+    making = Making(
+        words=request.words,
+        problem=problem,
+        spec=plan.plane,
+        moved=choose_params(_host(problem), request.params, request.ignore),
+        snapshots=runs,
+        split=plan.splits[0],
+        progress=progress,
+    )
+    return make_directions(making)
+
+
+def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dict[str, Any]:
+    """All that determines the directions, by content: asked for again, it is the same plane."""
+    files = request.words.arguments if request.words.kind != "axes" else ()
+    missing = [name for name in files if not Path(name).is_file()]
+    if missing:
+        raise UsageError(f"--plane {request.words.kind}: there is no file {missing[0]}.")
+    return {
+        "axes": list(request.words.axes),
+        "arguments": [file_sha256(Path(name)) for name in files] or list(request.words.arguments),
+        "snapshots": [run.sha256 for run in runs],
+        "params": list(request.params),
+        "ignore": list(request.ignore),
+        "seed": plan.plane.seed,
+        "normalize": plan.plane.normalize,
+        "vectors": plan.plane.vectors,
+        "source": plan.problem.source_sha256,
+        "model_args": [list(pair) for pair in plan.problem.model_args],
+        "checkpoint": plan.problem.checkpoint_sha256,
+    }
+
+
+def _check_same(out: Path, known: Plan, wanted: dict[str, Any], request: PlaneRequest) -> None:
+    if request.is_plain:
+        return
+    file = directions_path(canonical_path(out))
+    if not file.exists():
+        raise StoreError(f"{out} is a run without its directions file {file}. Write to another --out file.")
+    stored = read_directions(file, tensors=False).recipe.get("request", {})
+    differing = [name for name, value in wanted.items() if stored.get(name) != value]
+    if differing:
+        raise PlanError(
+            f"{out} was made on another plane, {known.plane.kind}: {', '.join(differing)} differ. "
+            "Write to another --out file, or ask for the same plane to go on with it."
+        )
+
+
+def _window(
+    problem: Problem, plane: Plane, runs: Sequence[Snapshots], directions: Directions, request: PlaneRequest,
+    plan: Plan, progress: Progress,
+) -> np.ndarray:  # fmt: skip
+    """First and last coordinate of each direction, float64 (k, 2)."""
+    if runs:
+        seen = np.concatenate([project_snapshots(run, plane, progress=progress).coordinates for run in runs])
+        seen = seen[np.isfinite(seen).all(1)]
+        low, high = seen.min(0), seen.max(0)
+        room = 0.1 * np.maximum(high - low, 0.1 * (high - low).max())
+        return np.stack([low - room, high + room], axis=1)
+    window = window_of(directions.recipe)
+    return climb(problem, plane, plan.splits[0], request.rise) if window is None else window
+
+
+def climb(problem: Problem, plane: Plane, split: str, rise: float) -> np.ndarray:
+    """How far to go along each direction, both ways, until the loss has risen by ``rise``: float64 (k, 2).
+
+    A step is doubled until the loss is that much above the checkpoint's or not finite, at most 20 times.
+    """
+    engine = Engine(problem, plane.to(problem.device, next(iter(problem.params.values())).dtype), way=_plain(problem))
+
+    def loss(coordinates: np.ndarray) -> float:
+        (point,) = engine.evaluate_points([0], coordinates[None], [split])
+        return point.mean(next(iter(point.sums)))
+
+    start, window = loss(np.zeros(plane.dimension)), np.zeros((plane.dimension, 2))
+    for k in range(plane.dimension):
+        for side, sign in enumerate((-1.0, 1.0)):
+            step = _FIRST_STEP
+            for _ in range(_DOUBLINGS):
+                there = loss(sign * step * np.eye(plane.dimension)[k])
+                if not math.isfinite(there) or there - start >= rise:
+                    break
+                step *= 2.0
+            window[k, side] = sign * step
+    return window
+
+
+def read_plane(out: Path, problem: Problem, warn: Callable[[str], None] = lambda message: None) -> Plane:
+    """The plane of a stored run, through the parameters of ``problem``."""
+    file = directions_path(canonical_path(out))
+    directions = directions_of(read_directions(file), problem.params, str(file), warn)
+    return Plane("file", _host(problem), directions.tensors)
+
+
+def _plain(problem: Problem) -> Way:
+    from lossviz.evaluate.choice import default_way
+
+    return default_way(problem)
+
+
+def _host(problem: Problem) -> dict[str, Any]:
+    return {name: tensor.detach().cpu() for name, tensor in problem.params.items()}

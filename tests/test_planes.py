@@ -1,0 +1,175 @@
+"""Planes made of paths, checkpoints and gradients, from the words to the surface."""
+
+import numpy as np
+import pytest
+import torch
+
+from lossviz.compute import compute
+from lossviz.errors import PlanError, UsageError
+from lossviz.evaluate.reference import evaluate_params
+from lossviz.planes import PlaneRequest, climb, read_plane, settle_plane
+from lossviz.prepare import load_plan_problem
+from lossviz.problem.reference import resolve_problem
+from lossviz.project import project
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.plane_words import PlaneWords
+from lossviz.space.plane import Plane
+from lossviz.store.surface_file import read_surface
+from tests import cases
+
+PROBLEM = """
+import torch
+from torch import nn
+
+def model():
+    return nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(23, 4, generator=generator), torch.arange(23) % 3
+
+def loss(model, batch):
+    x, y = batch
+    return nn.functional.cross_entropy(model(x), y, reduction="none")
+"""
+SHAPES = {"0.weight": (6, 4), "0.bias": (6,), "2.weight": (3, 6), "2.bias": (3,)}
+
+
+def state(seed, scale=0.5):
+    generator = torch.Generator().manual_seed(seed)
+    return {name: scale * torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "problem.py").write_text(PROBLEM)
+    for number, name in enumerate("abc"):
+        torch.save(state(number), f"{name}.pt")
+    # a path that ends in a.pt
+    (tmp_path / "run").mkdir()
+    start, end = state(3), state(0)
+    for t in range(6):
+        noise = state(10 + t, 0.02 * (5 - t))
+        torch.save({n: (1 - t / 5) * start[n] + t / 5 * end[n] + noise[n] for n in end}, f"run/step-{t}.pt")
+    return tmp_path
+
+
+def plan_of(grid="-1:1:5,-1:1:3", checkpoint="a.pt", **spec):
+    from pathlib import Path
+
+    problem = resolve_problem("problem.py", model_args={}, checkpoint=Path(checkpoint))
+    return Plan(problem, PlaneSpec(**spec), Grid.parse(grid))
+
+
+def made(folder, text, *, grid="-1:1:5,-1:1:3", out="net.h5", **request):
+    plan = plan_of(grid)
+    asked = PlaneRequest(PlaneWords.parse(text, plan.grid.dimension), **request)
+    plan, file = settle_plane(plan, asked, folder / out, device="cpu")
+    return compute(plan, folder / out, device="cpu", plane_from=file).surface
+
+
+def loss_of(folder, checkpoint):
+    problem = load_plan_problem(plan_of(checkpoint=checkpoint), "cpu")
+    return evaluate_params(problem, problem.params, "train").mean("loss")
+
+
+def test_the_plane_of_three_checkpoints_passes_through_them(folder):
+    surface = made(folder, "through a.pt b.pt c.pt")
+    (tmp := folder / "three").mkdir()
+    for number, name in enumerate("abc"):
+        torch.save(state(number), tmp / f"{number}{name}.pt")
+    seen = project(folder / "net.h5", {"three": tmp}, device="cpu")["three"]
+    np.testing.assert_allclose(seen.coordinates[:2], [[0, 0], [1, 0]], atol=1e-6)
+    np.testing.assert_allclose(seen.distance, 0, atol=1e-6)
+    np.testing.assert_allclose(seen.projected["train_loss"], seen.own["train_loss"], atol=1e-6)
+    for t, name in enumerate("abc"):
+        assert seen.own["train_loss"][t] == pytest.approx(loss_of(folder, f"{name}.pt"), abs=1e-6)
+    assert surface.plan.plane.kind == "through"
+
+
+def test_a_line_runs_from_one_checkpoint_to_the_other(folder):
+    surface = made(folder, "line a.pt b.pt", grid="0:1:3")
+    values = surface.values("train_loss")
+    assert values[0] == pytest.approx(loss_of(folder, "a.pt"), abs=1e-6)
+    assert values[2] == pytest.approx(loss_of(folder, "b.pt"), abs=1e-6)
+
+
+def test_a_line_must_start_at_the_checkpoint(folder):
+    with pytest.raises(UsageError, match=r"starts at b.pt, but --checkpoint"):
+        made(folder, "line b.pt c.pt", grid="0:1:3")
+
+
+def test_a_pca_plane_holds_its_path_on_an_automatic_grid(folder):
+    surface = made(folder, "pca", snapshots=("run",), auto=(9, 7))
+    path = project(folder / "net.h5", {"sgd": "run"}, device="cpu")["sgd"]
+    assert path.explained_variance.sum() > 0.9
+    np.testing.assert_allclose(path.coordinates[-1], 0, atol=1e-6)
+    np.testing.assert_allclose(path.distance[-1], 0, atol=1e-6)
+    assert path.coordinates[0, 0] < -1
+    for axis, column in zip(surface.plan.grid.axes, path.coordinates.T, strict=True):
+        assert axis.coordinates[0] < column.min() < column.max() < axis.coordinates[-1]
+        assert 0.0 in axis.coordinates
+    assert surface.plan.grid.shape == (7, 9)
+    # coordinates are distances in parameter space
+    np.testing.assert_allclose(surface.facts["gram"], np.eye(2), atol=1e-6)
+
+
+def test_the_same_words_go_on_with_the_run_and_others_are_refused(folder):
+    first = made(folder, "pca", snapshots=("run",), auto=(9, 7))
+    again = made(folder, "pca", snapshots=("run",), auto=(9, 7))
+    assert again.plan.digest() == first.plan.digest()
+    torch.save(state(77), folder / "run" / "step-6.pt")
+    with pytest.raises(PlanError, match="made on another plane, pca: snapshots differ"):
+        made(folder, "pca", snapshots=("run",), auto=(9, 7))
+    with pytest.raises(PlanError, match="axes"):
+        made(folder, "pca1,random", snapshots=("run",), auto=(9, 7))
+
+
+def test_mixed_axes_and_restricted_parameters(folder):
+    surface = made(folder, "pca1,random", snapshots=("run",), params=("2.*",))
+    assert (surface.plan.plane.kind, surface.facts["tensors_moved"]) == ("mixed", 2)
+    plain = made(folder, "random", ignore=("0.*",), out="random.h5")
+    assert (plain.plan.plane.kind, plain.facts["tensors_moved"]) == ("random", 1)
+    assert plain.plan.digest() != plan_of().digest()
+
+
+def test_a_plain_random_plane_needs_no_file_of_directions(folder):
+    asked = PlaneRequest(PlaneWords.parse("random", 2), auto=(5, 7), rise=0.5)
+    plan, file = settle_plane(plan_of(), asked, folder / "net.h5", device="cpu")
+    assert file is None
+    assert plan.plane == PlaneSpec()
+    surface = compute(plan, folder / "net.h5", device="cpu").surface
+    assert np.nanmax(surface.values("train_loss")) > surface.facts["origin"]["train_loss"] + 0.5
+    # asked again, the grid is the one of the run
+    assert settle_plane(plan_of(), asked, folder / "net.h5", device="cpu")[0].grid == plan.grid
+
+
+def test_climbing_stops_where_the_loss_has_risen():
+    quadratic = cases.quadratic()
+    eye = {"weight": torch.zeros(3, 2, dtype=torch.float64), "bias": torch.tensor([1.0, 0.0], dtype=torch.float64)}
+    plane = Plane("random", quadratic.problem.params, (eye,))
+    start = quadratic.loss(quadratic.problem.params)
+    ((low, high),) = climb(quadratic.problem, plane, "train", rise=3.0)
+    for end in (low, high):
+        assert quadratic.loss(plane.point([end])) >= start + 3.0
+        assert quadratic.loss(plane.point([end / 2])) < start + 3.0
+
+
+def test_what_is_missing_is_said_before_anything_is_loaded_for_long(folder):
+    with pytest.raises(UsageError, match=r"there is no file d.pt"):
+        made(folder, "through a.pt b.pt d.pt")
+    with pytest.raises(UsageError, match="need a plane that is made of them"):
+        made(folder, "random", snapshots=("run",))
+    assert not (folder / "net.directions.h5").exists()
+
+
+def test_single_parameters_show_a_model_exactly(folder):
+    surface = made(folder, "axes 2.bias[0] 0.weight[1,2]")
+    problem = load_plan_problem(surface.plan, "cpu")
+    plane = read_plane(folder / "net.h5", problem)
+    moved = plane.point([1.0, -1.0])
+    assert moved["2.bias"][0] == pytest.approx(float(problem.params["2.bias"][0]) + 1)
+    expected = evaluate_params(problem, moved, "train").mean("loss")
+    assert read_surface(folder / "net.h5").values("train_loss")[0, 4] == pytest.approx(expected, rel=1e-5)
