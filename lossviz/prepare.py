@@ -35,8 +35,10 @@ from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
+from lossviz.problem.rules import rule_table
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.rule import Rule, override
 from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
@@ -203,9 +205,19 @@ def find_directions(
     if stored:
         return read_stored(directions_path(out), plan.plane, problem.params, warn)
     if other is None:
-        return draw_directions(plan.plane, plan.grid.dimension, problem.params)
+        return draw_directions(plan.plane, plan.grid.dimension, problem.params, rules=find_rules(plan, problem))
     taken = directions_of(read_directions(other.directions_file), problem.params, str(other.directions_file), warn)
     return replace(taken, recipe=taken_recipe(taken.recipe)) if plan.plane.kind == "file" else taken
+
+
+def find_rules(plan: Plan, problem: Problem) -> dict[str, Rule]:
+    """Which slices of each parameter are its filters: by module type, but for the patterns of the plan.
+
+    Raises:
+        PlanError: If a pattern matches nothing or its rule does not fit.
+    """
+    shapes = {name: tensor.shape for name, tensor in problem.params.items()}
+    return override(problem.rules, shapes, plan.plane.rules)
 
 
 def prepare_plane(plan: Plan, problem: Problem, directions: Directions) -> Plane:
@@ -231,6 +243,7 @@ def choose_way(problem: Problem, settings: Settings, facts: Mapping[str, Any]) -
 
 def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) -> dict[str, Any]:
     """Check the problem at the centre, and gather what the file should say about model, data and plane."""
+    rules = find_rules(plan, problem)
     facts = {
         "problem": problem.name,
         "model": type(problem.model).__name__,
@@ -243,7 +256,8 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "state_sha256": state_sha256(dict(problem.model.state_dict())),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),
-        "norm_ratios": [list(pair) for pair in norm_ratios(plane)],
+        "norm_ratios": [list(pair) for pair in norm_ratios(plane, rules)],
+        "rules": [list(row) for row in rule_table(rules, problem.params)],
         "notes": list(problem.notes),
         "warnings": list(problem.warnings),
         "engine": engine.settings,

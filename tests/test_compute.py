@@ -257,3 +257,22 @@ def test_moving_the_folder_does_not_matter(plan, tmp_path):
     compute(plan, tmp_path / "b é 'x'" / "net.h5")
     compute(plan, tmp_path / "straight.h5")
     assert values_of(tmp_path / "b é 'x'" / "net.h5") == values_of(tmp_path / "straight.h5")
+
+
+def test_a_rule_is_part_of_the_plan_and_the_table_is_in_the_file(plan, tmp_path):
+    plain = compute(plan, tmp_path / "a.h5").surface
+    changed = replace(plan, plane=replace(plan.plane, rules=(("0.*", "axis 1"),)))
+    assert changed.digest() != plan.digest()
+    assert Plan.from_json(changed.to_json()) == changed
+    other = compute(changed, tmp_path / "b.h5").surface
+    rows = {row[0]: row[1:3] for row in other.facts["rules"]}
+    assert rows == {
+        "0.weight": [(6, 4), "axis 1"], "0.bias": [(6,), "vector"],
+        "2.weight": [(3, 6), "axis 0"], "2.bias": [(3,), "vector"],
+    }  # fmt: skip
+    assert np.abs(plain.values("train_loss") - other.values("train_loss")).max() > 1e-3
+    for low, high in other.facts["norm_ratios"]:
+        assert (low, high) == pytest.approx((1, 1), rel=1e-5)
+    with pytest.raises(PlanError, match="matches no parameter"):
+        compute(replace(plan, plane=replace(plan.plane, rules=(("9.*", "axis 1"),))), tmp_path / "c.h5")
+    assert not (tmp_path / "c.h5").exists()

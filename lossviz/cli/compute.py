@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
+from lossviz.cli.rules import describe_rules, parse_rules
 from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, ProblemRef, Vectors
 
@@ -49,6 +50,11 @@ Examples:
     "--vectors", type=click.Choice(get_args(Vectors)), default="zero", show_default=True,
     help="Biases and gains: held fixed, or moved, each as one filter.",
 )  # fmt: skip
+@click.option(
+    "--rule", "rules", multiple=True, metavar="PATTERN=RULE", callback=lambda _, __, words: parse_rules(words),
+    help="Which slices of a parameter are its filters, where its module's type does not say: 'head.*=axis 1'.",
+)  # fmt: skip
+@click.option("--rules", "show_rules", is_flag=True, help="Print every parameter's shape, rule and norm, and stop.")
 @click.option(
     "--plane-from", type=click.Path(path_type=Path), metavar="OTHER.h5",
     help="Use the plane of another run; where only range, grid, splits or quantities differ, keep its points.",
@@ -91,7 +97,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
     source: str, checkpoint: Path | None, out: Path | None, plane_from: Path | None, progress: str,
-    prepare_only: bool, dry_run: bool, **words: Any,
+    prepare_only: bool, dry_run: bool, show_rules: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -102,6 +108,9 @@ def compute(
     plan, out = make_plan(source, checkpoint, out, words, plane_from)
     if dry_run:
         click.echo(describe_plan(plan, out))
+        return
+    if show_rules:
+        click.echo(describe_rules(plan, settings["device"]))
         return
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
@@ -153,7 +162,9 @@ def make_plan(
     arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
     problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
     mistakes.attempt(lambda: check_writable(out))
-    spec = PlaneSpec(seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"])
+    spec = PlaneSpec(
+        seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"], rules=words.get("rules", ())
+    )
     # stand-ins for what failed, so that the rest is checked too
     plan = mistakes.attempt(
         lambda: Plan(
@@ -182,7 +193,7 @@ def _plane_mistakes(spec: PlaneSpec, plane_from: Path | None) -> list[str]:
     context = click.get_current_context()
     typed = [
         name
-        for name in ("seed", "normalize", "vectors")
+        for name in ("seed", "normalize", "vectors", "rules")
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     return [

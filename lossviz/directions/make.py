@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,15 +10,22 @@ import torch
 from lossviz.directions.gaussian import ALGORITHM, sample_gaussian
 from lossviz.directions.normalize import filter_norms, normalize
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.rule import Rule
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane, check_plane
 
 
-def make_plane(spec: PlaneSpec, dimension: int, origin: Params) -> Plane:
+def make_plane(spec: PlaneSpec, dimension: int, origin: Params, *, rules: Mapping[str, Rule] | None = None) -> Plane:
     """Make the plane that ``spec`` describes, with k = ``dimension`` directions through ``origin``.
 
     Random directions are drawn per (seed, axis, parameter name) and then normalized; nothing rescales or
     orthogonalizes them afterwards, so that surfaces of different models stay comparable.
+
+    Args:
+        spec: How the directions are made.
+        dimension: Their number, k.
+        origin: What they are normalized to.
+        rules: Which slices of each parameter are its filters, as in :attr:`Problem.rules`.
 
     Returns:
         A plane on the CPU, in the origin's type.
@@ -28,7 +36,7 @@ def make_plane(spec: PlaneSpec, dimension: int, origin: Params) -> Plane:
     host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
     drawn = (sample_gaussian(host, spec.seed, axis) for axis in range(dimension))
     raw = ({name: tensor.to(host[name].dtype) for name, tensor in direction.items()} for direction in drawn)
-    directions = tuple(normalize(d, host, spec.normalize, vectors=spec.vectors) for d in raw)
+    directions = tuple(normalize(d, host, spec.normalize, vectors=spec.vectors, rules=rules) for d in raw)
     plane = Plane(spec.kind, host, directions)
     check_plane(plane)
     return plane
@@ -44,18 +52,19 @@ def recipe_of(spec: PlaneSpec) -> dict[str, Any]:
         "seed": spec.seed,
         "normalize": spec.normalize,
         "vectors": spec.vectors,
+        **({"rules": [list(pair) for pair in spec.rules]} if spec.rules else {}),
     }
 
 
-def norm_ratios(plane: Plane) -> list[tuple[float, float]]:
+def norm_ratios(plane: Plane, rules: Mapping[str, Rule] | None = None) -> list[tuple[float, float]]:
     """Per direction the smallest and largest ratio of a filter's norm to its filter in the origin, zero ones left out.
 
     Filter normalization makes every ratio 1.
     """
-    ranges = []
+    ranges, laws = [], rules or {}
     for direction in plane.directions:
-        have = torch.cat([filter_norms(direction[name]) for name in plane.moved])
-        want = torch.cat([filter_norms(plane.origin[name]) for name in plane.moved])
+        have = torch.cat([filter_norms(direction[name], laws.get(name)) for name in plane.moved])
+        want = torch.cat([filter_norms(plane.origin[name], laws.get(name)) for name in plane.moved])
         ratios = (have / want)[(have > 0) & (want > 0)]
         ranges.append((float(ratios.min()), float(ratios.max())) if len(ratios) else (0.0, 0.0))
     return ranges

@@ -16,6 +16,7 @@ from lossviz.directions.make import recipe_of
 from lossviz.directions.normalize import apply_scales, normalize_with_scales
 from lossviz.errors import LayoutError, PlanError, StoreError, UsageError
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.rule import Rule
 from lossviz.space.params import Params, check_layout
 from lossviz.store.directions_file import StoredDirections, read_directions, write_directions
 from lossviz.store.fingerprint import Fingerprint
@@ -67,13 +68,15 @@ class Directions:
         )
 
 
-def draw_directions(spec: PlaneSpec, dimension: int, origin: Params) -> Directions:
-    """Draw and normalize k = ``dimension`` random directions for ``origin``, as ``spec`` says."""
+def draw_directions(
+    spec: PlaneSpec, dimension: int, origin: Params, *, rules: Mapping[str, Rule] | None = None
+) -> Directions:
+    """Draw and normalize k = ``dimension`` random directions for ``origin``, as ``spec`` and ``rules`` say."""
     host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
     tensors, scales = [], []
     for axis in range(dimension):
         raw = sample_gaussian(host, spec.seed, axis)
-        made, scale = normalize_with_scales(raw, host, spec.normalize, vectors=spec.vectors)
+        made, scale = normalize_with_scales(raw, host, spec.normalize, vectors=spec.vectors, rules=rules)
         tensors.append(made)
         scales.append(scale)
     return Directions(tuple(tensors), recipe_of(spec), tuple(scales))
@@ -147,9 +150,13 @@ def _make_again(
 
 
 def _fits(scale: Params, origin: Params) -> bool:
-    return set(scale) == set(origin) and all(
-        len(factors) in (1, len(origin[name]) if origin[name].dim() else 1) for name, factors in scale.items()
-    )
+    return set(scale) == set(origin) and all(_broadcasts(factors, origin[name]) for name, factors in scale.items())
+
+
+def _broadcasts(factors: Tensor, tensor: Tensor) -> bool:
+    """Whether factors number the rows of a tensor, or have its axes, each of its length or 1."""
+    lengths = tensor.shape if factors.dim() == tensor.dim() else tensor.shape[:1]
+    return all(n in (1, m) for n, m in zip(factors.shape, lengths or (1,), strict=True))
 
 
 def _innermost(recipe: Mapping[str, Any]) -> Mapping[str, Any]:

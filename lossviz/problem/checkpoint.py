@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import CheckpointError, join_mistakes
+from lossviz.problem.effective import fold_pairs
 
 DEEPEST = 4
 LONGEST_LIST = 6
@@ -154,6 +155,8 @@ def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor])
     """A dict's tensors under the names they may have in the model, one candidate a prefix."""
     unwrapped = {WRAPPERS.sub("", name): value for name, value in found.items()}
     spellings = [found] if len(unwrapped) < len(found) or unwrapped.keys() == found.keys() else [found, unwrapped]
+    folded = fold_pairs(spellings[-1])
+    spellings += [folded] if len(folded) < len(spellings[-1]) else []
     for spelling in spellings:
         hits = Counter(prefix for name in spelling for prefix, rest in _cuts(name) if rest in wanted)
         for prefix, _ in hits.most_common(3) or [("", 0)]:

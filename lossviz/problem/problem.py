@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from lossviz.errors import ProblemError
 from lossviz.problem.batch import Batch
 from lossviz.problem.data import Examples
+from lossviz.problem.effective import copyable, fold_weight_norm
 from lossviz.problem.file import check_chance
+from lossviz.problem.rules import rules_of
 from lossviz.problem.splits import Reader
+from lossviz.records.rule import Rule
 from lossviz.space.params import Params
 
 Loss = Callable[[nn.Module, Batch], Any]
@@ -36,6 +39,7 @@ class Problem:
         chance: Values of the quantities for an answer at random, in their own units; empty if unknown.
         notes: What was decided while loading, for the record.
         warnings: What the user should know about the model or data.
+        rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
     """
 
     name: str
@@ -48,6 +52,7 @@ class Problem:
     chance: Mapping[str, float]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -124,7 +129,10 @@ def assemble(
     Raises:
         ProblemError: If the model has no floating-point parameter.
     """
+    folded = fold_weight_norm(model)
     moving, frozen, note = _divide(model)
+    if folded:
+        note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
     try:
         model = model.to(device).eval().requires_grad_(False)
     except torch.OutOfMemoryError as error:
@@ -142,6 +150,7 @@ def assemble(
         chance=dict(chance),
         notes=(*notes, *note),
         warnings=(*warnings, *_not_finite({**tensors, **buffers})),
+        rules={name: rule for name, rule in rules_of(model).items() if name in moving},
     )
 
 
@@ -153,11 +162,12 @@ def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     _check_materialized(model)
     try:
-        clone = copy.deepcopy(model)
+        with copyable(model):
+            clone = copy.deepcopy(model)
     except Exception as error:
         raise ProblemError(
-            f"The model cannot be copied: {type(error).__name__}: {error}\nAn old torch.nn.utils.weight_norm or a "
-            "handle to a file or device is the usual reason; torch.nn.utils.parametrizations.weight_norm copies well."
+            f"The model cannot be copied: {type(error).__name__}: {error}\nA tensor with a gradient kept as an "
+            "attribute, or a handle to a file or device, is the usual reason."
         ) from error
     return cast(clone, dtype)
 

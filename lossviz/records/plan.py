@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 
 from lossviz.errors import PlanError, join_mistakes
 from lossviz.records.grid import Grid
+from lossviz.records.rule import Rule
 
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
@@ -51,6 +52,8 @@ class PlaneSpec:
         normalize: How they are, or were, scaled to the network they were made for.
         vectors: What became of parameters with fewer than two axes.
         directions_sha256: Of each direction, where they came from a file: these are what they are.
+        rules: Pairs of a pattern for parameter names and the text of a :class:`~lossviz.records.rule.Rule`, which
+            then counts in place of the one by module type.
     """
 
     kind: Literal["random", "file", "imported"] = "random"
@@ -58,6 +61,7 @@ class PlaneSpec:
     normalize: Normalization = "filter"
     vectors: Vectors = "zero"
     directions_sha256: tuple[str, ...] | None = None
+    rules: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Plan:
         plane = dict(values["plane"])
         if plane.get("directions_sha256") is not None:
             plane["directions_sha256"] = tuple(plane["directions_sha256"])
+        plane["rules"] = tuple((pattern, rule) for pattern, rule in plane.get("rules", ()))
         return cls(
             **{
                 **values,
@@ -131,6 +136,8 @@ class Plan:
             values["problem"].pop(path)
         if values["plane"]["directions_sha256"] is None:
             values["plane"].pop("directions_sha256")
+        if not values["plane"]["rules"]:
+            values["plane"].pop("rules")
         return {
             **{f"problem.{name}": value for name, value in values.pop("problem").items()},
             **{f"plane.{name}": value for name, value in values.pop("plane").items()},
@@ -161,6 +168,11 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         for name, (value, allowed) in choices.items()
         if value not in allowed
     ]
+    for pattern, rule in plan.plane.rules:
+        try:
+            Rule.parse(rule)
+        except PlanError as error:
+            mistakes.append(f"--rule {pattern}={rule}: {error}")
     if not 0 <= plan.plane.seed < 2**63:
         mistakes.append(f"--seed is {plan.plane.seed}; it must be from 0 to 2^63 - 1.")
     if plan.samples is not None and plan.samples < 1:

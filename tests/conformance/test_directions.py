@@ -8,6 +8,7 @@ from torch import nn
 from lossviz.directions.gaussian import sample_gaussian
 from lossviz.directions.make import make_plane, norm_ratios
 from lossviz.directions.normalize import filter_normalize
+from lossviz.evaluate.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.space.plane import Plane
@@ -145,3 +146,57 @@ def test_filter_normalize_works_on_a_plane_by_hand():
     by_hand = filter_normalize(sample_gaussian(origin, 0, 0), origin)
     assert torch.equal(by_hand["w"], direction_of(origin)["w"])
     assert isinstance(make_plane(PlaneSpec(), 1, origin), Plane)
+
+
+class Awkward(nn.Module):
+    """A layer of every kind whose filters are not the slices along axis 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.up = nn.ConvTranspose1d(4, 6, 3, groups=2)
+        self.tokens = nn.Embedding(5, 4, padding_idx=0)
+        self.positions = nn.Parameter(torch.randn(1, 7, 4) * torch.arange(1, 8.0).view(1, 7, 1))
+        self.attention = nn.MultiheadAttention(4, 2)
+        self.lstm = nn.LSTM(4, 3)
+        self.norm = nn.LayerNorm([2, 4])
+
+
+def by_hand(name, tensor):
+    """The filters of :class:`Awkward`, written out: rows (filters, entries)."""
+    if name == "up.weight":  # group g makes outputs 3 g … 3 g + 2 from inputs 2 g, 2 g + 1
+        return torch.stack([tensor[2 * g : 2 * g + 2, o].flatten() for g in range(2) for o in range(3)])
+    return tensor[0] if name == "positions" else tensor.flatten(1)
+
+
+def test_trap_07_filters_are_what_the_module_says_and_not_always_axis_0():
+    problem = Problem.make(cases.seeded(Awkward), (torch.zeros(1),), lambda m, b: b[0])
+    problem.params["tokens.weight"][0] = 1.0  # a padding row that is not zero, as after averaging
+    plane = make_plane(PlaneSpec(), 1, problem.params, rules=problem.rules)
+    naive = make_plane(PlaneSpec(), 1, problem.params).directions[0]
+    (direction,) = plane.directions
+    for name in plane.moved:
+        have, want = (by_hand(name, p[name]).norm(dim=1) for p in (direction, plane.origin))
+        if name == "tokens.weight":
+            assert have[0] == 0
+            have, want = have[1:], want[1:]
+        torch.testing.assert_close(have, want, rtol=1e-5, atol=0)
+    assert not direction["norm.weight"].any() and naive["norm.weight"].any()
+    for name in ("up.weight", "positions"):
+        ratio = by_hand(name, naive[name]).norm(dim=1) / by_hand(name, plane.origin[name]).norm(dim=1)
+        assert (ratio - 1).abs().max() > 0.1
+    assert norm_ratios(plane, problem.rules)[0] == pytest.approx((1, 1), rel=1e-5)
+
+
+def test_trap_07_the_direction_moves_the_effective_weight_of_a_weight_normed_layer():
+    plain = cases.mlp()
+    normed = cases.seeded(cases._mlp).double()
+    for index in (0, 2):
+        nn.utils.parametrizations.weight_norm(normed[index])
+    data = plain.examples["train"].batches(None)[0]
+    problem = Problem.make(normed, data, cases.cross_entropy, dtype=torch.float64)
+    values = []
+    for each in (plain, problem):
+        plane = make_plane(PlaneSpec(), 2, each.params, rules=each.rules)
+        points = Loop(each, plane, batch_size=20).evaluate([0, 1], np.array([[1.0, -0.5], [0.25, 2.0]]), ["train"])
+        values.append([point.mean("loss") for point in points])
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-10)

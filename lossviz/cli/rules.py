@@ -1,0 +1,41 @@
+"""``--rule`` and ``--rules``: which slices of each parameter are its filters, said and shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lossviz.errors import UsageError
+from lossviz.records.plan import Plan
+
+
+def parse_rules(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Pairs of pattern and rule from words like ``head.*=axis 1``.
+
+    Raises:
+        UsageError: If a word has no ``=``.
+
+    Example:
+        >>> parse_rules(["head.*=axis 1"])
+        (('head.*', 'axis 1'),)
+    """
+    pairs = [word.partition("=") for word in words]
+    for (pattern, equals, rule), word in zip(pairs, words, strict=True):
+        if not (pattern.strip() and equals and rule.strip()):
+            raise UsageError(f"--rule {word!r} is not PATTERN=RULE, for example --rule 'head.*=axis 1'.")
+    return tuple((pattern.strip(), rule.strip()) for pattern, _, rule in pairs)
+
+
+def describe_rules(plan: Plan, device: str) -> str:
+    """A line for every parameter of the plan's model: its name, shape, rule and norm."""
+    from lossviz.prepare import find_rules, load_plan_problem
+    from lossviz.problem.rules import rule_table
+
+    problem = load_plan_problem(plan, device)
+    rows = [("parameter", "shape", "rule", "norm")]
+    for name, shape, rule, norm in rule_table(find_rules(plan, problem), problem.params):
+        rows.append((name, " × ".join(map(str, shape)) or "()", rule, f"{norm:.4g}"))
+    rows += [(name, "", "frozen", "") for name in problem.frozen]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    held = f"A vector is {'held fixed' if plan.plane.vectors == 'zero' else 'moved as one filter'} (--vectors)."
+    return "\n".join([*lines, held, *problem.notes])
