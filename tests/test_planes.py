@@ -173,3 +173,23 @@ def test_single_parameters_show_a_model_exactly(folder):
     assert moved["2.bias"][0] == pytest.approx(float(problem.params["2.bias"][0]) + 1)
     expected = evaluate_params(problem, moved, "train").mean("loss")
     assert read_surface(folder / "net.h5").values("train_loss")[0, 4] == pytest.approx(expected, rel=1e-5)
+
+
+def test_an_optimizer_starts_from_a_point_of_a_plane(folder):
+    surface = made(folder, "random")
+    from click.testing import CliRunner
+
+    from lossviz.cli.main import cli
+
+    words = ["trace", "problem.py", "--checkpoint", "a.pt", "--start", "net.h5@1,-1", "--lr", "0.05", "--steps", "5"]
+    done = CliRunner().invoke(cli, [*words, "--out", "runs/sgd", "--device", "cpu"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "5 steps of sgd" in done.output
+    path = project(folder / "net.h5", {"sgd": "runs/sgd"}, device="cpu", force=True)["sgd"]
+    np.testing.assert_allclose(path.coordinates[0], [1, -1], atol=1e-6)
+    assert path.distance[0] == pytest.approx(0, abs=1e-5)
+    assert path.own["train_loss"][0] == pytest.approx(surface.values("train_loss")[0, 4], rel=1e-5)
+    np.testing.assert_allclose(path.own["train_loss"][:-1], path.recorded_loss[1:], rtol=1e-5)
+    assert path.own["train_loss"][-1] < path.own["train_loss"][0]
+    wrong = CliRunner().invoke(cli, [*words[:5], "net.h5@1", "--out", "x", "--device", "cpu"], catch_exceptions=False)
+    assert (wrong.exit_code, "1 coordinates; the plane has 2" in wrong.output) == (2, True)

@@ -14,6 +14,7 @@ from lossviz.errors import LossvizError
 
 COMMANDS = {
     "compute": "Evaluate the loss on a grid around a trained checkpoint.",
+    "trace": "Run an optimizer on a problem and record its path.",
     "project": "See training runs on the plane of a surface.",
     "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
     "info": "Say what a result file holds and how it was made.",
@@ -22,6 +23,7 @@ COMMANDS = {
     "verify": "Check a result file's checksums, digests and points.",
     "import": "Read files of tomgoldstein/loss-landscape.",
     "export": "Write a surface as npz, csv, netCDF or for loss-landscape.",
+    "curvature": "Measure eigenvalues, trace and density of the Hessian, with their errors.",
     "bench": "Time one grid point in every way of evaluating.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }

@@ -1,0 +1,79 @@
+"""``lossviz trace``: run an optimizer on a problem and record where it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lossviz.cli.options import device_option, parse_arguments
+
+EPILOG = """\b
+Examples:
+  lossviz trace digits --optimizer sgd --lr 0.05 --momentum 0.9 --steps 300 --batch-size 64 --out runs/sgd
+  lossviz trace problem.py --checkpoint net.pt --optimizer adam --lr 1e-3 --start net.h5@1,1 --out runs/adam
+  lossviz trace digits --lr 0.1 --scheduler CosineAnnealingWarmRestarts --scheduler-args T_0=50 --out runs/restarts
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where to start.  [default: as model() makes it]")
+@click.option("--start", default="checkpoint", show_default=True, help="checkpoint, or RUN.h5@alpha,beta on its plane.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="For the snapshots.")
+@click.option("--optimizer", default="sgd", show_default=True, metavar="NAME", help="Any class of torch.optim.")
+@click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
+@click.option("--momentum", type=float, help="For those that take it.")
+@click.option("--optimizer-args", multiple=True, metavar="NAME=VALUE", help="Further settings: nesterov=true.")
+@click.option("--scheduler", metavar="NAME", help="Any class of torch.optim.lr_scheduler; it steps after each step.")
+@click.option("--scheduler-args", multiple=True, metavar="NAME=VALUE", help="Its settings: step_size=100,gamma=0.1.")
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=0), default=0, show_default=True, help="Examples a step; 0: all.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of examples.")
+@click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Steps between snapshots.")
+@click.option("--average", type=click.Choice(["ema", "swa"]), help="Record an average of the path as its own point.")
+@click.option("--decay", default=0.9, show_default=True, help="Of the ema, a step.")
+@click.option("--average-from", default=0.75, show_default=True, help="Share of the steps after which swa begins.")
+@click.option("--train-mode", is_flag=True, help="Dropout on and BatchNorm by batch, unlike the loss that is drawn.")
+@click.option("--split", default="train", show_default=True, help="Part of the data to train on.")
+@click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
+@click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
+@device_option
+def trace(source: str, checkpoint: Path | None, out: Path, model_args: tuple[str, ...], **words: Any) -> None:
+    """Run an optimizer of torch.optim on a problem and record its path as snapshots.
+
+    By default all examples make one step and the model stays in evaluation mode, so that the optimizer goes down the
+    very surface that is drawn; --batch-size 1 takes one example at a time.
+    """
+    from lossviz.problem.reference import resolve_problem
+
+    problem = resolve_problem(source, model_args=parse_arguments(model_args), checkpoint=checkpoint)
+    descent = make_descent(words)
+    from lossviz.cli.signals import stop_on_signal
+    from lossviz.trace import trace as run_trace
+
+    settings = {name: words[name] for name in ("start", "split", "samples", "precision", "device")}
+    with stop_on_signal() as stop:
+        taken = run_trace(problem, descent, out, stop=stop, **settings)
+    if taken < descent.steps:
+        click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
+    click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.")
+    click.echo(f"Next: lossviz compute {source} --plane pca --snapshots {out} --grid auto")
+
+
+def make_descent(words: dict[str, Any]) -> Any:
+    """What the optimizer is told, from the command's words."""
+    from lossviz.trajectory.descent import Descent
+
+    settings = {"lr": words["lr"], **parse_arguments(words["optimizer_args"])}
+    if words["momentum"] is not None:
+        settings["momentum"] = words["momentum"]
+    same = ("optimizer", "scheduler", "steps", "batch_size", "seed", "every", "average", "decay", "average_from",
+            "train_mode")  # fmt: skip
+    return Descent(
+        settings=settings,
+        scheduler_settings=parse_arguments(words["scheduler_args"]),
+        **{name: words[name] for name in same},
+    )
