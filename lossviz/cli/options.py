@@ -18,12 +18,14 @@ class Mistakes:
 
     def __init__(self) -> None:
         self.found: list[str] = []
+        self._only: LossvizError | None = None
 
     def attempt(self, make: Callable[[], T]) -> T | None:
         """Run ``make``; an error of ours is noted and None returned."""
         try:
             return make()
         except LossvizError as error:
+            self._only = None if self.found else error
             self.found.append(str(error))
             return None
 
@@ -32,7 +34,10 @@ class Mistakes:
 
         Raises:
             UsageError: With every mistake, if there is any.
+            LossvizError: If there is one mistake alone, as it was raised, with its own exit status.
         """
+        if self._only is not None and len(self.found) == 1:
+            raise self._only
         if self.found:
             raise UsageError(join_mistakes(self.found))
 

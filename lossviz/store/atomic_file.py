@@ -86,14 +86,14 @@ def check_writable(path: Path) -> None:
     """Fail early where a result could not be written; leaves nothing behind.
 
     Raises:
-        UnwritableError: If the folder is missing, read-only or has no room.
-        UsageError: If ``path`` is a folder.
+        UnwritableError: If the folder is read-only or has no room.
+        UsageError: If ``path`` is a folder, or lies in one that does not exist.
     """
     path = Path(path)
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give a file in it, for example {path / 'surface.h5'}.")
     if not path.parent.is_dir():
-        raise UnwritableError(f"The folder {path.parent} does not exist. Make it with: mkdir -p '{path.parent}'")
+        raise UsageError(f"The folder {path.parent} does not exist. Make it with: mkdir -p '{path.parent}'")
     probe = temporary_path(path)
     try:
         descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o666)

@@ -1,6 +1,8 @@
 """`lossviz compute` as its user meets it: good words, bad words, signals and kills."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -123,6 +125,22 @@ def test_bad_input_gets_one_message_exit_2_and_nothing_written(folder, case):
     assert done.exit_code == 2, done.output
     assert all(word in done.output for word in says), done.output
     assert "Traceback" not in done.output
+    assert files(folder) == set()
+
+
+def test_a_place_that_cannot_be_written_is_73_and_several_mistakes_are_2(folder, monkeypatch):
+    real = os.open
+
+    def read_only(name, flags, *rest, **more):
+        if flags & os.O_CREAT and str(name).startswith(str(folder)):
+            raise OSError(errno.EROFS, "Read-only file system")
+        return real(name, flags, *rest, **more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    words = ["compute", "problem.py", "--checkpoint", "net.pt", "--out", str(folder / "new.h5")]
+    done = run(*words)
+    assert done.exit_code == 73 and "Read-only file system" in done.output
+    assert run(*words, "--samples", "0").exit_code == 2
     assert files(folder) == set()
 
 

@@ -62,7 +62,7 @@ def test_check_writable_leaves_nothing_behind(tmp_path):
 
 
 def test_check_writable_says_what_to_type(tmp_path):
-    with pytest.raises(UnwritableError, match=r"mkdir -p '.*no such'"):
+    with pytest.raises(UsageError, match=r"mkdir -p '.*no such'"):
         check_writable(tmp_path / "no such" / "net.h5")
     with pytest.raises(UsageError, match="is a folder"):
         check_writable(tmp_path)
