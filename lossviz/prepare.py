@@ -26,6 +26,7 @@ from lossviz.directions.stored import (
     taken_recipe,
 )
 from lossviz.errors import PlanError, UsageError
+from lossviz.evaluate.batchnorm import batchnorm_layers, with_batchnorm
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
@@ -168,10 +169,10 @@ def load_plan_problem(plan: Plan, device: str) -> Problem:
         dtype=dtype,
     )
     problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
-    if plan.relative_error is None:
-        return problem
-    shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
-    return replace(problem, examples=shuffled)
+    if plan.relative_error is not None:
+        shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
+        problem = replace(problem, examples=shuffled)
+    return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
 
 
 def choose_device(name: str) -> torch.device:
@@ -253,6 +254,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "tensors": len(list(problem.model.parameters())),
         "examples": {split: examples.count for split, examples in problem.examples.items()},
         "chance": dict(problem.chance),
+        "batchnorm_layers": len(batchnorm_layers(problem.model)),
         "state_sha256": state_sha256(dict(problem.model.state_dict())),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),

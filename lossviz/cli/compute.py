@@ -15,13 +15,23 @@ from click.core import ParameterSource
 from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
 from lossviz.cli.rules import describe_rules, parse_rules
 from lossviz.records.grid import Grid
-from lossviz.records.plan import ALL_QUANTITIES, Normalization, Plan, PlaneSpec, Precision, ProblemRef, Vectors
+from lossviz.records.plan import (
+    ALL_QUANTITIES,
+    BatchNorm,
+    Normalization,
+    Plan,
+    PlaneSpec,
+    Precision,
+    ProblemRef,
+    Vectors,
+)
 
 if TYPE_CHECKING:
     from lossviz.compute import Report
 
 # how a run is carried out; the other options say what it is
 SETTINGS = ("device", "strategy", "batch_size", "store_directions", "sync_interval_s", "disk_wait_s")
+BATCHNORM_EXAMPLES = {"fixed": None, "recompute": 1024, "batch": 128}
 EPILOG = """\b
 Examples:
   lossviz compute problem.py --checkpoint net.pt
@@ -81,6 +91,14 @@ Examples:
     "--precision-tolerance", default=1e-3, show_default=True, help="Relative error against float32 that auto may make."
 )
 @click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True)
+@click.option(
+    "--batchnorm", type=click.Choice(get_args(BatchNorm)), default="fixed", show_default=True,
+    help="Statistics: the checkpoint's, computed anew at every point, or of each batch.",
+)  # fmt: skip
+@click.option(
+    "--batchnorm-examples", type=click.IntRange(min=2), metavar="N",
+    help="Examples to compute statistics over, or in a batch.  [default: 1024 to recompute, batches of 128]",
+)  # fmt: skip
 @click.option(
     "--strategy",
     type=click.Choice(["auto", "loop", "stacked", "compiled", "replayed"]),
@@ -177,6 +195,8 @@ def make_plan(
             relative_error=words["relative_error"],
             precision=words["precision"],
             precision_tolerance=words["precision_tolerance"],
+            batchnorm=words["batchnorm"],
+            batchnorm_examples=words["batchnorm_examples"] or BATCHNORM_EXAMPLES[words["batchnorm"]],
         )
     )
     other = mistakes.attempt(lambda: find_other(plane_from, out)) if plane_from else None
@@ -225,6 +245,8 @@ def describe_report(report: Report) -> str:
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
         lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")
+    if facts.get("batchnorm_layers"):
+        lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan)}.")
     if way := facts.get("engine", {}).get("way"):
         lines.append(f"Evaluated by {_describe_way(way)}.")
     lines += [f"Doubt: {doubt}" for doubt in report.doubts]
@@ -239,6 +261,14 @@ def _describe_other(taken: dict[str, Any] | None) -> list[str]:
     if taken["carried"] or not taken["not_carried"]:
         return [f"{line}{taken['carried']} of its points were carried over."]
     return [f"{line}none of its points is carried over ({'; '.join(taken['not_carried'])})."]
+
+
+def _describe_batchnorm(plan: Plan) -> str:
+    return {
+        "fixed": "the checkpoint's running statistics at every point",
+        "recompute": f"statistics computed at every point over {plan.batchnorm_examples} examples",
+        "batch": f"statistics of each batch of {plan.batchnorm_examples}",
+    }[plan.batchnorm]
 
 
 def _describe_way(way: dict[str, Any]) -> str:

@@ -102,7 +102,7 @@ def _check_repeatable(name: str, points: list[Point], problem: Problem, *, rando
 
 
 def _likely_reason(model: nn.Module, *, random: bool) -> str:
-    if any(m.training for m in model.modules()):
+    if any(m.training and getattr(m, "track_running_stats", True) for m in model.modules()):
         return "loss() or the model's forward switches parts of the model to training mode; leave it in eval mode."
     if random:
         return (

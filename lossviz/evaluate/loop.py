@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
+from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.problem.outcome import Outcome, read_outcome
 from lossviz.problem.problem import Problem
@@ -76,9 +77,11 @@ class Loop:
             try:
                 for index, coordinate in zip(indices, coordinates, strict=True):
                     self.placement.move_to(coordinate.tolist())
+                    refresh_statistics(self.problem)
                     gathered += [(index, split, self._sum(split)) for split in splits]
             finally:
                 self.placement.restore()
+                restore_statistics(self.problem)
         rows = transfer([sums.packed() for _, _, sums in gathered])
         counts = {split: self.problem.examples[split].count for split in splits}
         return [

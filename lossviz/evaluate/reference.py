@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -31,6 +32,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
         with torch.no_grad():
             for name, tensor in params.items():
                 model_params[name].copy_(tensor)
+            refresh_statistics(problem)
             for batch in problem.examples[split].batches(batch_size):
                 outcome = read_outcome(problem.loss(problem.model, batch), batch)
                 size = outcome.examples
@@ -43,6 +45,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
         with torch.no_grad():
             for name, tensor in before.items():
                 model_params[name].copy_(tensor)
+        restore_statistics(problem)
     w, x = np.concatenate(weights), {name: np.concatenate(parts) for name, parts in values.items()}
     with np.errstate(invalid="ignore", over="ignore"):
         sums = {name: float((w * value).sum()) for name, value in x.items()}

@@ -64,6 +64,10 @@ class Examples:
         order = np.argsort(np.random.Philox(key=seed).random_raw(self.count), kind="stable")
         return Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
 
+    def taken(self, indices: np.ndarray) -> Batch:
+        """One batch of the examples at some indices, in that order; only of examples that may be cut."""
+        return map_columns(self._parts[0], lambda column: _take(column, indices))
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
         return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)

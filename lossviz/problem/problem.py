@@ -39,6 +39,7 @@ class Problem:
         chance: Values of the quantities for an answer at random, in their own units; empty if unknown.
         notes: What was decided while loading, for the record.
         warnings: What the user should know about the model or data.
+        statistics: Examples whose statistics BatchNorm takes at every point; None leaves it as the model has it.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
     """
 
@@ -52,6 +53,7 @@ class Problem:
     chance: Mapping[str, float]
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    statistics: Examples | None = None
     rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @property

@@ -19,6 +19,7 @@ from lossviz.records.rule import Rule
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
+BatchNorm = Literal["fixed", "recompute", "batch"]
 ALL_QUANTITIES = ("all",)
 
 
@@ -79,7 +80,9 @@ class Plan:
             under this fraction of it; None takes all.
         precision: Floating-point type of the forward passes; sums are float64 always.
         precision_tolerance: What ``"auto"`` may cost: largest difference from float32, relative to the value.
-        batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point.
+        batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point, ``"recompute"`` computes them
+            anew at each, ``"batch"`` takes those of each batch.
+        batchnorm_examples: How many examples they are computed over, or the size of a batch; None when fixed.
     """
 
     problem: ProblemRef
@@ -91,7 +94,8 @@ class Plan:
     relative_error: float | None = None
     precision: Precision = "float32"
     precision_tolerance: float = 1e-3
-    batchnorm: Literal["fixed"] = "fixed"
+    batchnorm: BatchNorm = "fixed"
+    batchnorm_examples: int | None = None
     format_version: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
@@ -136,6 +140,8 @@ class Plan:
             values["problem"].pop(path)
         if values["plane"]["directions_sha256"] is None:
             values["plane"].pop("directions_sha256")
+        if values["batchnorm_examples"] is None:
+            values.pop("batchnorm_examples")
         if not values["plane"]["rules"]:
             values["plane"].pop("rules")
         return {
@@ -162,6 +168,7 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         "normalize": (plan.plane.normalize, get_args(Normalization)),
         "vectors": (plan.plane.vectors, get_args(Vectors)),
         "precision": (plan.precision, get_args(Precision)),
+        "batchnorm": (plan.batchnorm, get_args(BatchNorm)),
     }
     mistakes = [
         f"--{name} is {value!r}; choose one of {', '.join(allowed)}."
@@ -181,6 +188,11 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         mistakes.append(
             f"--relative-error is {plan.relative_error:g}; it must lie between 0 and 1, for example 0.02 for 2 %, "
             "or be left out to take all examples."
+        )
+    if (plan.batchnorm == "fixed") != (plan.batchnorm_examples is None) or (plan.batchnorm_examples or 2) < 2:
+        mistakes.append(
+            f"--batchnorm {plan.batchnorm} with --batchnorm-examples {plan.batchnorm_examples}: fixed takes none, "
+            "recompute and batch take a number from 2, for example 1024."
         )
     if not plan.precision_tolerance > 0:
         mistakes.append(f"--precision-tolerance is {plan.precision_tolerance:g}; it must be above 0, for example 1e-3.")

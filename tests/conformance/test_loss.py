@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lossviz.directions.make import make_plane
 from lossviz.errors import ProblemError
+from lossviz.evaluate.batchnorm import with_batchnorm
 from lossviz.evaluate.checks import check_centre
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.loop import Placement
@@ -88,6 +89,19 @@ def test_trap_26_running_statistics_are_read_and_never_written():
     assert all(torch.equal(buffer, before[name]) for name, buffer in problem.model.named_buffers())
     batch = problem.examples["train"].batches(None)[0]
     assert value == pytest.approx(problem.loss(problem.model, batch)["loss"].mean().item(), rel=1e-10)
+
+
+def test_trap_26_fixed_recomputed_and_batch_statistics_are_three_surfaces():
+    found = {}
+    for mode in ("fixed", "recompute", "batch"):
+        problem = with_batchnorm(cases.batchnorm_cnn(), mode, None if mode == "fixed" else 10, 0)
+        plane = make_plane(PlaneSpec(), 2, problem.params, rules=problem.rules)
+        points = Engine(problem, plane).evaluate_points([0, 1], np.array([[0.5, -0.3], [1.0, 1.0]]), ["train"])
+        found[mode] = np.array([point.mean("loss") for point in points])
+        buffers = dict(problem.model.named_buffers())
+        assert all(torch.equal(buffers[name], kept) for name, kept in problem.buffers.items())
+    for one, other in (("fixed", "recompute"), ("fixed", "batch"), ("recompute", "batch")):
+        assert np.abs(found[one] / found[other] - 1).min() > 1e-3
 
 
 def test_trap_27_dropout_is_off():

@@ -1,0 +1,121 @@
+"""The statistics BatchNorm normalizes with: the checkpoint's, new ones at every point, or each batch's own.
+
+They make three different surfaces. With the checkpoint's running statistics a step in the weights is seen at once by
+every later layer, and a plane through two solutions is wrong away from them; with statistics computed anew at each
+point, or from each batch, BatchNorm takes out the scale of the weights before it, as it does in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lossviz.problem.data import Examples, choose_subset
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import BatchNorm
+
+STATISTICS_BATCH = 256  # fixed, for the spread between batches does not enter their mean variance
+
+
+def with_batchnorm(problem: Problem, mode: BatchNorm, examples: int | None, seed: int) -> Problem:
+    """The same problem with its BatchNorm layers in ``mode``; the private model is changed in place.
+
+    Args:
+        problem: Freshly loaded, all examples in their final order.
+        mode: ``"fixed"``, ``"recompute"`` or ``"batch"``.
+        examples: How many examples the statistics are taken over at every point, or the size of the batches.
+        seed: Chooses the examples for the statistics.
+
+    Returns:
+        For ``"recompute"`` a problem with :attr:`~lossviz.problem.problem.Problem.statistics`, taken from the split
+        "train" where there is one; for ``"batch"`` one whose batches are cut once and for all.
+    """
+    if mode == "fixed" or examples is None:
+        return problem
+    layers = batchnorm_layers(problem.model)
+    if not layers:
+        nothing = f"--batchnorm {mode} changes nothing: the model has no BatchNorm layer."
+        return replace(problem, warnings=(*problem.warnings, nothing))
+    if mode == "recompute":
+        split = "train" if "train" in problem.examples else next(iter(problem.examples))
+        subset = _subset(problem.examples[split], examples, seed)
+        note = f"BatchNorm statistics are computed at every point over {subset.count} examples of {split!r}."
+        return replace(problem, statistics=subset, notes=(*problem.notes, note))
+    for layer in layers:  # so torch takes the batch's statistics and leaves the running ones alone
+        layer.train()
+        layer.track_running_stats = False
+    return replace(problem, examples={split: even_batches(e, examples) for split, e in problem.examples.items()})
+
+
+def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
+    """The BatchNorm layers that keep running statistics."""
+    return [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+
+
+def even_batches(examples: Examples, size: int) -> Examples:
+    """Examples cut once into batches of ``size`` or a few more, as equal as can be; ready-made batches stay.
+
+    Example:
+        >>> [len(batch) for batch in even_batches(Examples([torch.zeros(23, 2)], recuttable=True), 5).batches(None)]
+        [6, 6, 6, 5]
+    """
+    if not examples.recuttable:
+        return examples
+    cuts = np.array_split(np.arange(examples.count), max(1, examples.count // size))
+    return Examples([examples.taken(cut) for cut in cuts])
+
+
+def refresh_statistics(problem: Problem) -> None:
+    """Give every BatchNorm layer the statistics of ``problem.statistics`` at the model's present parameters.
+
+    The mean over batches of their means and unbiased variances, as ``torch.optim.swa_utils.update_bn`` takes it.
+    """
+    if problem.statistics is None:
+        return
+    with torch.no_grad(), _gathering(problem.model):
+        for batch in problem.statistics.batches(STATISTICS_BATCH):
+            problem.loss(problem.model, batch)
+
+
+def restore_statistics(problem: Problem) -> None:
+    """Put the checkpoint's statistics back, exactly."""
+    if problem.statistics is None:
+        return
+    with torch.no_grad():
+        for name, buffer in problem.model.named_buffers():
+            buffer.copy_(problem.buffers[name])
+
+
+@contextmanager
+def _gathering(model: nn.Module) -> Iterator[None]:
+    """BatchNorm layers in training mode with a plain average over all batches from here on."""
+    layers = batchnorm_layers(model)
+    momenta = [layer.momentum for layer in layers]
+    try:
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None
+            layer.train()
+        yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()
+
+
+def _subset(examples: Examples, count: int, seed: int) -> Examples:
+    if not examples.recuttable:
+        parts, taken = examples.batches(None), 0
+        for number, part in enumerate(parts, 1):
+            taken += Examples([part]).count
+            if taken >= count:
+                return Examples(parts[:number])
+        return examples
+    chosen = choose_subset(examples.count, count, seed)
+    return even_batches(Examples([examples.taken(chosen)], recuttable=True), min(STATISTICS_BATCH, len(chosen)))
