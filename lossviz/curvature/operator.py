@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, get_args
 
@@ -34,6 +35,7 @@ class Operator:
     Attributes:
         method: The method in use.
         products: How many products were made.
+        on_product: Called before each; may raise to stop.
         notes: What a careful reader should know, a sentence each.
 
     Raises:
@@ -63,6 +65,7 @@ class Operator:
             raise UsageError(f"--method is {method!r}; choose auto or one of {', '.join(get_args(Method))}.")
         self.objective = Objective(problem, split, quantity=quantity, batch_size=batch_size)
         self.kind, self.products, self.notes = kind, 0, list[str]()
+        self.on_product: Callable[[], None] = lambda: None
         if kind == "gauss-newton":
             check_cut(self.objective, self.objective.batches[0])
         self.method: Method = self._choose() if method == "auto" else method
@@ -84,6 +87,7 @@ class Operator:
             ProblemError: If memory does not suffice for one example.
         """
         check_layout(direction, self.objective.problem.params)
+        self.on_product()
         self.products += 1
         while True:
             try:

@@ -1,0 +1,209 @@
+"""``lossviz curvature``: numbers on what no picture shows, each with its error."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lossviz.cli.options import Mistakes, device_option, parse_arguments
+
+if TYPE_CHECKING:
+    from lossviz.problem.problem import Problem
+    from lossviz.records.plan import ProblemRef
+    from lossviz.records.spectrum import Spectrum
+
+DEPTH = ("top", "probes", "steps", "tolerance", "most", "seed")
+EPILOG = """\b
+Examples:
+  lossviz curvature problem.py --checkpoint net.pt
+  lossviz curvature net.h5 --operator gauss-newton --probes 30
+  lossviz curvature digits --checkpoint plain.pt --samples 500 --top 10 --json
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("source")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: .pt, .pth or .ckpt.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Result file.  [default: SOURCE.h5's or CHECKPOINT's name with .spectrum.h5]",
+)
+@click.option("--operator", type=click.Choice(["hessian", "gauss-newton"]), default="hessian", show_default=True)
+@click.option("--top", default=5, show_default=True, help="Eigenvalues at each end: the largest and the smallest.")
+@click.option("--probes", default=10, show_default=True, help="Random probes of trace and density.")
+@click.option("--steps", default=30, show_default=True, help="Products a probe: the density's resolution.")
+@click.option("--tolerance", default=1e-3, show_default=True, help="Largest relative residual of an eigenvalue.")
+@click.option("--most", default=300, show_default=True, help="Products spent on eigenvalues, at most.")
+@click.option("--seed", default=0, show_default=True, help="Of starts, probes and --samples.")
+@click.option("--split", default="train", show_default=True)
+@click.option("--quantity", default="loss", show_default=True, help="Which of what loss returns is differentiated.")
+@click.option("--samples", type=click.IntRange(min=1), help="Use a fixed random subset of so many examples.")
+@click.option(
+    "--method", type=click.Choice(["auto", "double-backward", "finite-differences"]), default="auto", show_default=True
+)
+@click.option("--precision", type=click.Choice(["float64", "float32"]), default="float32", show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), help="Examples a pass.  [default: by device]")
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
+@device_option
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def curvature(source: str, checkpoint: Path | None, out: Path | None, as_json: bool, **words: Any) -> None:
+    """Measure leading eigenvalues, trace and density of the loss's Hessian or Gauss-Newton matrix at a checkpoint.
+
+    SOURCE is a problem as for 'lossviz compute', or the result file of a run, whose problem and checkpoint are taken.
+    A measurement that was stopped or killed goes on with the next part when the same command is run again.
+    """
+    task = read_words(source, checkpoint, out, words)
+    from lossviz.cli.signals import stop_on_signal
+    from lossviz.curvature.measure import measure_spectrum
+    from lossviz.curvature.operator import Operator
+
+    operator = Operator(
+        task.load(words),
+        words["split"],
+        kind=words["operator"],
+        method=words["method"],
+        quantity=words["quantity"],
+        batch_size=words["batch_size"],
+    )
+    with stop_on_signal() as stop:
+        spectrum = measure_spectrum(
+            operator, task.depth, out=task.out, identity={"source_sha256": task.ref.source_sha256},
+            progress=_tell, stop=stop, warn=lambda sentence: _tell(f"warning: {sentence}"),
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({"file": str(task.out), **summarize(spectrum)}, indent=2))
+    else:
+        print_tables(task.out, spectrum)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The command's words, checked."""
+
+    ref: ProblemRef
+    out: Path
+    depth: Any
+
+    def load(self, words: dict[str, Any]) -> Problem:
+        """Load model, checkpoint and examples."""
+        import torch
+
+        from lossviz.prepare import choose_device
+        from lossviz.problem.load import load_problem
+
+        dtype = torch.float64 if words["precision"] == "float64" else torch.float32
+        return load_problem(
+            self.ref, splits=[words["split"]], samples=words["samples"], seed=words["seed"],
+            device=choose_device(words["device"]), dtype=dtype,
+        )  # fmt: skip
+
+
+def read_words(source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any]) -> Task:
+    """Turn words into a task.
+
+    Raises:
+        UsageError: With every mistake of the words.
+    """
+    from lossviz.curvature.measure import Depth
+    from lossviz.problem.reference import resolve_problem
+    from lossviz.store.atomic_file import check_writable
+    from lossviz.store.spectrum_file import spectrum_path
+
+    mistakes = Mistakes()
+    depth = mistakes.attempt(lambda: Depth(**{name: words[name] for name in DEPTH}))
+    if source.endswith(".h5"):
+        ref = mistakes.attempt(lambda: _run_problem(Path(source), checkpoint, words))
+        out = out or spectrum_path(Path(source))
+    else:
+        arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
+        ref = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
+        out = out or Path(spectrum_path(checkpoint or Path(source)).name)
+    mistakes.attempt(lambda: check_writable(out))
+    mistakes.check()
+    assert ref is not None
+    return Task(ref, out, depth)
+
+
+def _run_problem(path: Path, checkpoint: Path | None, words: dict[str, Any]) -> ProblemRef:
+    from lossviz.errors import StoreError, UsageError
+    from lossviz.store.surface_file import peek_plan
+
+    if checkpoint is not None or words["model_args"]:
+        raise UsageError(f"{path} says its checkpoint and model arguments; leave --checkpoint and --model-args out.")
+    plan = peek_plan(path)
+    if plan is None:
+        raise StoreError(f"There is no result file {path}.")
+    return plan.problem
+
+
+def summarize(spectrum: Spectrum) -> dict[str, Any]:
+    """A spectrum as JSON values; what is not known is null."""
+    second, second_error = spectrum.moment(2)
+    return {
+        "operator": spectrum.operator,
+        "split": spectrum.split,
+        "parameters": spectrum.size,
+        "eigenvalues": spectrum.eigenvalues.tolist(),
+        "residuals": spectrum.residuals.tolist(),
+        "convexity_ratio": _plain(spectrum.convexity_ratio),
+        "trace": _plain(spectrum.trace),
+        "trace_error": _plain(spectrum.trace_error),
+        "trace_of_square": _plain(second),
+        "trace_of_square_error": _plain(second_error),
+        "probes": spectrum.probes,
+        "layers": {
+            name: {"parameters": int(size), "trace": _plain(trace), "trace_error": _plain(error)}
+            for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True)
+        },
+        "facts": dict(spectrum.facts),
+    }
+
+
+def print_tables(path: Path, spectrum: Spectrum) -> None:
+    """Print a spectrum for reading."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    console.print(
+        f"[bold]{path}[/bold]: {spectrum.operator} of the {spectrum.split} {spectrum.facts['identity']['quantity']} "
+        f"over {spectrum.facts['identity']['examples']} examples, {spectrum.size} parameters"
+    )
+    ends = Table("eigenvalue", "residual")
+    for value, residual in zip(spectrum.eigenvalues, spectrum.residuals, strict=True):
+        ends.add_row(f"{value:+.5g}", f"{residual:.1e}")
+    console.print(ends)
+    lines = {
+        "|smallest / largest|": f"{spectrum.convexity_ratio:.4g}",
+        "trace": f"{spectrum.trace:.5g} ± {spectrum.trace_error:.2g} (standard error of {spectrum.probes} probes)",
+        "trace of the square": "{:.5g} ± {:.2g}".format(*spectrum.moment(2)),
+    }
+    console.print("\n".join(f"{name}: {text}" for name, text in lines.items()))
+    layers = Table("tensor", "parameters", "trace", "± standard error", "mean eigenvalue")
+    for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True):
+        layers.add_row(name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
+    console.print(layers)
+    for note in _doubts(spectrum):
+        console.print(f"Doubt: {note}", markup=False)
+
+
+def _doubts(spectrum: Spectrum) -> list[str]:
+    found = list(spectrum.facts.get("notes", []))
+    if not spectrum.facts.get("eigenvalues", {}).get("converged", True):
+        found.append("The eigenvalues did not reach --tolerance; the residuals bound their errors. Raise --most.")
+    return found
+
+
+def _plain(number: float) -> float | None:
+    return number if math.isfinite(number) else None
+
+
+def _tell(sentence: str) -> None:
+    click.echo(f"lossviz: {sentence}", err=True)
