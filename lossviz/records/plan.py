@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import fields as dataclass_fields
 from typing import Any, Literal, get_args
 
 from lossviz.errors import PlanError, join_mistakes
@@ -18,6 +19,7 @@ from lossviz.records.rule import Rule
 
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
+PlaneKind = Literal["random", "pca", "gradient", "line", "through", "axes", "saved", "mixed", "file", "imported"]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 BatchNorm = Literal["fixed", "recompute", "batch"]
 ALL_QUANTITIES = ("all",)
@@ -33,6 +35,9 @@ class ProblemRef:
         model_args: Keyword arguments of the problem's ``model()``, as sorted pairs of name and JSON value.
         checkpoint: Path of the file with the trained parameters; None takes them as ``model()`` makes them.
         checkpoint_sha256: Of that file's bytes.
+        ignore: Patterns of the model's names that the checkpoint need not have.
+        renames: Pairs of old and new parts of the checkpoint's names.
+        trust_pickle: Whether code in the checkpoint may run.
     """
 
     source: str
@@ -40,6 +45,9 @@ class ProblemRef:
     model_args: tuple[tuple[str, Any], ...] = ()
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
+    ignore: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
+    trust_pickle: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class PlaneSpec:
 
     Attributes:
         kind: ``"random"`` draws them; ``"file"`` takes those of another run, made for another network or problem;
-            ``"imported"`` stands in files of other programs.
+            ``"imported"`` stands in files of other programs; the others are made of data, see
+            :class:`~lossviz.records.plane_words.PlaneWords`, and are what their directions are.
         seed: Of the random directions, and of a random subset of examples.
         normalize: How they are, or were, scaled to the network they were made for.
         vectors: What became of parameters with fewer than two axes.
@@ -57,7 +66,7 @@ class PlaneSpec:
             then counts in place of the one by module type.
     """
 
-    kind: Literal["random", "file", "imported"] = "random"
+    kind: PlaneKind = "random"
     seed: int = 0
     normalize: Normalization = "filter"
     vectors: Vectors = "zero"
@@ -118,6 +127,8 @@ class Plan:
             raise PlanError(f"This plan has format {values.get('format_version')}; this lossviz reads format 1.")
         problem = dict(values["problem"])
         problem["model_args"] = tuple((name, value) for name, value in problem["model_args"])
+        problem["ignore"] = tuple(problem.get("ignore", ()))
+        problem["renames"] = tuple((old, new) for old, new in problem.get("renames", ()))
         plane = dict(values["plane"])
         if plane.get("directions_sha256") is not None:
             plane["directions_sha256"] = tuple(plane["directions_sha256"])
@@ -133,23 +144,27 @@ class Plan:
             }
         )
 
-    def identity(self) -> dict[str, Any]:
-        """Flat ``field -> JSON value`` of all that determines a result: what :meth:`digest` hashes."""
+    def fields(self) -> dict[str, Any]:
+        """Flat ``field -> JSON value`` of all that determines a result; paths do not, contents do."""
         values = self.to_json()
-        for path in ("source", "checkpoint"):
+        for path in ("source", "checkpoint", "trust_pickle"):
             values["problem"].pop(path)
-        if values["plane"]["directions_sha256"] is None:
-            values["plane"].pop("directions_sha256")
-        if values["batchnorm_examples"] is None:
-            values.pop("batchnorm_examples")
-        if not values["plane"]["rules"]:
-            values["plane"].pop("rules")
+        for table, name in (("problem", "ignore"), ("problem", "renames"), ("plane", "rules")):
+            if not values[table][name]:
+                values[table].pop(name)
         return {
             **{f"problem.{name}": value for name, value in values.pop("problem").items()},
             **{f"plane.{name}": value for name, value in values.pop("plane").items()},
             **{f"grid.{axis['name']}": axis["coordinates"] for axis in values.pop("grid")},
             **values,
         }
+
+    def identity(self) -> dict[str, Any]:
+        """The :meth:`fields` that are not at their default: what :meth:`digest` hashes.
+
+        A default never changes its meaning, so that a field added later leaves the digests of older files as they are.
+        """
+        return {name: value for name, value in self.fields().items() if _DEFAULTS.get(name, _REQUIRED) != value}
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON of :meth:`identity`, in hex."""
@@ -158,9 +173,23 @@ class Plan:
 
     def differences(self, other: Plan) -> list[str]:
         """One line per field in which ``other`` is another plan; empty when digests agree."""
-        mine, theirs = self.identity(), other.identity()
+        mine, theirs = self.fields(), other.fields()
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         return [f"{name}: {_short(mine.get(name))} here, {_short(theirs.get(name))} there" for name in names]
+
+
+def _defaults_of(record: type[Any], prefix: str) -> dict[str, Any]:
+    """Default of every field of a record that has one, as JSON values."""
+    given = {f"{prefix}{f.name}": f.default for f in dataclass_fields(record) if f.default is not MISSING}
+    return json.loads(json.dumps(given))
+
+
+_REQUIRED = object()
+_DEFAULTS = {
+    **_defaults_of(Plan, ""),
+    **_defaults_of(PlaneSpec, "plane."),
+    **_defaults_of(ProblemRef, "problem."),
+}
 
 
 def _plan_mistakes(plan: Plan) -> list[str]:

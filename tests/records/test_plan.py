@@ -54,3 +54,18 @@ def test_every_mistake_of_a_plan_is_named_at_once():
 def test_a_newer_plan_is_refused():
     with pytest.raises(PlanError, match="format 2"):
         Plan.from_json({**PLAN.to_json(), "format_version": 2})
+
+
+def test_a_field_added_later_leaves_older_digests_as_they_are():
+    values = PLAN.to_json()
+    for name in ("relative_error", "precision_tolerance", "batchnorm"):
+        values.pop(name)  # as a file of an older version has it
+    values["plane"].pop("directions_sha256")
+    assert Plan.from_json(values).digest() == PLAN.digest()
+
+
+def test_differences_show_defaults_too():
+    (line,) = PLAN.differences(replace(PLAN, samples=None))
+    assert line == "samples: 100 here, null there"
+    (line,) = PLAN.differences(replace(PLAN, splits=("train",)))
+    assert line == 'splits: ["train", "test"] here, ["train"] there'
