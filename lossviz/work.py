@@ -86,12 +86,14 @@ def prepare_only(
             return run.surface
         run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
         pending = {split: run.surface.pending(split) for split in run.surface.splits}
-        for points in engine.evaluate(plan.grid, pending):
+        for points in until_dropped(engine.evaluate(plan.grid, pending), stop):
             run.save(points)
-            if engine.settled:
+            if engine.settled or stop():
                 break
         run.surface.facts["engine"] = engine.settings
         run.publish()
+        if stop() and not engine.settled:
+            raise StoppedError(f"Stopped while {out} was prepared; nothing is lost. Run the same command to go on.")
         return run.surface
     finally:
         if run is not None:

@@ -121,3 +121,13 @@ def test_resuming_where_points_come_out_otherwise_is_refused(plan, tmp_path, mon
 def test_a_part_that_does_not_parse_says_what_to_type(text):
     with pytest.raises(UsageError, match="--part 3/8"):
         parse_part(text)
+
+
+def test_preparing_that_was_stopped_says_so_and_goes_on(plan, tmp_path, monkeypatch):
+    out = tmp_path / "net.h5"
+    monkeypatch.setattr("lossviz.evaluate.choice.TRIAL_S", 0.0)
+    with pytest.raises(StoppedError, match="prepared"):
+        prepare_only(out, plan, Settings(), stop=lambda: True)
+    prepare_only(out, plan, LOOP)
+    work(out, (1, 1))
+    assert merge(out).missing == 0

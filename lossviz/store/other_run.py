@@ -111,7 +111,7 @@ class OtherRun:
     def _is_of(self, plan: Plan) -> bool:
         assert self.surface is not None
         mine, theirs = self.surface.plan.identity(), plan.identity()
-        return all(mine[name] == value for name, value in theirs.items() if name.startswith("problem."))
+        return all(mine.get(name) == value for name, value in theirs.items() if name.startswith("problem."))
 
     def _taken(self, seed: int) -> PlaneSpec:
         if self.surface is not None:

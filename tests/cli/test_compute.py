@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -403,3 +404,23 @@ def test_verify_evaluates_points_again_and_names_those_that_differ(folder):
     assert run("verify", "net.h5").exit_code == 0
     gone = run("verify", "net.h5", "--recompute", "1")
     assert gone.exit_code == 2 and "net.pt" in gone.output
+
+
+@pytest.mark.parametrize("name", ['Verlustfläche "損失" it\'s [x]', "a b; c $HOME #1"])
+def test_any_place_works_from_computing_to_drawing_by_the_commands_it_suggests(folder, name, monkeypatch):
+    (folder / name).mkdir()
+    monkeypatch.chdir(folder / name)
+    for file in ("problem.py", "net.pt"):
+        (folder / file).rename(folder / name / file)
+    out = f"my {name}.h5"
+    words = ["compute", "problem.py", "--checkpoint", "net.pt", "--progress", "none"]
+    done = run(*words, "--grid", "-1:1:5,-1:1:3", "--out", out)
+    assert done.exit_code == 0, done.output
+    suggested = shlex.split(done.output.splitlines()[-1].removeprefix("Next: ").partition("   (or")[0])
+    assert suggested[:3] == ["lossviz", "plot", out]
+    for command in (suggested[1:], ["info", out], ["verify", out], ["merge", out], ["export", out, "--format", "csv"]):
+        said = run(*command)
+        assert said.exit_code == 0, said.output
+    assert (folder / name / f"my {name}.contour.png").exists()
+    finer = run(*words, "--grid", "-1:1:9,-1:1:3", "--out", f"finer {out}", "--plane-from", out)
+    assert "12 evaluated now" in finer.output and not (folder / "net.h5").exists()
