@@ -19,7 +19,7 @@ from lossviz.directions.stored import Directions, directions_of
 from lossviz.errors import PlanError, StoreError, UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.way import Way
-from lossviz.prepare import load_plan_problem
+from lossviz.prepare import find_rules, load_plan_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.reference import file_sha256
 from lossviz.records.grid import Grid
@@ -45,7 +45,7 @@ class PlaneRequest:
         words: How the directions are made.
         snapshots: Folders or patterns, one a run.
         params: Name patterns of the parameters that may move; all without any.
-        ignore: Name patterns of those that may not.
+        hold: Name patterns of those that may not.
         auto: Points of each axis of an automatic grid; None where the plan's grid counts.
         rise: Without a path, how far an automatic grid climbs, in the units of the loss.
     """
@@ -53,14 +53,14 @@ class PlaneRequest:
     words: PlaneWords
     snapshots: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
-    ignore: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
     auto: tuple[int, ...] | None = None
     rise: float = 1.0
 
     @property
     def is_plain(self) -> bool:
         """Whether the plan alone says how to make the directions."""
-        return self.words.kind == "random" and not self.params and not self.ignore
+        return self.words.kind == "random" and not self.params and not self.hold
 
 
 def settle_plane(
@@ -121,8 +121,9 @@ def _make(
         words=request.words,
         problem=problem,
         spec=plan.plane,
-        moved=choose_params(_host(problem), request.params, request.ignore),
+        moved=choose_params(_host(problem), request.params, request.hold),
         snapshots=runs,
+        rules=find_rules(plan, problem),
         split=plan.splits[0],
         progress=progress,
     )
@@ -140,10 +141,11 @@ def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dic
         "arguments": [file_sha256(Path(name)) for name in files] or list(request.words.arguments),
         "snapshots": [run.sha256 for run in runs],
         "params": list(request.params),
-        "ignore": list(request.ignore),
+        "hold": list(request.hold),
         "seed": plan.plane.seed,
         "normalize": plan.plane.normalize,
         "vectors": plan.plane.vectors,
+        "rules": [list(pair) for pair in plan.plane.rules],
         "source": plan.problem.source_sha256,
         "model_args": [list(pair) for pair in plan.problem.model_args],
         "checkpoint": plan.problem.checkpoint_sha256,

@@ -142,6 +142,8 @@ def prepare(
     engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error)
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
+    if "request" in directions.recipe:
+        facts["plane"] = {name: value for name, value in directions.recipe.items() if name != "request"}
     carried: list[Point] = []
     if other is not None:
         carried = check_other(other, plan, facts, engine)

@@ -130,7 +130,7 @@ def test_the_same_words_go_on_with_the_run_and_others_are_refused(folder):
 def test_mixed_axes_and_restricted_parameters(folder):
     surface = made(folder, "pca1,random", snapshots=("run",), params=("2.*",))
     assert (surface.plan.plane.kind, surface.facts["tensors_moved"]) == ("mixed", 2)
-    plain = made(folder, "random", ignore=("0.*",), out="random.h5")
+    plain = made(folder, "random", hold=("0.*",), out="random.h5")
     assert (plain.plan.plane.kind, plain.facts["tensors_moved"]) == ("random", 1)
     assert plain.plan.digest() != plan_of().digest()
 

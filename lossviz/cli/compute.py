@@ -13,6 +13,7 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
+from lossviz.cli.plane_options import AskedPlane, describe_plane, plane_options
 from lossviz.cli.rules import describe_rules, parse_rules
 from lossviz.records.grid import Grid
 from lossviz.records.plan import (
@@ -52,8 +53,9 @@ Examples:
     default="-1:1:51,-1:1:51",
     show_default=True,
     metavar="RANGES",
-    help="first:last:count for each of 1 to 3 directions; coordinate 1 is one whole direction.",
+    help="first:last:count for each of 1 to 3 directions; coordinate 1 is one whole direction. Or auto, auto:41.",
 )
+@plane_options
 @click.option("--seed", default=0, show_default=True, help="Of the random directions and of --samples.")
 @click.option("--normalize", type=click.Choice(get_args(Normalization)), default="filter", show_default=True)
 @click.option(
@@ -123,9 +125,10 @@ def compute(
     built-in problem 'digits'. A run that was stopped, killed or interrupted goes on when the same command is run again.
     """
     settings = {name: words.pop(name) for name in SETTINGS}
+    asked, checkpoint = AskedPlane.take(words, checkpoint, plane_from)
     plan, out = make_plan(source, checkpoint, out, words, plane_from)
     if dry_run:
-        click.echo(describe_plan(plan, out))
+        click.echo("\n".join([*asked.describe(), describe_plan(plan, out)]))
         return
     if show_rules:
         click.echo(describe_rules(plan, settings["device"]))
@@ -133,6 +136,7 @@ def compute(
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
 
+    plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn)
     if prepare_only:
         with stop_on_signal() as stop:
             _prepare_only(plan, out, plane_from, settings, stop)
@@ -141,7 +145,8 @@ def compute(
 
     with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
         report = run_compute(plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, **settings)
-    click.echo(describe_report(report), err=progress == "json")
+        paths = asked.draw_paths(out, settings["device"], stop, _warn)
+    click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
 
 
 def _warn(message: str) -> None:
@@ -241,7 +246,7 @@ def describe_report(report: Report) -> str:
              f"{report.seconds:.1f} s{speed}."]  # fmt: skip
     for name in surface.names:
         lines.append(_describe_quantity(surface.values(name), name, facts.get("origin", {}).get(name)))
-    lines += _describe_other(facts.get("plane_from"))
+    lines += describe_plane(facts.get("plane")) or _describe_other(facts.get("plane_from"))
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
         lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")

@@ -22,6 +22,7 @@ from lossviz.errors import UsageError
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
+from lossviz.records.rule import Rule
 from lossviz.space.params import Params, norm
 from lossviz.trajectory.snapshots import Snapshots, read_state
 
@@ -36,7 +37,7 @@ class Making:
         words: What is asked for.
         problem: At the checkpoint the plane passes through.
         spec: Seed and normalization of random directions.
-        moved: The parameters that may move, chosen by ``--params`` and ``--ignore``.
+        moved: The parameters that may move, chosen by ``--params`` and ``--hold``.
         snapshots: Of one or more runs, for principal components.
         rules: Which slices of each parameter are its filters, by name; None takes slices along axis 0.
         split: On which the gradient is taken.
@@ -49,7 +50,7 @@ class Making:
     spec: PlaneSpec
     moved: Params
     snapshots: Sequence[Snapshots] = ()
-    rules: Any = None
+    rules: Mapping[str, Rule] | None = None
     split: str = "train"
     progress: Progress = lambda stage, done, total: None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -73,8 +74,7 @@ class Making:
 
 
 def _random(making: Making, axis: int) -> Params:
-    rules = {} if making.rules is None else {"rules": making.rules}
-    return draw_directions(making.spec, axis + 1, making.moved, **rules).tensors[axis]
+    return draw_directions(making.spec, axis + 1, making.moved, rules=making.rules).tensors[axis]
 
 
 def _pca(making: Making, axis: int) -> Params:
@@ -152,8 +152,8 @@ def make_directions(making: Making) -> Directions:
     return Directions(tuple(tensors), recipe)
 
 
-def choose_params(origin: Params, params: Sequence[str], ignore: Sequence[str]) -> Params:
-    """The parameters whose names match one of ``params`` (all without any) and none of ``ignore``; shell patterns.
+def choose_params(origin: Params, params: Sequence[str], hold: Sequence[str]) -> Params:
+    """The parameters whose names match one of ``params`` (all without any) and none of ``hold``; shell patterns.
 
     Raises:
         UsageError: If a pattern matches nothing, or nothing is left to move.
@@ -162,7 +162,7 @@ def choose_params(origin: Params, params: Sequence[str], ignore: Sequence[str]) 
         >>> list(choose_params({"a.w": torch.ones(1), "a.b": torch.ones(1), "c": torch.ones(1)}, ["a.*"], ["*.b"]))
         ['a.w']
     """
-    for option, patterns in (("params", params), ("ignore", ignore)):
+    for option, patterns in (("params", params), ("hold", hold)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in origin):
                 shown = ", ".join(list(origin)[:6]) + (" …" if len(origin) > 6 else "")
@@ -171,10 +171,10 @@ def choose_params(origin: Params, params: Sequence[str], ignore: Sequence[str]) 
         name: tensor
         for name, tensor in origin.items()
         if (not params or any(fnmatchcase(name, pattern) for pattern in params))
-        and not any(fnmatchcase(name, pattern) for pattern in ignore)
+        and not any(fnmatchcase(name, pattern) for pattern in hold)
     }
     if not chosen:
-        raise UsageError("--params and --ignore leave no parameter to move.")
+        raise UsageError("--params and --hold leave no parameter to move.")
     return chosen
 
 

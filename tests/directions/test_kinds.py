@@ -21,7 +21,7 @@ from tests.trajectory.sources import SIZE, flat, unflat
 
 
 def making(problem, text, **settings):
-    params = settings.pop("params", ()), settings.pop("ignore", ())
+    params = settings.pop("params", ()), settings.pop("hold", ())
     moved = choose_params(problem.params, *params)
     return Making(PlaneWords.parse(text), problem, PlaneSpec(), moved, **settings)
 
@@ -177,7 +177,7 @@ def test_saved_directions_are_taken_as_they_are(tmp_path):
 
 def test_patterns_restrict_what_moves_and_names_that_match_nothing_are_said():
     problem = cases.mlp()
-    made = make_directions(making(problem, "random", params=["2.*", "4.*"], ignore=["4.weight"]))
+    made = make_directions(making(problem, "random", params=["2.*", "4.*"], hold=["4.weight"]))
     moved = {name for direction in made.tensors for name, tensor in direction.items() if tensor.any()}
     assert moved == {"2.weight"}  # biases are held by --vectors zero
     whole = draw_directions(PlaneSpec(), 2, problem.params)
