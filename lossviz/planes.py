@@ -7,7 +7,7 @@ made of, and from there on the run is like any that takes its plane from a file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ import numpy as np
 from lossviz.directions.kinds import Making, choose_params, make_directions, window_of
 from lossviz.directions.stored import Directions, directions_of
 from lossviz.errors import PlanError, StoreError, UsageError
+from lossviz.evaluate.batchnorm import batchnorm_layers
+from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.way import Way
 from lossviz.prepare import find_rules, load_plan_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.reference import file_sha256
@@ -104,6 +105,8 @@ def settle_plane(
     directions = _make(plan, request, problem, runs, progress)
     plane = Plane(request.words.kind, _host(problem), directions.tensors)
     check_plane(plane)
+    for warning in _warnings(plan, request, problem, runs):
+        warn(warning)
     if request.auto is not None:
         window = _window(problem, plane, runs, directions, request, plan, progress)
         plan = replace(plan, grid=Grid.parse(window_text(window, request.auto)))
@@ -128,6 +131,22 @@ def _make(
         progress=progress,
     )
     return make_directions(making)
+
+
+def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots]) -> Iterator[str]:
+    """What a careful reader should know of such a plane."""
+    for run in runs if request.words.components else ():
+        gaps = np.diff([fact.step for fact in run.facts])[:-1]  # the last snapshot is where training ended
+        if len(gaps) and gaps.max() > 2 * gaps.min():
+            yield (
+                f"The snapshots of {run.files[0].parent} lie {gaps.min()} to {gaps.max()} steps apart, and principal "
+                "components weigh each alike: where they are dense counts more."
+            )
+    if request.words.kind in ("line", "through") and plan.batchnorm == "fixed" and batchnorm_layers(problem.model):
+        yield (
+            f"The model has BatchNorm, and every point is evaluated with the running statistics of "
+            f"{request.words.arguments[0]}: the other checkpoints' losses come out wrong. Pass --batchnorm recompute."
+        )
 
 
 def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dict[str, Any]:
@@ -187,7 +206,9 @@ def climb(problem: Problem, plane: Plane, split: str, rise: float) -> np.ndarray
 
     A step is doubled until the loss is that much above the checkpoint's or not finite, at most 20 times.
     """
-    engine = Engine(problem, plane.to(problem.device, next(iter(problem.params.values())).dtype), way=_plain(problem))
+    engine = Engine(
+        problem, plane.to(problem.device, next(iter(problem.params.values())).dtype), way=default_way(problem)
+    )
 
     def loss(coordinates: np.ndarray) -> float:
         (point,) = engine.evaluate_points([0], coordinates[None], [split])
@@ -211,12 +232,6 @@ def read_plane(out: Path, problem: Problem, warn: Callable[[str], None] = lambda
     file = directions_path(canonical_path(out))
     directions = directions_of(read_directions(file), problem.params, str(file), warn)
     return Plane("file", _host(problem), directions.tensors)
-
-
-def _plain(problem: Problem) -> Way:
-    from lossviz.evaluate.choice import default_way
-
-    return default_way(problem)
 
 
 def _host(problem: Problem) -> dict[str, Any]:

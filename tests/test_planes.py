@@ -1,5 +1,7 @@
 """Planes made of paths, checkpoints and gradients, from the words to the surface."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -193,3 +195,49 @@ def test_an_optimizer_starts_from_a_point_of_a_plane(folder):
     assert path.own["train_loss"][-1] < path.own["train_loss"][0]
     wrong = CliRunner().invoke(cli, [*words[:5], "net.h5@1", "--out", "x", "--device", "cpu"], catch_exceptions=False)
     assert (wrong.exit_code, "1 coordinates; the plane has 2" in wrong.output) == (2, True)
+
+
+BATCHNORM = PROBLEM.replace("nn.Linear(4, 6), nn.Tanh()", "nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Tanh()")
+
+
+def batchnorm_net(seed):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = torch.nn.Sequential(
+            torch.nn.Linear(4, 6), torch.nn.BatchNorm1d(6), torch.nn.Tanh(), torch.nn.Linear(6, 3)
+        )
+        for _ in range(3):
+            model(torch.randn(20, 4))
+    return model
+
+
+def test_with_batchnorm_recomputed_the_plane_passes_through_its_checkpoints_and_fixed_warns(folder):
+    (folder / "problem.py").write_text(BATCHNORM)
+    (folder / "three").mkdir()
+    for number, name in enumerate("abc"):
+        for path in (f"{name}.pt", f"three/{number}.pt"):
+            torch.save(batchnorm_net(number).state_dict(), path)
+    asked = PlaneRequest(PlaneWords.parse("through a.pt b.pt c.pt", 2))
+    for batchnorm, examples in (("fixed", None), ("recompute", 23)):
+        warned, out = [], folder / f"{batchnorm}.h5"
+        plan = replace(plan_of(), batchnorm=batchnorm, batchnorm_examples=examples)
+        plan, file = settle_plane(plan, asked, out, device="cpu", warn=warned.append)
+        compute(plan, out, device="cpu", plane_from=file)
+        seen = project(out, {"three": folder / "three"}, device="cpu")["three"]
+        difference = np.abs(seen.projected["train_loss"] - seen.own["train_loss"])
+        if batchnorm == "fixed":
+            assert difference[1:].max() > 1e-3
+            assert "Pass --batchnorm recompute" in warned[0]
+        else:
+            np.testing.assert_allclose(difference, 0, atol=1e-6)
+            assert not warned
+
+
+def test_uneven_snapshots_are_said(folder):
+    (folder / "run" / "step-3.pt").rename(folder / "run" / "step-40.pt")
+    (folder / "run" / "step-4.pt").rename(folder / "run" / "step-41.pt")
+    (folder / "run" / "step-5.pt").rename(folder / "run" / "step-42.pt")
+    warned = []
+    asked = PlaneRequest(PlaneWords.parse("pca", 2), snapshots=("run",))
+    settle_plane(plan_of(), asked, folder / "net.h5", device="cpu", warn=warned.append)
+    assert "1 to 38 steps apart" in warned[0]

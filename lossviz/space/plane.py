@@ -66,7 +66,7 @@ class Plane:
         """Parameters at ``coordinates`` (K, k), stacked: each tensor has a leading axis of length K."""
         stacked = {}
         for name, start in self.origin.items():
-            columns = torch.as_tensor(np.asarray(coordinates, np.float64), device=start.device).to(start.dtype)
+            columns = torch.as_tensor(np.array(coordinates, np.float64), device=start.device).to(start.dtype)
             total = start.expand(len(columns), *start.shape)
             for column, direction in zip(columns.T, self.directions, strict=True):
                 total = total + column.view(-1, *[1] * start.dim()) * direction[name]
