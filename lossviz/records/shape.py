@@ -1,0 +1,166 @@
+"""Numbers of a sampled surface itself. Two surfaces compare by them only at equal range and normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lossviz.records.grid import Grid
+from lossviz.records.surface import Surface
+
+CAUTION = "These numbers compare only between surfaces of equal range and normalization."
+LEVELS = (0.01, 0.1, 1.0)
+RADII = (0.25, 0.5, 1.0)
+_ANGLES = 64  # an even number, so that opposite points are a pair
+
+
+def describe_shape(
+    surface: Surface, name: str, *, radii: Sequence[float] = RADII, levels: Sequence[float] = LEVELS
+) -> dict[str, Any]:
+    """Centre, extremes, rise, volume and anisotropy of a quantity, as JSON values; None where not known.
+
+    Args:
+        surface: Finished or not.
+        name: Of the quantity, ``train_loss`` for example.
+        radii: Where the rise is told, in units of the directions.
+        levels: Rises whose share of the grid is told, in units of the quantity.
+
+    Returns:
+        ``centre``; ``minimum`` and ``minimum_at``; ``maximum``; ``rise``: per radius the mean and the largest rise over
+        the centre on the circle (in one dimension on both sides, in three on the three great circles), linear between
+        points; ``share``: per level the share of the grid's area that lies less than that above the centre, each point
+        with the cell around it; ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
+        opposite points averaged, where that is positive; ``second_differences`` per axis, see
+        :func:`second_differences`.
+
+    Example:
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> surface = Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5")))
+        >>> describe_shape(surface, "train_loss")
+        Traceback (most recent call last):
+            ...
+        lossviz.errors.UsageError: There is no quantity 'train_loss' in this surface; it holds nothing yet.
+    """
+    grid = surface.plan.grid
+    values = surface.values(name)
+    finite = np.where(np.isfinite(values), values, np.nan)
+    index = grid.origin_index
+    centre = float(finite[grid.position(index)]) if index is not None else np.nan
+    lowest = int(np.nanargmin(finite)) if np.isfinite(finite).any() else None
+    circles = {radius: ring(grid, values, radius) - centre for radius in radii}
+    fitting = [rises for rises in circles.values() if len(rises) and np.isfinite(rises).all()]
+    area = cell_sizes(grid)
+    known = area[~np.isnan(values)].sum()
+    return {
+        "centre": _plain(centre),
+        "minimum": None if lowest is None else float(finite.flat[lowest]),
+        "minimum_at": None if lowest is None else grid.coordinates([lowest])[0].tolist(),
+        "maximum": None if lowest is None else float(np.nanmax(finite)),
+        "rise": {
+            f"{radius:g}": {
+                "mean": _plain(rises.mean() if len(rises) else np.nan),
+                "largest": _plain(rises.max(initial=-np.inf)),
+            }
+            for radius, rises in circles.items()
+        },
+        "share": {
+            f"{level:g}": _plain(area[values <= centre + level].sum() / known) if np.isfinite(centre) else None
+            for level in levels
+        },
+        "anisotropy": _plain(_anisotropy(fitting[-1])) if fitting else None,
+        "second_differences": [_plain(d) for d in second_differences(grid, values)],
+        "caution": CAUTION,
+    }
+
+
+def second_differences(grid: Grid, values: np.ndarray) -> np.ndarray:
+    """Second difference along each axis at the centre, (k,), in units of the quantity per squared coordinate.
+
+    It is the mean curvature along one direction over one grid step: at most the largest and at least the smallest
+    eigenvalue of the Hessian, times the direction's squared length, and an eigenvalue of nothing. NaN where the centre
+    or a neighbour is not known.
+
+    Example:
+        >>> grid = Grid.parse("-1:1:5,-2:2:3")
+        >>> x, y = grid.axes[0].coordinates, grid.axes[1].coordinates[:, None]
+        >>> second_differences(grid, 3 * x**2 - y**2)
+        array([ 6., -2.])
+    """
+    found = np.full(grid.dimension, np.nan)
+    if grid.origin_index is None:
+        return found
+    at = grid.position(grid.origin_index)
+    for k, axis in enumerate(grid.axes):
+        line = values[(*at[: grid.dimension - 1 - k], slice(None), *at[grid.dimension - k :])]
+        i, x = at[grid.dimension - 1 - k], axis.coordinates
+        if 0 < i < len(axis) - 1:
+            ahead, behind = x[i + 1] - x[i], x[i] - x[i - 1]
+            with np.errstate(invalid="ignore"):
+                slope = (line[i + 1] - line[i]) / ahead - (line[i] - line[i - 1]) / behind
+            found[k] = 2 * slope / (ahead + behind)
+    return found
+
+
+def ring(grid: Grid, values: np.ndarray, radius: float) -> np.ndarray:
+    """Values at a distance from the centre, linear between grid points; empty where that leaves the grid.
+
+    Two in one dimension, 64 on the circle in two, 192 on three great circles in three; opposite ones half way apart.
+    """
+    at = _circle(grid.dimension) * radius
+    for column, axis in zip(at.T, grid.axes, strict=True):
+        if column.min() < axis.coordinates[0] - 1e-12 or column.max() > axis.coordinates[-1] + 1e-12:
+            return np.empty(0)
+    return _interpolate(grid, values, at)
+
+
+def cell_sizes(grid: Grid) -> np.ndarray:
+    """Length, area or volume nearest to each point, of the grid's shape; they add up to the grid's extent."""
+    size = np.ones(())
+    for axis in grid.axes:
+        x = axis.coordinates
+        edges = np.concatenate([x[:1], (x[1:] + x[:-1]) / 2, x[-1:]])
+        size = np.diff(edges).reshape(-1, *[1] * size.ndim) * size
+    return size
+
+
+def _circle(dimension: int) -> np.ndarray:
+    if dimension == 1:
+        return np.array([[1.0], [-1.0]])
+    # half the circle and its mirror image, so that opposite points are opposite to the last bit
+    half = np.pi * np.arange(_ANGLES // 2) / (_ANGLES // 2)
+    arc = np.stack([np.cos(half), np.sin(half)], axis=1)
+    planes = [(i, j) for i in range(dimension) for j in range(i + 1, dimension)]
+    arcs = np.zeros((len(planes), len(half), dimension))
+    for number, plane in enumerate(planes):
+        arcs[number][:, plane] = arc
+    half_points = arcs.reshape(-1, dimension)
+    return np.concatenate([half_points, -half_points])
+
+
+def _anisotropy(rises: np.ndarray) -> float:
+    ahead, behind = np.split(rises, 2)
+    pairs = (ahead + behind) / 2
+    return float(pairs.max() / pairs.min()) if pairs.min() > 0 else np.nan
+
+
+def _interpolate(grid: Grid, values: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Multilinear interpolation at coordinates (K, k)."""
+    cells, shares = [], []
+    for column, axis in zip(at.T, grid.axes, strict=True):
+        x = axis.coordinates
+        cell = np.clip(np.searchsorted(x, column, side="right") - 1, 0, len(x) - 2)
+        cells.append(cell)
+        shares.append(np.clip((column - x[cell]) / (x[cell + 1] - x[cell]), 0.0, 1.0))
+    total = np.zeros(len(at))
+    for corner in np.ndindex(*[2] * grid.dimension):
+        weight = np.prod([s if c else 1 - s for c, s in zip(corner, shares, strict=True)], axis=0)
+        found = values[tuple(cell + c for cell, c in zip(reversed(cells), reversed(corner), strict=True))]
+        with np.errstate(invalid="ignore"):  # an infinite corner that has no share does not count
+            total = total + np.where(weight > 0, weight * found, 0.0)
+    return total
+
+
+def _plain(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
