@@ -40,6 +40,7 @@ from lossviz.problem.rules import rule_table
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.rule import Rule, override
+from lossviz.render.trial import find_drawing_fault
 from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
@@ -149,7 +150,9 @@ def prepare(
         carried = check_other(other, plan, facts, engine)
         facts["plane_from"] = other.describe(plan, carried)
         facts["warnings"] += doubts_of_other(other, plan, facts)
-    for warning in facts["warnings"] if not known else []:
+    # figures come after hours, so one is drawn now; that one cannot be drawn here need not stop the run
+    faults = [fault] if not known and (fault := find_drawing_fault(plan)) else []
+    for warning in [*facts["warnings"], *faults] if not known else []:
         warn(warning)
     # 3. the run itself
     if run is None:

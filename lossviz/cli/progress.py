@@ -53,12 +53,17 @@ def _bar(total: int) -> Iterator[Callable[[Update], None]]:
         TextColumn("left"),
     )
     start, evaluated = time.perf_counter(), set()
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("evaluating", total=total, rate="")
+    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task("evaluating", total=total, rate="")
 
-        def tell(update: Update) -> None:
-            evaluated.update(point.index for point in update.saved)
-            rate = len(evaluated) / max(time.perf_counter() - start, 1e-9)
-            progress.update(task, completed=update.done, rate=f"{rate:.3g}/s")
+    def tell(update: Update) -> None:
+        progress.start()  # with the first point, so that a refused run shows no bar
+        evaluated.update(point.index for point in update.saved)
+        rate = len(evaluated) / max(time.perf_counter() - start, 1e-9)
+        progress.update(task, completed=update.done, rate=f"{rate:.3g}/s")
 
+    try:
         yield tell
+    finally:
+        if progress.live.is_started:
+            progress.stop()

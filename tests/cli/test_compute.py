@@ -252,9 +252,9 @@ def test_a_signal_saves_publishes_and_exits_75(folder, number):
 
 
 def test_a_second_process_on_the_same_run_is_told_who_holds_it(folder):
-    first = Started(folder, nap=0.2)
+    first = Started(folder, nap=1.0)  # a minute: longer than the second takes to start, however busy the machine
     first.read(1)
-    second = Started(folder, nap=0.2)
+    second = Started(folder, nap=1.0)
     said = second.finish()
     first.process.kill()
     first.finish()
