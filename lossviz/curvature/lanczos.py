@@ -16,6 +16,10 @@ _BLOCK = 16  # rows allocated at once
 _BREAKDOWN = 1e-12  # a remainder this small, relative to the matrix, is rounding
 
 
+class NotFiniteError(ProblemError):
+    """Second derivatives are NaN or infinite at a point."""
+
+
 @dataclass(frozen=True)
 class Eigenpairs:
     """Some eigenpairs of a symmetric matrix with P rows.
@@ -67,13 +71,13 @@ class Krylov:
         """Multiply the last vector, and make of the rest the next one.
 
         Raises:
-            ProblemError: If the product is not finite.
+            NotFiniteError: If the product is not finite.
         """
         current = self._row(self._rows - 1)
         rest = self.apply(current)
         alpha = float(current @ rest)
         if not math.isfinite(alpha):
-            raise ProblemError("Second derivatives of the loss are not finite at this point: there is no spectrum.")
+            raise NotFiniteError("Second derivatives of the loss are not finite at this point: there is no spectrum.")
         rest = self._orthogonal(rest)
         beta = float(rest.norm())
         self.diagonal.append(alpha)

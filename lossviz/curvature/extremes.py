@@ -1,0 +1,105 @@
+"""The ends of the spectrum at many points, each search begun where the last one ended; and planes along them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lossviz.curvature.lanczos import NotFiniteError, leading_eigenpairs
+from lossviz.curvature.operator import Operator
+from lossviz.curvature.probe import uniform_direction
+from lossviz.errors import ProblemError
+from lossviz.space.params import Params, norm
+
+QUANTITIES = ("min_eigenvalue", "max_eigenvalue", "gradient_norm")
+_FRESH = 0.1  # share of the start that is random, so that no eigenvector is missed
+
+
+class Extremes:
+    """Smallest and largest eigenvalue and the gradient's norm at points of parameter space.
+
+    The search at a point starts from the eigenvectors found at the point before, which saves products where points are
+    near; the tolerance decides when it ends, so that the values do not depend on the order but for it.
+
+    Args:
+        operator: The Hessian or the Gauss–Newton matrix; it is moved from point to point.
+        tolerance: Largest residual, relative to the eigenvalue or to a hundredth of the larger one in size.
+        most: Products a point, at most.
+        seed: Of the random part of starts.
+
+    Attributes:
+        unconverged: At how many points ``most`` products were not enough.
+    """
+
+    def __init__(self, operator: Operator, *, tolerance: float = 1e-2, most: int = 100, seed: int = 0) -> None:
+        self.operator, self.tolerance, self.most, self.seed = operator, tolerance, most, seed
+        self.unconverged = 0
+        self._last: Tensor | None = None
+
+    def evaluate(self, params: Params) -> Mapping[str, float]:
+        """The :data:`QUANTITIES` at ``params``: loss units per parameter unit, squared for eigenvalues.
+
+        NaN where derivatives are not finite.
+        """
+        operator = self.operator
+        operator.move_to(params)
+        length = norm(operator.objective.gradient()[1])
+        try:
+            pairs = leading_eigenpairs(
+                operator.apply, self._start, top=1, bottom=1, tolerance=self.tolerance, most=self.most
+            )
+        except NotFiniteError:
+            return {"min_eigenvalue": math.nan, "max_eigenvalue": math.nan, "gradient_norm": length}
+        self.unconverged += not pairs.converged
+        self._last = pairs.vectors.sum(0)
+        ends = float(pairs.values[-1]), float(pairs.values[0])
+        return dict(zip(QUANTITIES, (*ends, length), strict=True))
+
+    def _start(self, number: int) -> Tensor:
+        operator = self.operator
+        random = operator.flatten(uniform_direction(operator.objective.problem.params, self.seed, number))
+        random = random / random.norm()
+        if self._last is None or number:
+            return random
+        return self._last / self._last.norm() + _FRESH * random
+
+
+def eigen_directions(
+    operator: Operator, count: int, *, smallest: bool = False, tolerance: float = 1e-3, most: int = 300, seed: int = 0
+) -> tuple[tuple[Params, ...], tuple[float, ...]]:
+    """Directions along leading eigenvectors, and their eigenvalues: what a plane through the steepest walls needs.
+
+    Args:
+        operator: At the point the plane is to pass through.
+        count: Directions, k.
+        smallest: Whether the last one is that of the smallest eigenvalue, downhill at a saddle.
+        tolerance: Largest residual, relative to the eigenvalue.
+        most: Products, at most.
+        seed: Of the start and of the sign.
+
+    Returns:
+        ``count`` unit directions in the type of the parameters, orthogonal to each other, of a sign that depends on
+        nothing but the seed; and the eigenvalues.
+
+    Raises:
+        ProblemError: If the eigenvalues did not reach the tolerance.
+    """
+    top, bottom = count - int(smallest), int(smallest)
+    like = operator.objective.problem.params
+
+    def fresh(number: int) -> Tensor:
+        return operator.flatten(uniform_direction(like, seed, number))
+
+    pairs = leading_eigenpairs(operator.apply, fresh, top=top, bottom=bottom, tolerance=tolerance, most=most)
+    if not pairs.converged or len(pairs.values) < count:
+        raise ProblemError(
+            f"The {count} eigenvectors for the plane were not found to a tolerance of {tolerance:g} in {pairs.steps} "
+            "products: allow more products or a larger tolerance."
+        )
+    start = fresh(0)
+    signed = [v if float(v @ start) >= 0 else -v for v in pairs.vectors]
+    directions = tuple({n: t.to(like[n]) for n, t in operator.unflatten(vector).items()} for vector in signed)
+    return directions, tuple(pairs.values.tolist())
