@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
+from lossviz.cli.matching import checkpoint_options
 from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
 from lossviz.cli.plane_options import AskedPlane, describe_plane, plane_options
 from lossviz.cli.rules import describe_rules, parse_rules
@@ -44,7 +45,8 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("source")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: .pt, .pth or .ckpt.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: a file or folder.")
+@checkpoint_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: CHECKPOINT's name with .h5, here]"
 )
@@ -183,7 +185,8 @@ def make_plan(
     out = out or Path(Path(checkpoint).stem if checkpoint else Path(source).stem).with_suffix(".h5")
     grid = mistakes.attempt(lambda: Grid.parse(words["grid"]))
     arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
-    problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
+    matching = {name: words[name] for name in ("skip", "renames", "trust_pickle") if name in words}
+    problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint, **matching))
     mistakes.attempt(lambda: check_writable(out))
     spec = PlaneSpec(
         seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"], rules=words.get("rules", ())

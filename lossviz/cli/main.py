@@ -18,6 +18,7 @@ COMMANDS = {
     "project": "See training runs on the plane of a surface.",
     "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
     "info": "Say what a result file holds and how it was made.",
+    "inspect": "Say what a checkpoint holds and how it would fit a model.",
     "work": "Fill one share of a prepared run, beside other processes.",
     "merge": "Publish what several processes have saved.",
     "verify": "Check a result file's checksums, digests and points.",

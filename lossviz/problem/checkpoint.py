@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lossviz.errors import CheckpointError, join_mistakes
+from lossviz.problem.checkpoint_file import read_content
 from lossviz.problem.effective import fold_pairs
 
 DEEPEST = 4
@@ -21,6 +21,40 @@ LONGEST_LIST = 6
 # wrappers of torch.compile and DataParallel, which may stand anywhere in a name
 WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|module)\.")
 AVERAGED = re.compile(r"ema|avg|average|swa", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What a user said about how a file's names fit the model's.
+
+    Attributes:
+        skip: Patterns of the model's names; what matches may be missing, left over or of another shape, and stays as
+            the model has it.
+        renames: Pairs of old and new parts of names, applied to the file's.
+        trust_pickle: Whether code in the file may run.
+    """
+
+    skip: tuple[str, ...] = ()
+    renames: tuple[tuple[str, str], ...] = ()
+    trust_pickle: bool = False
+
+    def skips(self, name: str) -> bool:
+        """Whether a name matches a pattern."""
+        return any(fnmatchcase(name, pattern) for pattern in self.skip)
+
+    def rename(self, name: str) -> str:
+        """A name of the file after all renames; parts between dots are replaced whole.
+
+        Example:
+            >>> Matching(renames=(("fc", "head"),)).rename("model.fc.weight")
+            'model.head.weight'
+        """
+        for old, new in self.renames:
+            dot = "" if new else r"\.?"  # what is taken off takes its dot along
+            name = re.sub(
+                rf"(?<![^.]){re.escape(old.strip('.'))}(?![^.]){dot}", lambda _, new=new: new.strip("."), name
+            )
+        return name
 
 
 @dataclass(frozen=True)
@@ -42,7 +76,7 @@ class Candidate:
     fits: float
 
 
-def read_checkpoint(path: Path, model: nn.Module) -> list[str]:
+def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> list[str]:
     """Load parameters and buffers from a file into ``model``, in place, and say what was found where.
 
     The file is a state dict, or holds one somewhere in a nest of dicts (``state_dict``, ``model``, ``ema`` …); the one
@@ -50,8 +84,9 @@ def read_checkpoint(path: Path, model: nn.Module) -> list[str]:
     names) are taken off. Only tensors and plain values are read, never code.
 
     Args:
-        path: The file, in the format of ``torch.save``.
+        path: The file; see :func:`~lossviz.problem.checkpoint_file.read_content` for its formats.
         model: Receives the values, cast to its own type; half-filled if an error is raised.
+        matching: What may differ.
 
     Returns:
         Notes for the record: where the parameters were, which prefix was taken off, what was left aside.
@@ -60,9 +95,9 @@ def read_checkpoint(path: Path, model: nn.Module) -> list[str]:
         CheckpointError: If the file cannot be read or does not fit; the message has both lists of names.
     """
     wanted = _tensors_of(model)
-    best, candidates = _choose(_read(path), wanted, path)
-    _load(best, wanted, model, path)
-    return [*_notes(best), *_rivals(best, candidates)]
+    best, candidates = _choose(read_content(path, trust_pickle=matching.trust_pickle), wanted, path, matching)
+    left = _load(best, wanted, model, path, matching)
+    return [*_notes(best), *_rivals(best, candidates), *left]
 
 
 def map_checkpoint(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], Any]:
@@ -77,8 +112,8 @@ def map_checkpoint(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], Any
     Raises:
         CheckpointError: If the file cannot be read, or a name or shape of the model is missing in it.
     """
-    content, wanted = _read(path, mapped=True), _tensors_of(model)
-    best, _ = _choose(content, wanted, path)
+    content, wanted = read_content(path, mapped=True), _tensors_of(model)
+    best, _ = _choose(content, wanted, path, Matching())
     tensors = _with_tied(best, model)
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
@@ -92,55 +127,25 @@ def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
-def _choose(content: Any, wanted: Mapping[str, Tensor], path: Path) -> tuple[Candidate, list[Candidate]]:
+def _choose(
+    content: Any, wanted: Mapping[str, Tensor], path: Path, matching: Matching
+) -> tuple[Candidate, list[Candidate]]:
     """The dict of tensors that fits best, and all there are."""
-    candidates = [candidate for place, found in _nest(content, "", 0) for candidate in _renamed(place, found, wanted)]
+    candidates = [
+        candidate
+        for place, found in nested(content)
+        for candidate in _renamed(place, {matching.rename(name): t for name, t in found.items()}, wanted)
+    ]
     if not candidates:
         raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
     best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
     return best, candidates
 
 
-def _read(path: Path, *, mapped: bool = False) -> Any:
-    if not path.is_file():
-        raise CheckpointError(f"There is no checkpoint {path}.")
-    if path.suffix == ".safetensors":
-        raise CheckpointError(
-            f"{path} is in the safetensors format, which is not read yet. Convert it: "
-            f"torch.save(safetensors.torch.load_file({str(path)!r}), {path.with_suffix('.pt').name!r})."
-        )
-    try:
-        # only the zip format of torch 1.6 and later can be mapped
-        mapped = mapped and zipfile.is_zipfile(path)
-        return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
-    except OSError as error:
-        raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:
-        raise CheckpointError(_unreadable(path, error)) from error
-
-
-def _unreadable(path: Path, error: Exception) -> str:
-    """Why torch would not read a file: code in it, or not one of its files, or cut short."""
-    text = str(error)
-    code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
-    if code:
-        what = f"Python objects ({code[1]})" if code[1] else "a TorchScript program"
-        return (
-            f"{path} holds {what}, and reading it could run code; only tensors are read. Where you trust the file, "
-            "write its parameters to a file of their own: torch.save(model.state_dict(), 'net.pt')."
-        )
-    size = path.stat().st_size
-    if not size:
-        return f"The checkpoint {path} is empty."
-    reason = text.strip().splitlines()[0].split(". ")[0] if text.strip() else type(error).__name__
-    return (
-        f"{path} ({size:,} bytes) is no checkpoint, or was cut short while it was written or copied: {reason}.\n"
-        "Expected is a file made by torch.save(model.state_dict(), …)."
-    )
-
-
-def _nest(node: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Every dict that holds tensors by name, with its place."""
+def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dict in a file's content that holds tensors by name, with its place; a module counts as its state."""
+    if isinstance(node, nn.Module):
+        node = node.state_dict()
     if not isinstance(node, Mapping) or depth > DEEPEST:
         return
     named = {name: value for name, value in node.items() if isinstance(name, str)}
@@ -148,7 +153,7 @@ def _nest(node: Any, place: str, depth: int) -> Iterator[tuple[str, dict[str, Te
     if found:
         yield place, found
     for name, value in named.items():
-        yield from _nest(value, f"{place}.{name}" if place else name, depth + 1)
+        yield from nested(value, f"{place}.{name}" if place else name, depth + 1)
 
 
 def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[Candidate]:
@@ -176,15 +181,21 @@ def _fits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:
     return sum(1.0 if tensors[name].shape == value.shape else 0.5 for name, value in wanted.items() if name in tensors)
 
 
-def _load(candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, path: Path) -> None:
+def _load(
+    candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, path: Path, matching: Matching
+) -> list[str]:
+    """Load what fits, and say what was left as the model has it."""
     tensors = _with_tied(candidate, model)
     odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
     # the model's own hooks may know older names, so what is missing or left over is its word
     answer = model.load_state_dict({n: v for n, v in tensors.items() if n not in odd}, strict=False)
     missing = [n for n in answer.missing_keys if n not in odd and not n.endswith("num_batches_tracked")]
     extra = list(answer.unexpected_keys)
-    if missing or extra or odd:
-        raise CheckpointError(_misfit_of(path, candidate, wanted, tensors, missing, extra, odd))
+    lists = [[name for name in names if not matching.skips(name)] for names in (missing, extra, odd)]
+    if any(lists):
+        raise CheckpointError(_misfit_of(path, candidate, wanted, tensors, *lists))
+    left = [name for name in (*missing, *odd) if matching.skips(name)]
+    return [f"{len(left)} tensors were skipped and stay as the model makes them ({_cut(left)})."] if left else []
 
 
 def _with_tied(candidate: Candidate, model: nn.Module) -> dict[str, Tensor]:
@@ -229,7 +240,8 @@ def _misfit(
     where = f" (the parameters under {found.place!r})" if found.place else ""
     return (
         f"{path}{where} does not fit the model, {right}: {join_mistakes(parts)}\n"
-        "Make model() build the network that was trained; give its arguments with --model-args NAME=VALUE."
+        "Make model() build the network that was trained; give its arguments with --model-args NAME=VALUE. Where they "
+        "differ on purpose, pass --skip PATTERN, or --map OLD=NEW for other names; 'lossviz inspect' shows both."
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lossviz.errors import CheckpointError, ProblemError
-from lossviz.problem.checkpoint import read_checkpoint
+from lossviz.problem.checkpoint import Matching, read_checkpoint
 from lossviz.problem.file import Definition, blamed_on, read_definition, surroundings
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.problem import Problem, assemble, private_copy
@@ -54,7 +54,7 @@ def load_problem(
             chance = definition.chance()
             model, warnings = _make_model(definition, ref, dtype)
         # 2. the trained parameters
-        notes = read_checkpoint(Path(ref.checkpoint), model) if ref.checkpoint else []
+        notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref)) if ref.checkpoint else []
         # 3. the examples
         with preserved_globals():
             data = definition.make_data()
@@ -70,6 +70,11 @@ def load_problem(
         notes=notes,
         warnings=[*warnings, *reader.warnings],
     )
+
+
+def matching_of(ref: ProblemRef) -> Matching:
+    """How the checkpoint's names fit the model's, as a reference says."""
+    return Matching(ref.skip, ref.renames, ref.trust_pickle)
 
 
 def _make_model(definition: Definition, ref: ProblemRef, dtype: torch.dtype) -> tuple[nn.Module, list[str]]:

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -17,16 +17,25 @@ from lossviz.records.plan import ProblemRef
 
 # a built-in problem has no file of the user's to hash; its tag changes when its data, model or loss do
 BUILT_IN = {"digits": "built-in digits 1"}
+IN_FOLDERS = (
+    "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
+)  # fmt: skip
 MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-def resolve_problem(source: str, *, model_args: Mapping[str, Any], checkpoint: Path | None) -> ProblemRef:
+def resolve_problem(
+    source: str, *, model_args: Mapping[str, Any], checkpoint: Path | None, skip: Sequence[str] = (),
+    renames: Sequence[tuple[str, str]] = (), trust_pickle: bool = False,
+) -> ProblemRef:  # fmt: skip
     """Find the files that determine a problem and hash them; nothing of the user's is loaded.
 
     Args:
         source: ``"digits"``, the path of a problem file ``*.py``, or the name of an importable module.
         model_args: Keyword arguments of the problem's ``model()``; JSON values.
         checkpoint: File with the trained parameters; None takes them as ``model()`` makes them.
+        skip: Patterns of the model's names that the checkpoint need not have, or have in another shape.
+        renames: Pairs of old and new parts of the checkpoint's names.
+        trust_pickle: Whether code in the checkpoint may run.
 
     Raises:
         ProblemError: With every mistake: a missing or unreadable file, a module that is not found, an argument that is
@@ -40,6 +49,7 @@ def resolve_problem(source: str, *, model_args: Mapping[str, Any], checkpoint: P
     source_path, source_sha256 = _find_source(source, mistakes)
     checkpoint_sha256 = None
     if checkpoint is not None:
+        checkpoint = find_checkpoint(checkpoint)
         checkpoint_sha256 = _read_sha256(checkpoint, "checkpoint", mistakes)
     for name, value in model_args.items():
         if not _is_json(value):
@@ -52,6 +62,9 @@ def resolve_problem(source: str, *, model_args: Mapping[str, Any], checkpoint: P
         model_args=tuple(sorted(model_args.items())),
         checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
         checkpoint_sha256=checkpoint_sha256,
+        skip=tuple(skip),
+        renames=tuple(renames),
+        trust_pickle=trust_pickle,
     )
 
 
@@ -68,12 +81,29 @@ def kind_of(source: str) -> Literal["built-in", "file", "module"]:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """SHA-256 of a file's bytes, in hex; of an index together with the files it names."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for part in (path, *checkpoint_parts(path)):
+        with part.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint in a folder as transformers writes it; any other path as it is."""
+    return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path) if path.is_dir() else path
+
+
+def checkpoint_parts(path: Path) -> list[Path]:
+    """The files that an ``.index.json`` names, in order; none for any other file."""
+    if not path.name.endswith(".index.json"):
+        return []
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        return [path.parent / Path(name).name for name in sorted(set(named.values()))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ProblemError(f"{path} is no index of checkpoint files: it has no weight_map.") from None
 
 
 def find_module(name: str) -> Path | None:
@@ -124,6 +154,8 @@ def _read_sha256(path: Path, what: str, mistakes: list[str]) -> str | None:
     else:
         try:
             return file_sha256(path)
+        except ProblemError as error:
+            mistakes.append(str(error))
         except OSError as error:
             mistakes.append(f"The {what} {path} cannot be read: {error.strerror}.")
     return None

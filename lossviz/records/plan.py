@@ -35,7 +35,7 @@ class ProblemRef:
         model_args: Keyword arguments of the problem's ``model()``, as sorted pairs of name and JSON value.
         checkpoint: Path of the file with the trained parameters; None takes them as ``model()`` makes them.
         checkpoint_sha256: Of that file's bytes.
-        ignore: Patterns of the model's names that the checkpoint need not have.
+        skip: Patterns of the model's names that the checkpoint need not have.
         renames: Pairs of old and new parts of the checkpoint's names.
         trust_pickle: Whether code in the checkpoint may run.
     """
@@ -45,7 +45,7 @@ class ProblemRef:
     model_args: tuple[tuple[str, Any], ...] = ()
     checkpoint: str | None = None
     checkpoint_sha256: str | None = None
-    ignore: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
     renames: tuple[tuple[str, str], ...] = ()
     trust_pickle: bool = False
 
@@ -127,7 +127,7 @@ class Plan:
             raise PlanError(f"This plan has format {values.get('format_version')}; this lossviz reads format 1.")
         problem = dict(values["problem"])
         problem["model_args"] = tuple((name, value) for name, value in problem["model_args"])
-        problem["ignore"] = tuple(problem.get("ignore", ()))
+        problem["skip"] = tuple(problem.get("skip", ()))
         problem["renames"] = tuple((old, new) for old, new in problem.get("renames", ()))
         plane = dict(values["plane"])
         if plane.get("directions_sha256") is not None:
@@ -149,9 +149,6 @@ class Plan:
         values = self.to_json()
         for path in ("source", "checkpoint", "trust_pickle"):
             values["problem"].pop(path)
-        for table, name in (("problem", "ignore"), ("problem", "renames"), ("plane", "rules")):
-            if not values[table][name]:
-                values[table].pop(name)
         return {
             **{f"problem.{name}": value for name, value in values.pop("problem").items()},
             **{f"plane.{name}": value for name, value in values.pop("plane").items()},
