@@ -8,8 +8,10 @@ import numpy as np
 
 from lossviz.render.camera import Camera
 from lossviz.render.cells import Cell
+from lossviz.render.footer import examples_text, noise_text, place_text, precision_text
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.plane_text import axis_label, plane_phrase
 from lossviz.render.quantity import SYMBOLS, format_coordinate, format_value, quantity_label
 from lossviz.render.uncertainty import samples_some
 from lossviz.render.view import View
@@ -41,22 +43,6 @@ def write_caption(
     return "\n\n".join([" ".join(part for part in general if part), *own, *notes, LIMITS]) + "\n"
 
 
-def write_footer(panels: Sequence[Panel], keys: Sequence[Key]) -> tuple[str, ...]:
-    """Two lines for the foot of a figure: how it was made, and what is not in it."""
-    view, plan = panels[0].view, panels[0].view.surface.plan
-    grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
-    made = [
-        quantity_label(view.name, view.split),
-        _examples(view),
-        f"grid {grid}",
-        f"{plan.plane.normalize} normalization",
-        f"seed {plan.plane.seed}",
-        f"plan {plan.digest()[:10]}",
-    ]
-    lacks = [_extreme_text(panels, keys), *(f"{n} {text}" for text, n in _lacking(panels).items() if n)]
-    return " · ".join(part for part in made if part), " · ".join(part for part in lacks if part)
-
-
 def panel_facts(panel: Panel, key: Key) -> list[str]:
     """Sentences on one panel: extremes and where they are, the trained point, and counts of what has no value."""
     total, done = panel.kinds.size, panel.kinds.size - panel.counts[Cell.NOT_EVALUATED]
@@ -66,8 +52,8 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
     elif panel.extremes:
         e = panel.extremes
         sentences.append(
-            f"Lowest grid value {key.text(e.low)} at {_place(e.low_at)}, "
-            f"highest {key.text(e.high)} at {_place(e.high_at)}."
+            f"Lowest grid value {key.text(e.low)} at {place_text(e.low_at)}, "
+            f"highest {key.text(e.high)} at {place_text(e.high_at)}."
         )
     trained = next((mark for mark in panel.marks if mark.kind == "trained"), None)
     if trained is not None and np.isfinite(trained.value):
@@ -90,20 +76,20 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     view = panels[0].view
     plan, facts = view.surface.plan, view.surface.facts
     names = list(dict.fromkeys(quantity_label(p.view.name, p.view.split) for p in panels))
-    k = plan.grid.dimension
     ranges = ", ".join(
-        f"{SYMBOLS[i]} from {format_coordinate(a.coordinates[0])} to {format_coordinate(a.coordinates[-1])}"
-        for i, a in enumerate(plan.grid.axes)
+        f"{axis_label(view.surface, i).partition(' (')[0]} from {format_coordinate(axis.coordinates[0])} to "
+        f"{format_coordinate(axis.coordinates[-1])}"
+        for i, axis in enumerate(plan.grid.axes)
     )
     subject = facts.get("model") or facts.get("problem") or plan.problem.source
-    where = f"{k} random direction{'s' if k > 1 else ''} through the trained parameters"
-    scaling = "without normalization" if plan.plane.normalize == "none" else f"{plan.plane.normalize}-normalised"
     grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
     less = f" less that of {panels[0].view.other_name}" if panels[0].view.other_name else ""
-    text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject}{less} along {where} "
-    text += f"({scaling}, seed {plan.plane.seed}); {grid} grid, {ranges}. "
-    examples = _examples(view)
-    return text + (f"Mean over {examples} in {plan.precision}. " if examples else "") + f"Plan {plan.digest()[:10]}."
+    text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject}{less} along "
+    text += f"{plane_phrase(view.surface)}; {grid} grid, {ranges}. "
+    examples = examples_text(view)
+    used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", plan.precision)
+    noise = f"Evaluated twice, a point differs by {noise_of}. " if (noise_of := _noise(view)) else ""
+    return text + (f"Mean over {examples} in {used}. " if examples else "") + f"{noise}Plan {plan.digest()[:10]}."
 
 
 def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | None) -> str:
@@ -144,37 +130,8 @@ def _panel_name(panel: Panel, count: int) -> list[str]:
     return [f"{name}{along}:"]
 
 
-def _examples(view: View) -> str:
-    count = view.surface.splits[view.split].count
-    done = count[count > 0]
-    if not len(done):
-        return ""
-    low, high = int(done.min()), int(done.max())
-    return f"{low} examples" if low == high else f"{low} to {high} examples"
-
-
-def _extreme_text(panels: Sequence[Panel], keys: Sequence[Key]) -> str:
-    known = [panel for panel in panels if panel.extremes]
-    if not known:
-        return "no finite value"
-    panel = max(known, key=lambda p: p.extremes.high if p.extremes else 0.0)
-    assert panel.extremes
-    return f"max {keys[panel.key].text(panel.extremes.high)} at {_place(panel.extremes.high_at)}"
-
-
-def _lacking(panels: Sequence[Panel]) -> dict[str, int]:
-    def count(*cells: Cell) -> int:
-        return sum(panel.counts[cell] for panel in panels for cell in cells)
-
-    return {
-        "clipped": count(Cell.CLIPPED),
-        "non-finite": count(Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN),
-        "not evaluated": count(Cell.NOT_EVALUATED),
-    }
-
-
-def _place(at: tuple[float, ...]) -> str:
-    return "(" + ", ".join(format_coordinate(c) for c in at) + ")"
+def _noise(view: View) -> str:
+    return noise_text(view.surface).removeprefix("repeat noise ")
 
 
 def _share(part: int, whole: int) -> str:

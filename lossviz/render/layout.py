@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lossviz.render.style import Style
@@ -11,6 +11,8 @@ FLATTEST, TALLEST = 0.4, 1.6  # height of a map in units of its width
 PROFILE = 0.72  # height of a profile in units of its width
 PT = 1 / 72
 LEGEND_ROW_EM = 1.55
+STACKED_EM = 1.3  # room of a second line of a label
+LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
 RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
 
 
@@ -63,6 +65,7 @@ def plan_layout(
     axes_outside: bool = True,
     footer_lines: int = 0,
     bar_letters: int = 4,
+    upright: Sequence[str] = (),
 ) -> Layout:
     """Arrange panels in rows.
 
@@ -77,6 +80,7 @@ def plan_layout(
         axes_outside: Whether ticks and labels need room outside the panels.
         footer_lines: Lines of small text at the foot.
         bar_letters: Length of the longest number on a colour bar.
+        upright: Labels that stand along the height of a panel: at its left, and at its colour bar.
     """
     em = style.font_pt * PT
     left, bottom = (4.6 * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
@@ -89,6 +93,13 @@ def plan_layout(
     free = style.width_in - left - bars_width - gap_x * (columns - 1) - 0.6 * em
     width = min(style.panel_in, free / columns)
     height = height_of(width)
+    if axes_outside and any("\n" in stack_label(label, height, em) for label in upright):
+        # labels longer than a flat panel is high stand in two lines, each of which must fit
+        left, bar_room = left + STACKED_EM * em, bar_room + STACKED_EM * em
+        bars_width = sum(bar_columns) * bar_room
+        width -= STACKED_EM * em * (1 + sum(bar_columns)) / columns * (width * columns >= free)
+        parts = [part for label in upright for part in stack_label(label, height, em).split("\n")]
+        height = max(height_of(width), LETTER_EM * em * max(map(len, parts)))
     footer = footer_lines * 1.25 * em * 0.8
     legend_height = legend_rows * LEGEND_ROW_EM * em
     foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)
@@ -105,6 +116,16 @@ def plan_layout(
     figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (0.6 if not bars_width else 0.1) * em
     legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
     return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend)
+
+
+def stack_label(label: str, room: float, em: float) -> str:
+    r"""A label in one line where it fits ``room``, else with its unit in a second line.
+
+    Example:
+        >>> stack_label("PC2 (7.1 % of the motion)", 1.0, 8 / 72)
+        'PC2\n(7.1 % of the motion)'
+    """
+    return label if LETTER_EM * em * len(label) <= room else label.replace(" (", "\n(", 1)
 
 
 def map_height(aspect: float) -> Callable[[float], float]:

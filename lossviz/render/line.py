@@ -12,6 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossviz.render.cells import Cell, cell_edges, has_value
 from lossviz.render.interpolation import interpolate, refine
 from lossviz.render.key import Key
+from lossviz.render.layout import PT, stack_label
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scale import Scale
@@ -69,7 +70,8 @@ def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: in
     if same:
         axes.set_yticklabels([])
     else:
-        axes.set_ylabel(key.label)
+        em = scene.style.font_pt * PT
+        axes.set_ylabel(stack_label(key.label, scene.layout.panels[index].height, em))
     if len(scene.groups) > 1:
         axes.set_title(panels[0].view.fixed_text() or panels[0].title)
     for side in ("top", "right"):

@@ -10,6 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossviz.render.cells import Cell, cell_outlines
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.colours import colour_at
+from lossviz.render.layout import PT, stack_label
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
@@ -34,7 +35,8 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     if last_row:
         axes.set_xlabel(panel.x_label)
     if index % layout.columns == 0:
-        axes.set_ylabel(panel.y_label)
+        em = scene.style.font_pt * PT
+        axes.set_ylabel(stack_label(panel.y_label, layout.panels[index].height, em))
     return axes
 
 

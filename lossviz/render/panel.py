@@ -10,7 +10,7 @@ import numpy as np
 from lossviz.render.cells import Cell, classify, count_cells, has_value
 from lossviz.render.field import Field
 from lossviz.render.key import Key
-from lossviz.render.quantity import axis_label
+from lossviz.render.plane_text import axis_label
 from lossviz.render.view import View
 
 
@@ -73,7 +73,7 @@ class Panel:
 
 def make_panel(view: View, title: str, index: int, key: Key, field: Field | None) -> Panel:
     """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
-    values, plan = view.values(), view.surface.plan
+    values = view.values()
     kinds = classify(values, view.evaluated(), key.scale)
     x, y = view.coordinates(0), view.coordinates(1) if view.planar else None
     extremes = find_extremes(values, kinds, x, y)
@@ -90,8 +90,8 @@ def make_panel(view: View, title: str, index: int, key: Key, field: Field | None
         field=field,
         key=index,
         marks=_marks(view, values, x, y, None if key.scale.symmetric or (kinds == Cell.MINUS_INF).any() else extremes),
-        x_label=axis_label(plan, view.axes[0]),
-        y_label=axis_label(plan, view.axes[1]) if y is not None else key.label,
+        x_label=axis_label(view.surface, view.axes[0]),
+        y_label=axis_label(view.surface, view.axes[1]) if y is not None else key.label,
     )
 
 

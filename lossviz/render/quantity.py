@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lossviz.records.plan import Plan
-
 SPLITS = {"train": "training", "val": "validation", "valid": "validation", "eval": "evaluation"}
 PERCENT = ("error", "accuracy")
 SYMBOLS = ("α", "β", "γ")
@@ -64,22 +62,3 @@ def format_coordinate(value: float) -> str:
         '−0.5'
     """
     return f"{value:.4g}".replace("-", "−")
-
-
-def axis_label(plan: Plan, axis: int) -> str:
-    """Label of a coordinate with its unit; never a bare letter.
-
-    Example:
-        >>> from lossviz.records.grid import Grid
-        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
-        >>> axis_label(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5")), 0)
-        'α (filter-normalised units)'
-    """
-    return f"{SYMBOLS[axis]} ({unit_text(plan)})"
-
-
-def unit_text(plan: Plan) -> str:
-    """What one unit of a coordinate is."""
-    if plan.plane.normalize == "none":
-        return "units of the direction as drawn"
-    return f"{plan.plane.normalize}-normalised units"

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.height_field import GBuffer, common_bounds, trace
 from lossviz.render.key import Key
-from lossviz.render.layout import PT, RELIEF_MARGINS_EM, Box
+from lossviz.render.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box, stack_label
 from lossviz.render.levels import spread_ticks
 from lossviz.render.lighting import make_light
 from lossviz.render.map_axes import panel_has_values
@@ -25,7 +25,6 @@ from lossviz.render.terrain import HEIGHT, Terrain
 
 OVERSAMPLE = 2
 MOST_COLUMNS = 3600
-LETTER_EM = 0.56  # of an axis label
 
 
 def draw_relief(scene: Scene, figure: Figure) -> None:
@@ -148,8 +147,10 @@ class _Relief:
         if LETTER_EM * len(label) * self.em > np.linalg.norm(b - a):  # a short edge: the unit goes beneath
             symbol, _, unit = label.partition(" (")
             label = symbol
+            other, _, other_unit = self.panel.x_label.partition(" (")
+            units = f"{other}: {other_unit}; {symbol}: {unit}" if other_unit != unit else f"{other}, {symbol}: {unit}"
             self.axes.annotate(
-                f"{self.panel.x_label.partition(' ')[0]}, {symbol}: {unit.rstrip(')')}",
+                units.replace(")", ""),
                 (1.0, 0.0),
                 xycoords="axes fraction",
                 fontsize=style.label_pt,
@@ -174,8 +175,14 @@ class _Relief:
             at = self._screen(left, float(self.terrain.height_of(value)))
             self.axes.plot([at[0], at[0] - 0.28 * self.em], [at[1], at[1]], **ink)
             self._text(at - [0.5 * self.em, 0], text, size=style.small_pt, ha="right")
-        middle = self._screen(left, HEIGHT / 2)
-        self._text(middle - [4.4 * self.em, 0], self.key.label, rotation=90)
+        # beside the axis' middle, but never above the picture
+        middle = self._screen(left, HEIGHT / 2) - [4.4 * self.em, 0]
+        top = self.axes.get_ylim()[1]
+        label = stack_label(self.key.label, 1.9 * (top - middle[1]), self.em)
+        reach = 0.5 * LETTER_EM * self.em * max(len(part) for part in label.split("\n"))
+        self._text(
+            [middle[0], min(middle[1], top - reach)], label, rotation=90, size=style.small_pt if "\n" in label else None
+        )
 
     def _value_ticks(self) -> list[tuple[float, str]]:
         """The key's ticks at least one line of type apart on the axis."""

@@ -17,14 +17,16 @@ import numpy as np
 from lossviz.errors import UsageError, join_mistakes
 from lossviz.records.surface import Surface
 from lossviz.render.camera import Camera, choose_camera
-from lossviz.render.caption import write_caption, write_footer
+from lossviz.render.caption import write_caption
 from lossviz.render.caution import difference_cautions, panel_cautions
 from lossviz.render.colours import DEFAULT, colour_table
 from lossviz.render.difference import make_difference_key, subtract_views
 from lossviz.render.field import Field, make_field
+from lossviz.render.footer import wrap_facts, write_footer
 from lossviz.render.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.layout import Layout
 from lossviz.render.legend import LegendEntry, choose_entries
+from lossviz.render.metadata import file_facts
 from lossviz.render.panel import Panel, make_panel
 from lossviz.render.scale import Scale, parse_clip
 from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
@@ -57,8 +59,7 @@ class Scene:
         errors: For each panel its standard errors on the fine grid, where ribbons are drawn; else empty.
         samples: Whether grid points are dotted.
         smooth: Whether values are interpolated between grid points.
-        footer: Lines of small text, drawn if ``show_footer``.
-        show_footer: Whether the footer is drawn.
+        footer: Lines of small text at the foot, none where it is not wanted.
         caption: Factual text to go beside the figure.
         warnings: What a reader of the picture should be told.
         metadata: Flat facts for the file's own description.
@@ -78,7 +79,6 @@ class Scene:
     samples: bool
     smooth: bool
     footer: tuple[str, ...]
-    show_footer: bool
     caption: str
     warnings: tuple[str, ...]
     metadata: dict[str, Any]
@@ -104,7 +104,7 @@ def make_scene(
     samples: bool = False,
     smooth: bool = True,
     camera: tuple[float, float] | None = None,
-    footer: bool = False,
+    footer: bool = True,
     difference: bool = False,
     warn: Callable[[str], None] | None = None,
 ) -> Scene:
@@ -179,7 +179,9 @@ def make_scene(
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
     boxes = group_panels(panels, kind)
     rows = legend_rows(choose_entries(panels, keys, kind=kind), style, kind, len(boxes))
-    place = partial(lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), footer=footer)
+    place = partial(
+        lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), bar_labels=[k.label for k in keys]
+    )
     width_mm = place().panels[0].width * 25.4 if kind != "line" else PROFILE_WIDTH_MM
     keys = [
         add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
@@ -191,7 +193,9 @@ def make_scene(
     if ribbons:
         errors = tuple(error_field(panel) for panel in panels)
         keys = [_separate(key, index, panels, errors, levels, unknown) for index, key in enumerate(keys)]
-    layout = place(bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
+    place = partial(place, bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
+    foot = wrap_facts(write_footer(panels, keys), place().width, style) if footer and kind != "html" else ()
+    layout = place(footer_lines=len(foot))
 
     # 4. words
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
@@ -213,11 +217,10 @@ def make_scene(
         errors=errors if ribbons else (),
         samples=samples,
         smooth=smooth,
-        footer=write_footer(panels, keys),
-        show_footer=footer,
+        footer=foot,
         caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, warnings=warnings),
         warnings=warnings,
-        metadata=_metadata(surfaces, panels, keys, kind, colours, chosen),
+        metadata=file_facts(surfaces, panels, keys, kind, colours, chosen),
     )
 
 
@@ -274,21 +277,3 @@ def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndar
     own = [panel for panel in panels if panel.key == index]
     tables = [panel.field.values(scale)[::2, ::2] if panel.field else panel.z.filled(np.nan) for panel in own]
     return np.concatenate([table.ravel() for table in tables])
-
-
-def _metadata(surfaces, panels, keys, kind, colours, camera) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "kind": kind,
-        "plan": ",".join(surface.plan.digest() for surface in surfaces),
-        "grid": ";".join(str(surface.plan.grid) for surface in surfaces),
-        "seed": ",".join(str(surface.plan.plane.seed) for surface in surfaces),
-        "normalize": ",".join(surface.plan.plane.normalize for surface in surfaces),
-        "quantity": ",".join(dict.fromkeys(panel.view.name for panel in panels)),
-        "scale": ",".join(f"{k.scale.kind} {k.scale.low:.6g} {k.scale.high:.6g}" for k in keys),
-        "clipped": any(key.scale.clipped for key in keys),
-        "levels": ";".join(",".join(f"{v:g}" for v in key.levels) for key in keys),
-        "colours": colours,
-    }
-    if camera:
-        facts["camera"] = f"{camera.azimuth:g},{camera.elevation:g}"
-    return facts

@@ -47,8 +47,9 @@ def lay_out(
     camera: Camera | None,
     *,
     legend: int,
-    footer: bool,
+    footer_lines: int = 0,
     bar_letters: int = 4,
+    bar_labels: Sequence[str] = (),
 ) -> Layout:
     """Arrange the boxes: one row for each key that has several, else all in rows."""
     keys = [panels[box[0]].key for box in boxes]
@@ -63,8 +64,9 @@ def lay_out(
         titled=titles,
         legend_rows=legend,
         axes_outside=kind != "surface",
-        footer_lines=2 if footer else 0,
+        footer_lines=footer_lines,
         bar_letters=bar_letters,
+        upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )
 
 

@@ -96,7 +96,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Sequence[Artist] = ()) -> 
             columnspacing=1.4,
             labelspacing=0.45,
         )
-    if scene.show_footer:
+    if scene.footer:
         text = "\n".join(scene.footer)
         left, bottom = 0.3 * em / layout.width, 0.25 * em / layout.height
         figure.text(left, bottom, text, fontsize=style.label_pt, color=style.theme.muted, va="bottom", linespacing=1.35)

@@ -38,12 +38,6 @@ def test_a_constant_surface_is_called_constant(surface_of):
     assert scene.keys[0].levels == () and scene.keys[0].ticks == (2.3026,)
 
 
-def test_the_footer_says_how_it_was_made(bowl):
-    made, lacks = make_scene([bowl]).footer
-    assert "training loss · 100 examples · grid 21 × 13 · filter normalization · seed 0" in made
-    assert lacks.startswith("max ")
-
-
 def test_nothing_interpolated_is_said_so(bowl):
     assert "Nothing is interpolated" in make_scene([bowl], kind="heatmap").caption
     assert "Nothing is interpolated" in make_scene([bowl], smooth=False).caption

@@ -1,0 +1,154 @@
+"""The plane of a surface in words: labels of its axes, and what it is in a caption, true for every kind of plane."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from lossviz.records.surface import Surface
+from lossviz.records.trajectory import random_walk_null
+from lossviz.render.quantity import SYMBOLS, format_value
+
+COUNTS = {1: "one", 2: "two", 3: "three"}
+UNNORMALIZED = "units of the direction as drawn"
+# kind of plane -> what one unit of a coordinate is, where it does not follow from the normalization
+UNITS = {
+    "line": "0: A, 1: B",
+    "through": "units of ‖B − A‖",
+    "gradient": "gradient, scaled to ‖θ*‖",
+    "axes": "shift of one parameter",
+    "hessian": "Hessian eigenvector",
+}
+PHRASES = {
+    "line": "the line from checkpoint A (0) to checkpoint B (1)",
+    "through": "the plane through three checkpoints, A at (0, 0) and B at (1, 0)",
+    "axes": "{k} single parameter{s}, from the trained parameters",
+    "hessian": "{k} eigenvector{s} of the Hessian through the trained parameters",
+    "file": "{k} direction{s} read from a file, through the trained parameters",
+    "imported": "{k} imported direction{s} through the trained parameters",
+}
+
+
+def axis_words(surface: Surface) -> tuple[str, ...]:
+    """How each direction was made: ``"random"``, ``"pca1"``, ``"gradient"`` or the kind of the plane.
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> axis_words(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5,-1:1:3"))))
+        ('random', 'random')
+    """
+    kind, k = str(surface.plan.plane.kind), surface.plan.grid.dimension
+    known = surface.facts.get("plane_axes")
+    if known and len(known) == k:
+        return tuple(map(str, known))
+    if kind == "pca":
+        return tuple(f"pca{i + 1}" for i in range(k))
+    return ("gradient", *("random",) * (k - 1)) if kind == "gradient" else (kind,) * k
+
+
+def explained_shares(surface: Surface) -> np.ndarray | None:
+    """Share of the path's variance along each direction of a plane of principal components, (k,); None if unknown."""
+    if not all(word.startswith("pca") for word in axis_words(surface)):
+        return None
+    known = surface.facts.get("explained_variance")
+    paths = [path.explained_variance for path in surface.trajectories.values()]
+    shares = known if known is not None else paths[0] if len(paths) == 1 else None
+    k = surface.plan.grid.dimension
+    return np.asarray(shares, np.float64)[:k] if shares is not None and len(shares) >= k else None
+
+
+def null_shares(surface: Surface) -> np.ndarray | None:
+    """Shares that as long a random walk would have, beside :func:`explained_shares`, (k,)."""
+    shares = explained_shares(surface)
+    if shares is None:
+        return None
+    path = next(iter(surface.trajectories.values()), None)
+    known = surface.facts.get("random_walk_null") or (path.facts.get("random_walk_null") if path else None)
+    return np.asarray(known, np.float64) if known else random_walk_null(len(shares), len(path) if path else None)
+
+
+def axis_label(surface: Surface, axis: int) -> str:
+    """Label of a coordinate with its unit; never a bare letter.
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> axis_label(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5"))), 0)
+        'α (filter-normalised units)'
+    """
+    word = axis_words(surface)[axis]
+    if component := re.fullmatch(r"pca(\d+)", word):
+        shares = explained_shares(surface)
+        share = f"{share_text(shares[axis])} of the motion" if shares is not None else "principal component"
+        return f"PC{component[1]} ({share})"
+    if word in UNITS:
+        number = f" {axis + 1}" if word == "hessian" else ""
+        return f"{SYMBOLS[axis]} ({UNITS[word]}{number})"
+    return f"{SYMBOLS[axis]} ({_normalized_unit(surface, word)})"
+
+
+def plane_phrase(surface: Surface) -> str:
+    """What the plane is, to follow "along".
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> plane_phrase(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5,-1:1:3"))))
+        'two random directions through the trained parameters (filter-normalised, seed 0)'
+    """
+    plan, words = surface.plan, axis_words(surface)
+    k, s = COUNTS[plan.grid.dimension], "s" if plan.grid.dimension > 1 else ""
+    made = f"({normalization_text(surface)}, seed {plan.plane.seed})"
+    if set(words) == {"random"}:
+        return f"{k} random direction{s} through the trained parameters {made}"
+    if all(word.startswith("pca") for word in words):
+        first = f"the first {k} principal components" if s else "the first principal component"
+        return f"{first} of the snapshots, through the trained parameters{_shares_phrase(surface)}"
+    if words == ("gradient", *("random",) * (plan.grid.dimension - 1)):
+        rest = f" and {'two' if k == 'three' else 'a'} random direction{'s' * (k == 'three')} {made}"
+        return f"the gradient of the loss{rest if s else ''} through the trained parameters"
+    if len(set(words)) == 1 and (phrase := PHRASES.get(next(iter(words)))):
+        return phrase.format(k=k, s=s)
+    named = {w: f"principal component {w[3:]}" if w.startswith("pca") else f"{w} direction" for w in words}
+    listed = " and ".join(f"{SYMBOLS[i]} a {named[w]}" for i, w in enumerate(words))
+    return f"{k} direction{s} through the trained parameters{': ' + listed if 'mixed' not in words else ''}"
+
+
+def normalization_text(surface: Surface) -> str:
+    """How random directions are scaled."""
+    normalize = surface.plan.plane.normalize
+    return "without normalization" if normalize == "none" else f"{normalize}-normalised"
+
+
+def is_random(surface: Surface) -> bool:
+    """Whether some direction was drawn from the seed."""
+    return any(word in ("random", "mixed") for word in axis_words(surface))
+
+
+def share_text(share: float) -> str:
+    """A share in percent, to two digits.
+
+    Example:
+        >>> share_text(0.8897), share_text(0.0706), share_text(1e-5)
+        ('89 %', '7.1 %', 'under 0.1 %')
+    """
+    return "under 0.1 %" if share < 0.0005 else f"{format_value(share, percent=True, digits=2)} %"
+
+
+def _shares_phrase(surface: Surface) -> str:
+    shares, null = explained_shares(surface), null_shares(surface)
+    if shares is None or null is None:
+        return ""
+    own, walk = (" and ".join(share_text(share) for share in row) for row in (shares, null))
+    return f", which hold {own} of its variance (of a random walk as long they would hold {walk})"
+
+
+def _normalized_unit(surface: Surface, word: str) -> str:
+    normalize = surface.plan.plane.normalize
+    if word == "file":
+        return "units of the direction from a file"
+    if normalize == "none":
+        return "units of the imported direction" if word == "imported" else UNNORMALIZED
+    return "units of the direction" if word == "mixed" else f"{normalize}-normalised units"

@@ -1,0 +1,84 @@
+"""Labels and words that are true for the plane they stand beside."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lossviz.records.trajectory import Trajectory
+from lossviz.render.plane_text import axis_label, plane_phrase
+from lossviz.render.scene import make_scene
+
+
+def plane_of(surface, kind, **spec):
+    """The surface as if its plane were of another kind, whether or not the plan knows it yet."""
+    plane = dataclasses.replace(surface.plan.plane, **spec)
+    object.__setattr__(plane, "kind", kind)
+    surface.plan = dataclasses.replace(surface.plan, plane=plane)
+    return surface
+
+
+LABELS = {
+    "random": ("α (filter-normalised units)", "β (filter-normalised units)"),
+    "gradient": ("α (gradient, scaled to ‖θ*‖)", "β (filter-normalised units)"),
+    "through": ("α (units of ‖B − A‖)", "β (units of ‖B − A‖)"),
+    "axes": ("α (shift of one parameter)", "β (shift of one parameter)"),
+    "hessian": ("α (Hessian eigenvector 1)", "β (Hessian eigenvector 2)"),
+    "file": ("α (units of the direction from a file)", "β (units of the direction from a file)"),
+    "imported": ("α (filter-normalised units)", "β (filter-normalised units)"),
+    "mixed": ("α (units of the direction)", "β (units of the direction)"),
+    "pca": ("PC1 (principal component)", "PC2 (principal component)"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels_and_words_of_every_kind(bowl, kind):
+    surface = plane_of(bowl, kind)
+    assert (axis_label(surface, 0), axis_label(surface, 1)) == LABELS[kind]
+    text = plane_phrase(surface)
+    assert ("random direction" in text) == (kind in ("random", "gradient"))
+    assert ("seed 0" in text) == (kind in ("random", "gradient"))
+    assert text in make_scene([surface]).caption
+
+
+def test_a_line_names_its_ends(surface_of):
+    surface = plane_of(surface_of(np.linspace(0, 1, 5), train_loss=np.linspace(1, 2, 5)), "line")
+    assert axis_label(surface, 0) == "α (0: A, 1: B)"
+    assert "along the line from checkpoint A (0) to checkpoint B (1)" in make_scene([surface]).caption
+
+
+def test_components_have_their_share_of_the_motion_and_of_a_random_walk(bowl):
+    steps = np.arange(9)
+    path = Trajectory(
+        "sgd", steps, np.stack([steps / 10, 0 * steps], 1), 0.0 * steps, explained_variance=[0.8897, 0.07]
+    )
+    surface = plane_of(bowl, "pca")
+    surface.trajectories["sgd"] = path
+    panel = make_scene([surface]).panels[0]
+    assert (panel.x_label, panel.y_label) == ("PC1 (89 % of the motion)", "PC2 (7 % of the motion)")
+    assert "89 % and 7 % of its variance (of a random walk as long they would hold 62 % and 16 %)" in plane_phrase(
+        surface
+    )
+
+
+def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
+    surface = plane_of(bowl, "mixed")
+    surface.facts["plane_axes"] = ["pca1", "random"]
+    assert axis_label(surface, 0) == "PC1 (principal component)" and "filter" in axis_label(surface, 1)
+    assert plane_phrase(surface).endswith("α a principal component 1 and β a random direction")
+
+
+def test_labels_stand_within_a_flat_panel(surface_of):
+    from lossviz.render.draw import make_figure, settings
+
+    x, y = np.linspace(-10, 1, 9), np.linspace(-1, 1, 5)
+    surface = surface_of(x, y, train_loss=1 + np.add.outer(y**2, x**2))
+    for style in ("column", "text"):
+        scene = make_scene([surface], style=style, dpi=50)
+        with settings(scene):
+            figure = make_figure(scene)
+            figure.draw_without_rendering()
+            for axes in figure.axes:
+                box = axes.yaxis.label.get_window_extent(figure.canvas.get_renderer())
+                assert box.x0 >= 0 and box.y0 >= 0
+                assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
