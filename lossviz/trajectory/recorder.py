@@ -9,6 +9,7 @@ import threading
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -151,16 +152,18 @@ class TrajectoryRecorder:
         snapshot = Snapshot(
             step=self._step,
             epoch=self._epoch,
-            loss=None if self._loss is None else float(self._loss),
             learning_rate=_rate_of(self.optimizer),
             optimizer=type(self.optimizer).__name__ if self.optimizer is not None else None,
             marks=tuple(self._marks),
         )
+        loss = self._loss
+        if isinstance(loss, Tensor):  # a copy, which the thread reads when the device is there
+            loss = loss.detach().clone()
         self._marks, self._saved_step = [], self._step
         for series, model in {"": self.model, **averages}.items():
             self._room.acquire()
             state, copied = copy_to_host(model, self.dtype)
-            self._writer.submit(self._write, snapshot.of_series(series), state, copied)
+            self._writer.submit(self._write, snapshot.of_series(series), loss, state, copied)
 
     def _tell_failures(self) -> None:
         for failure in self.failures[self._told :]:
@@ -169,10 +172,14 @@ class TrajectoryRecorder:
 
     # ---------------------------------------------------------------- in the thread
 
-    def _write(self, snapshot: Snapshot, state: dict[str, Tensor], copied: Any) -> None:
+    def _write(
+        self, snapshot: Snapshot, loss: float | Tensor | None, state: dict[str, Tensor], copied: Any
+    ) -> None:  # fmt: skip
         try:
             if copied is not None:
                 copied.synchronize()
+            if loss is not None:
+                snapshot = replace(snapshot, loss=float(loss))
             path = self.path / snapshot_name(snapshot)
             write_snapshot(path, snapshot, state)
             self._written.append(SnapshotFile(path, snapshot.step, snapshot.series, bool(snapshot.marks)))

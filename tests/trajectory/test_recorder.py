@@ -41,7 +41,7 @@ def record(folder, steps, *, model=None, rates=(), **settings):
             if step < len(rates):
                 optimizer.param_groups[0]["lr"] = rates[step]
             walk(model)
-            recorder.step(loss=torch.tensor(float(step)), epoch=step / 10)
+            recorder.step(loss=torch.tensor(float(step), requires_grad=True), epoch=step / 10)
     return model
 
 
