@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
 from lossviz.curvature.lanczos import NotFiniteError, leading_eigenpairs

@@ -165,6 +165,9 @@ def leading_eigenpairs(
     wanted = min(top + bottom, size)
     while True:
         krylov.step()
+        last = krylov.steps >= min(most, size)
+        if not (last or krylov.exhausted) and krylov.steps % (1 + krylov.steps // 20):
+            continue  # deciding at every step would cost more than small products
         values, vectors = krylov.decompose()
         chosen = _ends(len(values), top, bottom)
         errors = krylov.beside[-1] * vectors[-1].abs()[chosen]
@@ -173,7 +176,7 @@ def leading_eigenpairs(
         # an exhausted space may hold one of several equal eigenvalues: look on a little
         if converged and not (krylov.exhausted and krylov.steps < min(2 * wanted, size)):
             break
-        if krylov.steps >= min(most, size):
+        if last:
             break
         if krylov.exhausted:
             restarts += 1
