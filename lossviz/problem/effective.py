@@ -110,7 +110,7 @@ def _belongs(parameter: str, weight: str) -> bool:
 def _remove(module: nn.Module, name: str) -> None:
     if name in _parametrized(module):
         kind = type(module)  # made by torch for this module, but shared with its copies
-        module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+        module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))  # pyright: ignore[reportAttributeAccessIssue]
         parametrize.remove_parametrizations(module, name, leave_parametrized=True)
         return
     for key, hook in list(module._forward_pre_hooks.items()):

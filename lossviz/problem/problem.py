@@ -136,10 +136,12 @@ def assemble(
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
     try:
-        model = model.to(device).eval().requires_grad_(False)
+        model = model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise ProblemError(f"The model does not fit on {device}; try --device cpu.") from error
     tensors = dict(model.named_parameters())
+    for parameter in tensors.values():  # one by one, for TorchScript modules cannot do it at once
+        parameter.requires_grad_(False)
     buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     return Problem(
         name=name,
@@ -171,6 +173,9 @@ def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
             f"The model cannot be copied: {type(error).__name__}: {error}\nA tensor with a gradient kept as an "
             "attribute, or a handle to a file or device, is the usual reason."
         ) from error
+    for copied, parameter in zip(clone.parameters(), model.parameters(), strict=True):
+        if not copied.is_leaf:  # TorchScript copies with the history of the copy
+            copied.detach_().requires_grad_(parameter.requires_grad)
     return cast(clone, dtype)
 
 
