@@ -93,10 +93,11 @@ class Seer:
         problem: Model, loss and examples; its model is moved about and put back.
         plane: On the problem's device.
         batch_size: Examples a forward pass; None takes the device's default.
+        made_of: Number of snapshots whose principal components span the plane; 0 for another plane.
     """
 
-    def __init__(self, problem: Problem, plane: Plane, batch_size: int | None = None) -> None:
-        self.problem, self.plane, self.batch_size = problem, plane, batch_size
+    def __init__(self, problem: Problem, plane: Plane, batch_size: int | None = None, made_of: int = 0) -> None:
+        self.problem, self.plane, self.batch_size, self.made_of = problem, plane, batch_size, made_of
 
     @classmethod
     def of(cls, surface: Surface, out: Path, device: str, warn: Warn) -> Seer:
@@ -110,7 +111,8 @@ class Seer:
         plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
         way = facts.get("engine", {}).get("way")
         batch_size = Way.from_json(way).batch_size if way else None
-        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size)
+        made_of = len(facts.get("plane", {}).get("coefficients", ())) if plane.kind == "pca" else 0
+        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size, made_of)
 
     def see(
         self,
@@ -150,7 +152,7 @@ class Seer:
             recorded_loss=_array(snapshots.column("loss")),
             explained_variance=seen.explained_variance,
             marks=tuple(Mark(fact.step, kind, label) for fact in snapshots.facts for kind, label in fact.marks),
-            facts=_facts(snapshots, self.plane),
+            facts={**self._null(snapshots), **_facts(snapshots)},
         )
 
     def points_at(self, coordinates: np.ndarray) -> list[Point]:
@@ -163,6 +165,12 @@ class Seer:
             here = {n: state[n].to(origin) for n, origin in self.plane.origin.items()}
             plane = Plane(self.plane.kind, here, self.plane.directions)
             return self._evaluate(plane, np.zeros(self.plane.dimension))
+
+    def _null(self, snapshots: Snapshots) -> dict[str, Any]:
+        """What a random walk would explain, where the plane is that of these snapshots alone."""
+        if len(snapshots) != self.made_of:
+            return {}
+        return {"random_walk_null": random_walk_null(self.plane.dimension, self.made_of).tolist()}
 
     def _evaluate(self, plane: Plane, coordinates: np.ndarray) -> list[Point]:
         engine = Engine(self.problem, plane, way=self._way())
@@ -200,13 +208,9 @@ def _array(values: list[float] | None) -> np.ndarray | None:
     return None if values is None else np.array(values)
 
 
-def _facts(snapshots: Snapshots, plane: Plane) -> dict[str, Any]:
+def _facts(snapshots: Snapshots) -> dict[str, Any]:
     first = snapshots.facts[0]
-    null = (
-        {"random_walk_null": random_walk_null(plane.dimension, len(snapshots)).tolist()} if plane.kind == "pca" else {}
-    )
     return {
-        **null,
         "series": first.series,
         "optimizer": next((fact.optimizer for fact in snapshots.facts if fact.optimizer), None),
         "unit": snapshots.unit,

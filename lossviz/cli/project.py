@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ def project(run: Path, sources: tuple[str, ...], names: tuple[str, ...], force: 
         )  # fmt: skip
     for trajectory in made.values():
         click.echo(describe_trajectory(trajectory))
-    click.echo(f"Next: lossviz plot {run} --kind contour")
+    click.echo(f"Next: lossviz plot {shlex.quote(str(run))} --kind contour")
 
 
 def name_runs(sources: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def trace(source: str, checkpoint: Path | None, out: Path, model_args: tuple[str
     if taken < descent.steps:
         click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
     click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.")
-    click.echo(f"Next: lossviz compute {source} --plane pca --snapshots {out} --grid auto")
+    click.echo(
+        f"Next: lossviz compute {shlex.quote(source)} --checkpoint … --plane pca --snapshots {shlex.quote(str(out))}"
+    )
 
 
 def make_descent(words: dict[str, Any]) -> Any:
