@@ -45,7 +45,7 @@ def write_caption(
 
 def panel_facts(panel: Panel, key: Key) -> list[str]:
     """Sentences on one panel: extremes and where they are, the trained point, and counts of what has no value."""
-    total, done = panel.kinds.size, panel.kinds.size - panel.counts[Cell.NOT_EVALUATED]
+    total, done = panel.kinds.size, panel.done
     sentences = []
     if key.scale.constant is not None and panel.extremes:
         sentences.append(f"The value is {key.text(key.scale.constant)} at every point that has one.")
@@ -66,9 +66,16 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
         sentences.append(f"{panel.counts[Cell.BELOW]} points of 0 or less have no place on a log scale.")
     infinite = panel.counts[Cell.PLUS_INF] + panel.counts[Cell.MINUS_INF]
     sentences.append(f"{infinite} points are infinite, {panel.counts[Cell.NAN]} are not a number.")
-    sentences.append(
-        f"All {total} points are evaluated." if done == total else f"{done} of {total} points are evaluated."
-    )
+    if done == total:
+        sentences.append(f"All {total} points are evaluated.")
+    elif guessed := int(panel.guessed.sum()):
+        empty = total - done - guessed
+        sentences.append(
+            f"Unfinished: {done} of {total} points are evaluated, each with a dot; the picture between them is "
+            f"interpolated, not measured{f', and {empty} points are left empty' if empty else ''}."
+        )
+    else:
+        sentences.append(f"{done} of {total} points are evaluated.")
     return sentences
 
 

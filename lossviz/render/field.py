@@ -9,6 +9,7 @@ import numpy as np
 from lossviz.render.cells import Cell, classify, fill_from_nearest, has_value, nearest_cell
 from lossviz.render.interpolation import interpolate_grid, refine
 from lossviz.render.scale import Scale
+from lossviz.render.unfinished import guess_missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,12 +23,15 @@ class Field:
             m_x).
         kinds: uint8 :class:`Cell` of the same shape; FINITE and CLIPPED follow the interpolated value, the others the
             cell.
+        guesses: At grid points that are not evaluated, the interpolated display values they hold instead; NaN
+            elsewhere, (n_y, n_x).
     """
 
     x: np.ndarray
     y: np.ndarray
     display: np.ndarray
     kinds: np.ndarray
+    guesses: np.ndarray
 
     @property
     def masked(self) -> np.ma.MaskedArray:
@@ -58,12 +62,16 @@ def make_field(
         evaluated: Bool of the same shape.
         scale: In whose display units to interpolate.
         fewest: At least so many fine points along each axis.
-        smooth: False repeats each sample over its cell.
+        smooth: False repeats each sample over its cell, and leaves points that are not evaluated open.
     """
     kinds = classify(values, evaluated, scale)
     known = has_value(kinds) & (kinds != Cell.BELOW)
     with np.errstate(invalid="ignore"):
-        display = np.where(known, scale.forward(values), 0.0)
+        display = np.where(known, scale.forward(values), np.nan)
+    guesses = guess_missing(display, evaluated, (y, x)) if smooth else np.full(display.shape, np.nan)
+    guessed = np.isfinite(guesses)
+    kinds = np.where(guessed, np.uint8(Cell.FINITE), kinds)
+    display = np.where(guessed, guesses, np.where(known, display, 0.0))
     display = np.where(kinds == Cell.BELOW, scale.display_ends[0], display)
     display = fill_from_nearest(display, has_value(kinds), x, y)
     fine_x, fine_y = refine(x, fewest), refine(y, fewest)
@@ -76,7 +84,7 @@ def make_field(
         & ((np.abs(fine) if scale.symmetric else fine) > top + 1e-12 * abs(top))
         & scale.clipped
     )
-    return Field(fine_x, fine_y, fine, np.where(above, np.uint8(Cell.CLIPPED), fine_kinds))
+    return Field(fine_x, fine_y, fine, np.where(above, np.uint8(Cell.CLIPPED), fine_kinds), guesses)
 
 
 def steep_share(values: np.ndarray, *, decades: float = 1.0) -> float:

@@ -90,7 +90,7 @@ def _view(scene: Scene, panel: Panel) -> dict[str, Any]:
     assert panel.y is not None
     plan = panel.view.surface.plan
     words = quantity_label(panel.view.name, panel.view.split)
-    values = panel.view.values()
+    values = np.where(panel.guessed, panel.guesses, panel.view.values())
     return {
         "title": panel.title or words,
         "subtitle": _subtitle(panel, words, str(plan.grid)),
@@ -116,7 +116,8 @@ def _subtitle(panel: Panel, words: str, grid: str) -> str:
     count = panel.view.surface.splits[panel.view.split].count
     examples = f", mean over {int(count.max())} examples" if count.max() else ""
     n_y, n_x = panel.z.shape
-    return f"{words} on {n_x} × {n_y} points{examples}"
+    part = f", {panel.done} evaluated, between them interpolated" if panel.guessed.any() else ""
+    return f"{words} on {n_x} × {n_y} points{part}{examples}"
 
 
 def _values(values: np.ndarray) -> dict[str, Any]:

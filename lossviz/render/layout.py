@@ -11,6 +11,7 @@ FLATTEST, TALLEST = 0.4, 1.6  # height of a map in units of its width
 PROFILE = 0.72  # height of a profile in units of its width
 PT = 1 / 72
 LEGEND_ROW_EM = 1.55
+GAP_EM = 1.5  # between panels
 STACKED_EM = 1.3  # room of a second line of a label
 LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
 RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
@@ -66,6 +67,7 @@ def plan_layout(
     footer_lines: int = 0,
     bar_letters: int = 4,
     upright: Sequence[str] = (),
+    below: Sequence[str] = (),
 ) -> Layout:
     """Arrange panels in rows.
 
@@ -81,10 +83,11 @@ def plan_layout(
         footer_lines: Lines of small text at the foot.
         bar_letters: Length of the longest number on a colour bar.
         upright: Labels that stand along the height of a panel: at its left, and at its colour bar.
+        below: Labels that stand under a panel.
     """
     em = style.font_pt * PT
     left, bottom = (4.6 * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
-    gap_x, gap_y = (1.5 * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
+    gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
     bar_room = (3.6 + 0.6 * bar_letters) * em
     top = (1.9 if titled else 0.9) * em
     rows = -(-count // columns)
@@ -100,6 +103,8 @@ def plan_layout(
         width -= STACKED_EM * em * (1 + sum(bar_columns)) / columns * (width * columns >= free)
         parts = [part for label in upright for part in stack_label(label, height, em).split("\n")]
         height = max(height_of(width), LETTER_EM * em * max(map(len, parts)))
+    if axes_outside and any("\n" in stack_label(label, width + gap_x, em) for label in below):
+        bottom += STACKED_EM * em
     footer = footer_lines * 1.25 * em * 0.8
     legend_height = legend_rows * LEGEND_ROW_EM * em
     foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from lossviz.render.cells import Cell
@@ -13,7 +13,7 @@ from lossviz.render.quantity import quantity_label
 from lossviz.render.uncertainty import samples_some
 
 SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in units of the base type size
-Sign = Literal["trained", "minimum", "chance", "cell", "curve", "band"]
+Sign = Literal["trained", "minimum", "chance", "cell", "curve", "band", "samples", "more"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,13 @@ def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -
     if kind in ("contour", "filled") and any(samples_some(panel) for panel in panels):
         entries.append(LegendEntry("band", "where a line may lie (± 2 standard errors)"))
     total = sum(panel.kinds.size for panel in panels)
+    if any(panel.guessed.any() for panel in panels):
+        done = sum(panel.done for panel in panels)
+        entries.append(LegendEntry("samples", f"{done} of {total} points evaluated; between them interpolated"))
     for cell in (Cell.CLIPPED, Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED):
         count = sum(panel.counts[cell] for panel in panels)
+        if cell == Cell.NOT_EVALUATED:
+            count -= sum(int(panel.guessed.sum()) for panel in panels)
         if count:
             entries.append(LegendEntry("cell", f"{_cell_text(cell, keys)}: {count} of {total}", cell=cell))
     return tuple(entries)
@@ -65,7 +70,7 @@ def arrange(entries: Sequence[LegendEntry], width_em: float) -> tuple[tuple[Lege
     """
     rows: list[list[LegendEntry]] = []
     used = 0.0
-    for entry in entries:
+    for entry in (part for whole in entries for part in _fitting(whole, width_em)):
         width = SIGN_EM + LETTER_EM * len(entry.text)
         if not rows or used + width > width_em:
             rows.append([])
@@ -73,6 +78,14 @@ def arrange(entries: Sequence[LegendEntry], width_em: float) -> tuple[tuple[Lege
         rows[-1].append(entry)
         used += width
     return tuple(tuple(row) for row in rows)
+
+
+def _fitting(entry: LegendEntry, width_em: float) -> list[LegendEntry]:
+    """The entry, its words after a semicolon in an entry of their own where they are too long for one row."""
+    first, _, rest = entry.text.partition("; ")
+    if not rest or SIGN_EM + LETTER_EM * len(entry.text) <= width_em:
+        return [entry]
+    return [replace(entry, text=f"{first};"), LegendEntry("more", rest)]
 
 
 def _cell_text(cell: Cell, keys: Sequence[Key]) -> str:

@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossviz.render.cells import Cell, cell_edges, has_value
 from lossviz.render.interpolation import interpolate, refine
 from lossviz.render.key import Key
-from lossviz.render.layout import PT, stack_label
+from lossviz.render.layout import GAP_EM, PT, stack_label
+from lossviz.render.levels import TICKS_APART, spread_ticks
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scale import Scale
@@ -62,16 +63,18 @@ def display_limits(key: Key) -> tuple[float, float]:
 def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: int) -> None:
     axes.set_xlim(min(p.x[0] for p in panels), max(p.x[-1] for p in panels))
     axes.set_ylim(*display_limits(key))
-    axes.set_yticks(key.scale.forward(np.array(key.ticks)), key.tick_texts)
+    line = scene.style.small_pt * PT / scene.layout.panels[index].height  # one line of type
+    ticks = spread_ticks(key.ticks, key.scale, max(TICKS_APART, 1.1 * line))
+    axes.set_yticks(key.scale.forward(np.array(ticks)), [key.text(tick) for tick in ticks])
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
-    axes.set_xlabel(panels[0].x_label)
+    em, box = scene.style.font_pt * PT, scene.layout.panels[index]
+    axes.set_xlabel(stack_label(panels[0].x_label, box.width + GAP_EM * em, em))
     same = index % scene.layout.columns and scene.panels[scene.groups[index - 1][0]].key == panels[0].key
     if same:
         axes.set_yticklabels([])
     else:
-        em = scene.style.font_pt * PT
-        axes.set_ylabel(stack_label(key.label, scene.layout.panels[index].height, em))
+        axes.set_ylabel(stack_label(key.label, box.height, em))
     if len(scene.groups) > 1:
         axes.set_title(panels[0].view.fixed_text() or panels[0].title)
     for side in ("top", "right"):
@@ -85,7 +88,7 @@ def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
     x, display = curve_points(panel, key.scale, smooth=scene.smooth)
     _draw_band(axes, panel, key, colour)
     (line,) = axes.plot(x, display, color=colour, lw=1.2 * k, ls=dashes, zorder=3, gid="curve", solid_capstyle="round")
-    if len(panel.x) <= MANY_POINTS or scene.samples:
+    if len(panel.x) <= MANY_POINTS or scene.samples or panel.guessed.any():
         known = has_value(panel.kinds)
         axes.plot(
             panel.x[known],
@@ -103,11 +106,12 @@ def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
 
 def curve_points(panel: Panel, scale: Scale, *, smooth: bool) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates and display values of a curve, NaN in the gaps between its runs of finite points."""
-    known = has_value(panel.kinds) & (panel.kinds != Cell.BELOW)
+    known = (has_value(panel.kinds) & (panel.kinds != Cell.BELOW)) | panel.guessed
+    values = np.where(panel.guessed, panel.guesses, panel.z.filled(np.nan))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], known.astype(np.int8), [0]])))
     pieces = []
     for first, last in zip(edges[::2], edges[1::2], strict=True):
-        x, display = panel.x[first:last], scale.forward(panel.z[first:last].filled(np.nan))
+        x, display = panel.x[first:last], scale.forward(values[first:last])
         if smooth and len(x) > 1:
             fine = np.union1d(refine(x, 8 * len(x)), x)
             x, display = fine, interpolate(panel.x[first:last], display, fine)
@@ -133,7 +137,7 @@ def _draw_band(axes: Axes, panel: Panel, key: Key, colour: str) -> None:
 def _draw_holes(axes: Axes, panel: Panel, scene: Scene) -> None:
     edges = cell_edges(panel.x)
     for cell in (Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED, Cell.BELOW):
-        for i in np.flatnonzero(panel.kinds == cell):
+        for i in np.flatnonzero((panel.kinds == cell) & ~panel.guessed):
             look = cell_look(cell, scene.style) | ({"facecolor": "none"} if cell == Cell.BELOW else {})
             span = Rectangle((edges[i], 0), edges[i + 1] - edges[i], 1, transform=axes.get_xaxis_transform())
             span.set(zorder=0.5, **look)

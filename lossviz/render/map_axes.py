@@ -10,11 +10,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossviz.render.cells import Cell, cell_outlines
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.colours import colour_at
-from lossviz.render.layout import PT, stack_label
+from lossviz.render.layout import GAP_EM, PT, stack_label
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
-from lossviz.render.signs import cell_patch, draw_legend, mark_line
+from lossviz.render.signs import cell_patch, draw_legend, mark_line, sample_look
 
 OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
 
@@ -27,15 +27,15 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     axes.set_xlim(panel.x[0], panel.x[-1])
     axes.set_ylim(panel.y[0], panel.y[-1])
     axes.set_title(panel.title)
+    em = scene.style.font_pt * PT
     last_row = index + layout.columns >= len(scene.panels)
     for axis, outer in ((axes.xaxis, last_row), (axes.yaxis, index % layout.columns == 0)):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
         axis.set_tick_params(labelbottom=outer, labelleft=outer)
     if last_row:
-        axes.set_xlabel(panel.x_label)
+        axes.set_xlabel(stack_label(panel.x_label, layout.panels[index].width + GAP_EM * em, em))
     if index % layout.columns == 0:
-        em = scene.style.font_pt * PT
         axes.set_ylabel(stack_label(panel.y_label, layout.panels[index].height, em))
     return axes
 
@@ -48,15 +48,14 @@ def finish_map(
     assert panel.y is not None
     key = scene.key_of(panel)
     for cell in OUTLINED:
-        if panel.counts[cell]:
-            outlines = cell_outlines(panel.x, panel.y, panel.kinds == cell, open_ends=open_ends)
+        where = (panel.kinds == cell) & ~panel.guessed
+        if where.any():
+            outlines = cell_outlines(panel.x, panel.y, where, open_ends=open_ends)
             axes.add_patch(cell_patch(outlines, cell, style, tuple(colour_at(key.colours, 0.0))))
-    if scene.samples:
+    if scene.samples or panel.guessed.any():
         x, y = np.meshgrid(panel.x, panel.y)
-        size = 0.9 * style.line_scale
-        axes.plot(
-            x.ravel(), y.ravel(), ls="none", marker="o", ms=size, mew=0, color="#14171c", alpha=0.55, gid="samples"
-        )
+        shown = panel.kinds != Cell.NOT_EVALUATED
+        axes.plot(x[shown], y[shown], **sample_look(style))
     for mark in panel.marks:
         axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
     bar = scene.layout.bars[index]

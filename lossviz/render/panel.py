@@ -11,6 +11,7 @@ from lossviz.render.cells import Cell, classify, count_cells, has_value
 from lossviz.render.field import Field
 from lossviz.render.key import Key
 from lossviz.render.plane_text import axis_label
+from lossviz.render.unfinished import guess_missing
 from lossviz.render.view import View
 
 
@@ -46,6 +47,7 @@ class Panel:
         z: Values (n_y, n_x) or (n_x,), masked where there is no finite value.
         stderr: Standard errors, of the same shape, NaN where unknown.
         kinds: uint8 :class:`Cell`, of the same shape.
+        guesses: In a picture of an unfinished run, interpolated values at points that are not evaluated; NaN elsewhere.
         counts: How many points are of each kind.
         extremes: Of the finite values, or None if there are none.
         field: The values between the grid points, or None for a line.
@@ -62,6 +64,7 @@ class Panel:
     z: np.ma.MaskedArray
     stderr: np.ndarray
     kinds: np.ndarray
+    guesses: np.ndarray
     counts: dict[Cell, int]
     extremes: Extremes | None
     field: Field | None
@@ -70,12 +73,23 @@ class Panel:
     x_label: str
     y_label: str
 
+    @property
+    def guessed(self) -> np.ndarray:
+        """Bool, of the grid's shape: not evaluated, and drawn with an interpolated value."""
+        return np.isfinite(self.guesses)
 
-def make_panel(view: View, title: str, index: int, key: Key, field: Field | None) -> Panel:
+    @property
+    def done(self) -> int:
+        """Number of points that are evaluated."""
+        return self.kinds.size - self.counts[Cell.NOT_EVALUATED]
+
+
+def make_panel(view: View, title: str, index: int, key: Key, field: Field | None, *, smooth: bool = True) -> Panel:
     """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
     values = view.values()
     kinds = classify(values, view.evaluated(), key.scale)
     x, y = view.coordinates(0), view.coordinates(1) if view.planar else None
+    guesses = field.guesses if field else _guesses(values, kinds, x, key, smooth=smooth)
     extremes = find_extremes(values, kinds, x, y)
     return Panel(
         view=view,
@@ -85,6 +99,7 @@ def make_panel(view: View, title: str, index: int, key: Key, field: Field | None
         z=np.ma.masked_array(values, mask=~has_value(kinds)),
         stderr=view.stderr(),
         kinds=kinds,
+        guesses=key.scale.inverse(guesses),
         counts=count_cells(kinds),
         extremes=extremes,
         field=field,
@@ -110,6 +125,13 @@ def find_extremes(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, y: np.nd
     low = np.argmin(np.where(known, values, np.inf))
     high = np.argmax(np.where(known, values, -np.inf))
     return Extremes(float(values.flat[low]), place(low), float(values.flat[high]), place(high))
+
+
+def _guesses(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, key: Key, *, smooth: bool) -> np.ndarray:
+    shown = has_value(kinds) & (kinds != Cell.BELOW)
+    if not smooth:
+        return np.full(values.shape, np.nan)
+    return guess_missing(np.where(shown, key.scale.forward(values), np.nan), kinds != Cell.NOT_EVALUATED, (x,))
 
 
 def _marks(

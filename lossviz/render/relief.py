@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lossviz.render.cells import Cell
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.height_field import GBuffer, common_bounds, trace
 from lossviz.render.key import Key
@@ -20,7 +21,7 @@ from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
 from lossviz.render.shading import Ink, shade
-from lossviz.render.signs import draw_legend, mark_line
+from lossviz.render.signs import draw_legend, mark_line, sample_look
 from lossviz.render.terrain import HEIGHT, Terrain
 
 OVERSAMPLE = 2
@@ -101,6 +102,7 @@ class _Relief:
         self._limits()  # imshow takes those of its image
         self._floor_frame()
         self._value_axis()
+        self._samples()
         self._marks()
         self.axes.set_title(self.panel.title)
 
@@ -200,6 +202,17 @@ class _Relief:
                 if self.buffer.visible(s, v, t):
                     size = (3.0 if mark.kind == "trained" else 4.0) * style.line_scale
                     self.axes.add_line(mark_line(mark, float(s), float(v), style, markersize=size))
+
+    def _samples(self) -> None:
+        if not (self.scene.samples or self.panel.guessed.any()):
+            return
+        rows, columns = np.nonzero(self.panel.kinds != Cell.NOT_EVALUATED)
+        assert self.panel.y is not None
+        x, y = self.terrain.to_ground(self.panel.x[columns], self.panel.y[rows])
+        for height in (self.terrain.sample(self.terrain.height, x, y), self.floor):
+            s, v, t = self.camera.project(x, y, height)
+            seen = self.buffer.visible(s, v, t)
+            self.axes.plot(s[seen], v[seen], **sample_look(self.scene.style) | {"zorder": 2.5})
 
     def _text(
         self, at: Sequence[float] | np.ndarray, text: str, *, size: float | None = None, ha: str = "center", **more

@@ -167,8 +167,9 @@ def make_scene(
 
     # 2. panels with the values between their grid points, and the camera
     fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
+    between = smooth and kind != "heatmap"  # cells are shown as they are
     panels = tuple(
-        make_panel(view, title, index, keys[index], _field(view, keys[index], kind, fewest, smooth))
+        make_panel(view, title, index, keys[index], _field(view, keys[index], kind, fewest, between), smooth=between)
         for view, title in zip(views, title_views(views, surfaces, _titles(titles, difference), kind), strict=True)
         for index in [quantities.index(view.quantity)]
     )

@@ -66,6 +66,7 @@ def lay_out(
         axes_outside=kind != "surface",
         footer_lines=footer_lines,
         bar_letters=bar_letters,
+        below=[panel.x_label for panel in panels],
         upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )
 

@@ -38,6 +38,20 @@ def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line
     return Line2D([x], [y], ls="none", zorder=6, path_effects=halo, gid=mark.kind, **{**look, **line})
 
 
+def sample_look(style: Style) -> Any:
+    """How evaluated points are dotted: dark with a light rim, so that they show on every colour."""
+    k = style.line_scale
+    look: dict[str, Any] = {
+        "ls": "none",
+        "marker": "o",
+        "ms": 1.3 * k,
+        "mew": 0.3 * k,
+        "mfc": "#14171c",
+        "mec": "#ffffff",
+    }
+    return {**look, "alpha": 0.75, "zorder": 1.9, "rasterized": True, "gid": "samples"}
+
+
 def cell_patch(
     outlines: Sequence[np.ndarray], cell: Cell, style: Style, ground: Any = None, pattern: Any = None
 ) -> PathPatch:
@@ -108,6 +122,10 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Sequence[Artist]) -> Artis
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
     if entry.sign == "chance":
         return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=CHANCE_DASHES)
+    if entry.sign == "more":
+        return Line2D([], [], ls="none")
+    if entry.sign == "samples":
+        return Line2D([0], [0], **sample_look(style))
     if entry.sign == "curve":
         assert entry.curve is not None
         return curves[entry.curve]

@@ -59,8 +59,8 @@ function makeLevels() {
 }
 function kindOf(i) {
   const x = view.values[i];
-  if (!view.done[i]) return NOT_EVALUATED;
-  if (Number.isNaN(x)) return NAN;
+  // a value where nothing is evaluated is interpolated
+  if (Number.isNaN(x)) return view.done[i] ? NAN : NOT_EVALUATED;
   if (!Number.isFinite(x)) return x > 0 ? PLUS_INF : MINUS_INF;
   if (x > scale.high) return CLIPPED;
   return scale.kind === "log" && x <= 0 ? BELOW : FINITE;
@@ -474,7 +474,7 @@ function read(place) {
   const at = (half, p, a) => nearest(a, a[0] + (p + half) / (2 * half) * (a[a.length - 1] - a[0]));
   const i = at(fine.halfX, place[0], view.x), j = at(fine.halfY, place[1], view.y), k = j * view.x.length + i;
   const error = view.errors && Number.isFinite(view.errors[k]) && view.errors[k] > 0 ? ` ± ${text(view.errors[k])}` : "";
-  const value = view.done[k] ? text(view.values[k]) + error + (view.percent ? " %" : "") : "not evaluated";
+  const value = view.done[k] ? text(view.values[k]) + error + (view.percent ? " %" : "") : Number.isNaN(view.values[k]) ? "not evaluated" : `not evaluated, interpolated ${text(view.values[k])}`;
   $("readout").textContent = `${view.symbols[0]} ${(+view.x[i].toPrecision(4) + "").replace("-", "−")}   ${view.symbols[1]} ${(+view.y[j].toPrecision(4) + "").replace("-", "−")}   ${view.quantity} ${value}` + (kindOf(k) === CLIPPED ? " (clipped)" : "");
 }
 
