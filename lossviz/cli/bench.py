@@ -43,7 +43,8 @@ def bench(
     ref = resolve_problem(source, model_args=parse_arguments(model_args), checkpoint=checkpoint)
     plan = Plan(ref, PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"), splits=(split,), samples=samples)
     problem = load_plan_problem(plan, device)
-    plane = make_plane(plan.plane, 2, problem.params).to(problem.device, next(iter(problem.params.values())).dtype)
+    made = make_plane(plan.plane, 2, problem.params, rules=problem.rules)
+    plane = made.to(problem.device, next(iter(problem.params.values())).dtype)
     with cpu_threads(threads):
         rows = run_bench(
             problem, plane, rounds=rounds, compiled=compiled,

@@ -252,7 +252,8 @@ def describe_report(report: Report) -> str:
     lines += describe_plane(facts.get("plane")) or _describe_other(facts.get("plane_from"))
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
-        lines.append(f"Directions: cosine {facts['cosine']:+.4f}; filter norm ratios {low:.4g} to {high:.4g}.")
+        ratios = f"; filter norm ratios {low:.4g} to {high:.4g}" if surface.plan.plane.kind == "random" else ""
+        lines.append(f"Directions: cosine {facts['cosine']:+.4f}{ratios}.")
     if facts.get("batchnorm_layers"):
         lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan)}.")
     if way := facts.get("engine", {}).get("way"):
