@@ -52,7 +52,9 @@ T = TypeVar("T")
 @click.option("--style", default="text", metavar="NAME", help="column, text, wide, slide or poster.  [text]")
 @click.option("--dark", is_flag=True, help="Dark ground.")
 @click.option(
-    "--colours", default="lipari", metavar="MAP", help="lipari, navia, oslo, viridis, cividis or magma.  [lipari]"
+    "--colours",
+    metavar="MAP",
+    help="lipari, navia, oslo, viridis, cividis or magma.  [lipari; paler for several paths]",
 )
 @click.option(
     "--title", "titles", multiple=True, metavar="TEXT", help="Title of each file's panels; give one for each file."
@@ -60,6 +62,7 @@ T = TypeVar("T")
 @click.option("--samples", is_flag=True, help="Dot the grid points.")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
 @click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
+@click.option("--path/--no-path", default=True, help="Draw the optimization paths that the file holds.  [on]")
 @click.option("--footer/--no-footer", default=True, help="Write the settings at the foot of the figure.  [on]")
 @click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
 @click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
@@ -117,7 +120,7 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
     if words["scale"] not in ("auto", "log", "linear"):
         mistakes.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
     _gather(lambda: parse_clip(words["clip"]), mistakes)
-    _gather(lambda: colour_table(words["colours"]), mistakes)
+    _gather(lambda: colour_table(words["colours"] or "lipari"), mistakes)
     _gather(lambda: make_style(words["style"]), mistakes)
     levels = _gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
     camera = _gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossviz.render.path import Path
 from lossviz.render.terrain import Terrain
 
 ELEVATIONS = (30.0, 36.0, 42.0)
@@ -65,13 +66,14 @@ class Camera:
         return x * self.right[0] + y * self.right[1], t * self.sin + height * self.cos, t
 
 
-def choose_camera(terrains: Sequence[Terrain]) -> Camera:
+def choose_camera(terrains: Sequence[Terrain], paths: Sequence[Sequence[Path]] = ()) -> Camera:
     """The camera that sees most of the low ground of all terrains, from azimuths 15° apart and 3 elevations.
 
-    The score is the share of the lowest 6 % of the area that is not hidden, less small costs for high, side-on and
-    rear views.
+    The score is the share of the lowest 6 % of the area, and of the lifted paths, that is not hidden, less small costs
+    for high, side-on and rear views.
     """
     aims = [_low_ground(terrain) for terrain in terrains]
+    lines = [_lifted(terrain, own) for terrain, own in zip(terrains, paths, strict=bool(paths))]
     best, best_score = Camera(-58.0, 36.0), -np.inf
     for elevation in ELEVATIONS:
         for azimuth in AZIMUTHS:
@@ -79,6 +81,8 @@ def choose_camera(terrains: Sequence[Terrain]) -> Camera:
                 continue
             camera = Camera(float(azimuth), elevation)
             seen = np.mean([_visible_share(t, camera, *aim) for t, aim in zip(terrains, aims, strict=True)])
+            on_paths = [_visible_share(terrains[i], camera, *line) for i, line in enumerate(lines) if len(line[0])]
+            seen = 0.5 * (seen + np.mean(on_paths)) if on_paths else seen
             a = np.radians(azimuth)
             # costs: a low camera, a corner to the front, alpha running to the right and beta away
             score = seen - 0.006 * (elevation - 30) - 0.03 * abs(np.cos(2 * a)) - 0.04 * (np.sin(a) > 0)
@@ -94,6 +98,16 @@ def _low_ground(terrain: Terrain) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     chosen = np.linspace(0, len(rows) - 1, min(MOST_TARGETS, len(rows))).astype(int)
     rows, columns = rows[chosen], columns[chosen]
     return terrain.ground_x[columns], terrain.ground_y[rows], terrain.height[rows, columns]
+
+
+def _lifted(terrain: Terrain, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    places = [np.empty((3, 0))]
+    for path in paths:
+        kept = np.isfinite(path.own) & path.inside((*terrain.x_ends, *terrain.y_ends))
+        at = np.flatnonzero(kept)[:: max(1, int(kept.sum()) // MOST_TARGETS)]
+        places.append(np.stack([*terrain.to_ground(path.x[at], path.y[at]), terrain.height_of(path.own[at])]))
+    x, y, height = np.concatenate(places, axis=1)
+    return x, y, height
 
 
 def _visible_share(terrain: Terrain, camera: Camera, x: np.ndarray, y: np.ndarray, height: np.ndarray) -> float:

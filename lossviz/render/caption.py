@@ -11,6 +11,7 @@ from lossviz.render.cells import Cell
 from lossviz.render.footer import examples_text, noise_text, place_text, precision_text
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.path_text import path_sentences
 from lossviz.render.plane_text import axis_label, plane_phrase
 from lossviz.render.quantity import SYMBOLS, format_coordinate, format_value, quantity_label
 from lossviz.render.uncertainty import samples_some
@@ -38,7 +39,16 @@ def write_caption(
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for warnings."""
     general = [_what(panels, kind), _how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
-    own = [" ".join([*_panel_name(panel, len(panels)), *panel_facts(panel, keys[panel.key])]) for panel in panels]
+    own = [
+        " ".join(
+            [
+                *_panel_name(panel, len(panels)),
+                *panel_facts(panel, keys[panel.key]),
+                *path_sentences(panel, keys[panel.key], kind),
+            ]
+        )
+        for panel in panels
+    ]
     notes = [f"Note: {warning}" for warning in warnings]
     return "\n\n".join([" ".join(part for part in general if part), *own, *notes, LIMITS]) + "\n"
 

@@ -23,6 +23,7 @@ from lossviz.render.uncertainty import ribbon
 
 DARK_GROUND = 0.42  # luminance below which lines are white
 MM_PER_INCH = 25.4
+PATH_STATIONS = 60
 RIBBON = 0.3  # opacity
 
 
@@ -138,6 +139,19 @@ def _draw_clipped(axes: Axes, field: Field, key: Key) -> None:
             region.set_linewidth(0)
 
 
+def _occupied(panel: Panel) -> list[tuple[float, float]]:
+    """Places that no number may cover: marks, and paths."""
+    places = [(mark.x, mark.y) for mark in panel.marks]
+    for path in panel.paths:
+        for piece in path.pieces:
+            even = np.linspace(0, len(piece) - 1, min(PATH_STATIONS, 8 * len(piece)))
+            places += [
+                tuple(row)
+                for row in np.stack([np.interp(even, np.arange(len(piece)), piece[:, i]) for i in (0, 1)], axis=1)
+            ]
+    return places
+
+
 def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet, figure: Figure) -> None:
     # 1. every connected line in millimetres on paper
     box, style = scene.layout.panels[scene.panels.index(panel)], scene.style
@@ -157,7 +171,7 @@ def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: Conto
         pieces,
         [0.62 * em * len(texts[level]) + 0.6 * em for level, _ in pieces],
         (0.0, box.width * MM_PER_INCH, 0.0, box.height * MM_PER_INCH),
-        avoid=[tuple((np.array([mark.x, mark.y]) - start) * scale) for mark in panel.marks],
+        avoid=[tuple((np.array(place) - start) * scale) for place in _occupied(panel)],
         zoom=style.line_scale,
     )
     if not labels:

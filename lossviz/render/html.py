@@ -24,12 +24,14 @@ from lossviz.render.cells import runs_of
 from lossviz.render.colours import colour_table
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.path import Path, clip_path, frame_of
 from lossviz.render.quantity import SYMBOLS, quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
 STILL_DPI, STILL_COLOURS = 60, 32
 LARGEST_HALF = 6e4
+MOST_SNAPSHOTS = 2000  # of a path in the page; every second, third … of longer ones
 
 
 def write_page(scene: Scene, still: Callable[[Scene], Figure], *, command: str | None = None) -> bytes:
@@ -108,7 +110,30 @@ def _view(scene: Scene, panel: Panel) -> dict[str, Any]:
         "key": panel.key,
         "scale": _scale(key),
         "levels": list(key.levels[:24]),
+        "paths": [_path(path, panel) for path in panel.paths],
         "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.marks],
+    }
+
+
+def _path(path: Path, panel: Panel) -> dict[str, Any]:
+    stride = max(1, -(-len(path.x) // MOST_SNAPSHOTS))
+    kept = np.unique([*range(0, len(path.x), stride), *range(len(path.x) - 1, len(path.x))]).astype(int)
+    pieces, _ = clip_path(np.stack([path.x, path.y], axis=1)[kept], frame_of(panel.view)) if len(kept) else ([], None)
+    # pieces follow each other with a gap of NaN between them
+    gap = np.full((1, 3), np.nan)
+    rows = np.concatenate([part for piece in pieces for part in (piece, gap)]) if pieces else gap
+    return {
+        "name": path.name,
+        "colour": path.colour,
+        "casing": path.casing,
+        "lifted": path.colour if len(panel.paths) > 1 else "#14171c",
+        "unit": path.unit,
+        "stride": stride,
+        "steps": path.steps[kept].tolist(),
+        "line": _base64(rows.astype("<f4")),
+        **{name: _base64(getattr(path, name)[kept].astype("<f4")) for name in ("x", "y", "own", "beneath", "distance")},
+        "dots": np.flatnonzero(np.isin(kept, path.dots)).tolist(),
+        "events": [{"at": int(np.searchsorted(kept, e.at)), "kind": e.kind, "label": e.label} for e in path.events],
     }
 
 

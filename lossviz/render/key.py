@@ -13,6 +13,7 @@ from lossviz.render.scale import LINEAR_QUANTITIES, Scale, choose_scale
 from lossviz.render.view import View
 
 CHANCE_CLEARANCE = 0.02
+_NONE = np.zeros(0)
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,17 @@ class Key:
         return format_value(value, percent=self.percent, digits=self.digits)
 
 
-def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: str) -> Key:
-    """The key that the views of one quantity share, without levels: scale and clip from all their values together."""
-    values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
+def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: str, also: np.ndarray = _NONE) -> Key:
+    """The key that the views of one quantity share, without levels: scale and clip from all their values together.
+
+    Args:
+        views: Of one quantity.
+        scale: As in :func:`~lossviz.render.scale.choose_scale`.
+        clip: The same.
+        colours: Name of the colour map.
+        also: Further values that the scale must hold.
+    """
+    values = np.concatenate([*(view.values()[view.evaluated()].ravel() for view in views), also])
     first = views[0]
     chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip)
     known = (chance for view in views if (chance := chance_level(view)) is not None)

@@ -12,6 +12,7 @@ PROFILE = 0.72  # height of a profile in units of its width
 PT = 1 / 72
 LEGEND_ROW_EM = 1.55
 GAP_EM = 1.5  # between panels
+STRIP_TITLE_EM, STRIP_LABELS_EM = 1.7, 3.0  # room above a strip for its title, below for its ticks and label
 STACKED_EM = 1.3  # room of a second line of a label
 LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
 RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
@@ -43,6 +44,7 @@ class Layout:
         rows: Number of rows.
         columns: Number of columns.
         legend: Box for the legend rows.
+        strips: For each panel the box under it for what its paths do not show, or None.
     """
 
     width: float
@@ -52,6 +54,7 @@ class Layout:
     rows: int
     columns: int
     legend: Box
+    strips: tuple[Box | None, ...] = ()
 
 
 def plan_layout(
@@ -68,6 +71,7 @@ def plan_layout(
     bar_letters: int = 4,
     upright: Sequence[str] = (),
     below: Sequence[str] = (),
+    strip_em: float = 0.0,
 ) -> Layout:
     """Arrange panels in rows.
 
@@ -84,6 +88,7 @@ def plan_layout(
         bar_letters: Length of the longest number on a colour bar.
         upright: Labels that stand along the height of a panel: at its left, and at its colour bar.
         below: Labels that stand under a panel.
+        strip_em: Height of a strip under each panel, in units of the type size; 0 for none.
     """
     em = style.font_pt * PT
     left, bottom = (4.6 * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
@@ -108,19 +113,28 @@ def plan_layout(
     footer = footer_lines * 1.25 * em * 0.8
     legend_height = legend_rows * LEGEND_ROW_EM * em
     foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)
-    row_height = height + top + (gap_y if rows > 1 else 0)
-    figure_height = foot + bottom + rows * row_height + 0.15 * em
+    # a strip has its panel's labels above it, and its own below
+    beneath = bottom + (STRIP_TITLE_EM + strip_em) * em if strip_em else 0.0
+    bottom = STRIP_LABELS_EM * em if strip_em else bottom
+    row_height = height + top + beneath + (gap_y + bottom * bool(strip_em) if rows > 1 else 0)
+    figure_height = foot + bottom * (not (strip_em and rows > 1)) + rows * row_height + 0.15 * em
     panels: list[Box] = []
     bars: list[Box | None] = []
+    strips: list[Box | None] = []
+    inset = (
+        (0.0, 0.0) if axes_outside else (RELIEF_MARGINS_EM[0] * em, (RELIEF_MARGINS_EM[0] + RELIEF_MARGINS_EM[1]) * em)
+    )
     for i in range(count):
         row, column = divmod(i, columns)
         x = left + column * (width + gap_x) + sum(bar_columns[:column]) * bar_room
         y = figure_height - 0.15 * em - top - height - row * row_height
         panels.append(Box(x, y, width, height))
+        strip = Box(x + inset[0], y - beneath, width - inset[1], strip_em * em)
+        strips.append(strip if strip_em else None)
         bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
     figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (0.6 if not bars_width else 0.1) * em
     legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
-    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend)
+    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips))
 
 
 def stack_label(label: str, room: float, em: float) -> str:

@@ -6,14 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from lossviz.render.cells import Cell
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.path import Path
 from lossviz.render.quantity import quantity_label
 from lossviz.render.uncertainty import samples_some
 
+MOST_EVENTS = 6
 SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in units of the base type size
-Sign = Literal["trained", "minimum", "chance", "cell", "curve", "band", "samples", "more"]
+Sign = Literal[
+    "trained",
+    "minimum",
+    "chance",
+    "cell",
+    "curve",
+    "band",
+    "samples",
+    "more",
+    "path",
+    "lifted",
+    "start",
+    "end",
+    "dot",
+    "decay",
+    "event",
+]
 
 
 @dataclass(frozen=True)
@@ -25,18 +45,20 @@ class LegendEntry:
         text: The words.
         cell: For ``"cell"``, which pattern.
         curve: For ``"curve"``, which panel's curve.
+        path: For signs of a path, the path.
     """
 
     sign: Sign
     text: str
     cell: Cell | None = None
     curve: int | None = None
+    path: Path | None = None
 
 
 def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -> tuple[LegendEntry, ...]:
     """The entries a figure needs, in the order a reader meets them."""
-    entries = _curve_entries(panels) if kind == "line" else []
-    marks = {mark.kind for panel in panels for mark in panel.marks}
+    entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
+    marks = {mark.kind for panel in panels for mark in panel.shown_marks}
     if "trained" in marks:
         entries.append(LegendEntry("trained", "trained parameters θ*"))
     if "minimum" in marks and kind != "line":
@@ -120,6 +142,34 @@ def _first_of_each(panels: Sequence[Panel]) -> list[int]:
     for i, panel in enumerate(panels):
         seen.setdefault((panel.view.source, panel.view.name), i)
     return list(seen.values())
+
+
+def _path_entries(panels: Sequence[Panel], kind: str) -> list[LegendEntry]:
+    paths = list({(path.name, path.colour): path for panel in panels for path in panel.paths}.values())
+    if not paths:
+        return []
+    first, alone = paths[0], all(len(panel.paths) < 2 for panel in panels)
+    entries = [LegendEntry("path", f"path {path.name}" if alone else path.name, path=path) for path in paths]
+    if kind == "surface" and any(np.isfinite(path.own).any() for path in paths):
+        entries.append(
+            LegendEntry(
+                "lifted", "the same at its own loss" if alone else "above the floor: at its own loss", path=first
+            )
+        )
+    dots = {path.dot_text for path in paths}
+    entries += [
+        LegendEntry("start", "start", path=first),
+        LegendEntry("end", "end, at θ*" if any(panel.ends_trained for panel in panels) else "end", path=first),
+    ]
+    entries.append(LegendEntry("dot", dots.pop() if len(dots) == 1 else "dot: a snapshot", path=first))
+    events = [event for path in paths for event in path.events]
+    if any(event.kind == "decay" for event in events):
+        entries.append(LegendEntry("decay", "learning rate falls", path=first))
+    numbered = list(dict.fromkeys(f"{event.number} {event.label}" for event in events if event.number))
+    if numbered:
+        more = "; …" if len(numbered) > MOST_EVENTS else ""
+        entries.append(LegendEntry("event", ", ".join(numbered[:MOST_EVENTS]) + more, path=first))
+    return entries
 
 
 def _curve_text(panel: Panel, sources: set[int], names: set[str]) -> str:

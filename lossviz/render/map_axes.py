@@ -12,9 +12,11 @@ from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.colours import colour_at
 from lossviz.render.layout import GAP_EM, PT, stack_label
 from lossviz.render.panel import Panel
+from lossviz.render.path_lines import draw_paths
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
 from lossviz.render.signs import cell_patch, draw_legend, mark_line, sample_look
+from lossviz.render.strip import draw_strip
 
 OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
 
@@ -28,7 +30,7 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     axes.set_ylim(panel.y[0], panel.y[-1])
     axes.set_title(panel.title)
     em = scene.style.font_pt * PT
-    last_row = index + layout.columns >= len(scene.panels)
+    last_row = bool(layout.strips[index]) or index + layout.columns >= len(scene.panels)
     for axis, outer in ((axes.xaxis, last_row), (axes.yaxis, index % layout.columns == 0)):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
@@ -56,8 +58,12 @@ def finish_map(
         x, y = np.meshgrid(panel.x, panel.y)
         shown = panel.kinds != Cell.NOT_EVALUATED
         axes.plot(x[shown], y[shown], **sample_look(style))
-    for mark in panel.marks:
+    for mark in panel.shown_marks:
         axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
+    if panel.paths:
+        draw_paths(axes, panel.paths, style, scene.layout.panels[index])
+    if strip := scene.layout.strips[index]:
+        draw_strip(figure, scene.layout, strip, panel, key, style)
     bar = scene.layout.bars[index]
     if bar and panel_has_values(scene, panel):
         draw_colour_bar(scene, figure, key, bar, bands=bands)

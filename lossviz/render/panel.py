@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.render.cells import Cell, classify, count_cells, has_value
 from lossviz.render.field import Field
 from lossviz.render.key import Key
+from lossviz.render.path import Path
 from lossviz.render.plane_text import axis_label
 from lossviz.render.unfinished import guess_missing
 from lossviz.render.view import View
@@ -55,6 +56,7 @@ class Panel:
         marks: Signs.
         x_label: With its unit.
         y_label: With its unit.
+        paths: Optimization paths seen on it.
     """
 
     view: View
@@ -72,6 +74,7 @@ class Panel:
     marks: tuple[Mark, ...]
     x_label: str
     y_label: str
+    paths: tuple[Path, ...] = ()
 
     @property
     def guessed(self) -> np.ndarray:
@@ -79,12 +82,33 @@ class Panel:
         return np.isfinite(self.guesses)
 
     @property
+    def shown_marks(self) -> tuple[Mark, ...]:
+        """The marks, less the trained parameters where the star at the end of a path stands on them."""
+        return self.marks if not self.ends_trained else tuple(mark for mark in self.marks if mark.kind != "trained")
+
+    @property
+    def ends_trained(self) -> bool:
+        """Whether a path ends at the trained parameters."""
+        reach = 1e-6 * float(np.ptp(self.x) + np.ptp(self.y if self.y is not None else self.x))
+        trained = any(mark.kind == "trained" for mark in self.marks)
+        return trained and any(len(p.x) > 0 and abs(p.x[-1]) + abs(p.y[-1]) <= reach for p in self.paths)
+
+    @property
     def done(self) -> int:
         """Number of points that are evaluated."""
         return self.kinds.size - self.counts[Cell.NOT_EVALUATED]
 
 
-def make_panel(view: View, title: str, index: int, key: Key, field: Field | None, *, smooth: bool = True) -> Panel:
+def make_panel(
+    view: View,
+    title: str,
+    index: int,
+    key: Key,
+    field: Field | None,
+    *,
+    smooth: bool = True,
+    paths: tuple[Path, ...] = (),
+) -> Panel:
     """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
     values = view.values()
     kinds = classify(values, view.evaluated(), key.scale)
@@ -107,6 +131,7 @@ def make_panel(view: View, title: str, index: int, key: Key, field: Field | None
         marks=_marks(view, values, x, y, None if key.scale.symmetric or (kinds == Cell.MINUS_INF).any() else extremes),
         x_label=axis_label(view.surface, view.axes[0]),
         y_label=axis_label(view.surface, view.axes[1]) if y is not None else key.label,
+        paths=paths,
     )
 
 

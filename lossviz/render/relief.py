@@ -15,6 +15,7 @@ from lossviz.render.height_field import GBuffer, common_bounds, trace
 from lossviz.render.key import Key
 from lossviz.render.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box, stack_label
 from lossviz.render.levels import spread_ticks
+from lossviz.render.lifted import draw_lifted
 from lossviz.render.lighting import make_light
 from lossviz.render.map_axes import panel_has_values
 from lossviz.render.panel import Panel
@@ -22,6 +23,7 @@ from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
 from lossviz.render.shading import Ink, shade
 from lossviz.render.signs import draw_legend, mark_line, sample_look
+from lossviz.render.strip import draw_strip
 from lossviz.render.terrain import HEIGHT, Terrain
 
 OVERSAMPLE = 2
@@ -32,6 +34,8 @@ def draw_relief(scene: Scene, figure: Figure) -> None:
     """Draw every panel of a ``surface`` scene."""
     for index, panel in enumerate(scene.panels):
         _Relief(scene, figure, index).draw()
+        if strip := scene.layout.strips[index]:
+            draw_strip(figure, scene.layout, strip, panel, scene.key_of(panel), scene.style)
         bar = scene.layout.bars[index]
         if bar and panel_has_values(scene, panel):
             middle = Box(bar.left, bar.bottom + 0.22 * bar.height, bar.width, 0.56 * bar.height)
@@ -104,6 +108,9 @@ class _Relief:
         self._value_axis()
         self._samples()
         self._marks()
+        for path in self.panel.paths:
+            alone = len(self.panel.paths) == 1
+            draw_lifted(self.axes, path, self.terrain, self.buffer, self.floor, self.scene.style, alone=alone)
         self.axes.set_title(self.panel.title)
 
     def _limits(self) -> None:
@@ -194,7 +201,7 @@ class _Relief:
 
     def _marks(self) -> None:
         style = self.scene.style
-        for mark in self.panel.marks:
+        for mark in self.panel.shown_marks:
             x, y = (float(c) for c in self.terrain.to_ground(mark.x, mark.y))
             on_surface = float(self.terrain.sample(self.terrain.height, np.array([x]), np.array([y]))[0])
             for height in (self.floor, on_surface):

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.errors import UsageError, join_mistakes
+from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
 from lossviz.render.camera import Camera, choose_camera
 from lossviz.render.caption import write_caption
 from lossviz.render.caution import difference_cautions, panel_cautions
-from lossviz.render.colours import DEFAULT, colour_table
+from lossviz.render.colours import DEFAULT, PALE
 from lossviz.render.difference import make_difference_key, subtract_views
 from lossviz.render.field import Field, make_field
 from lossviz.render.footer import wrap_facts, write_footer
@@ -28,15 +28,19 @@ from lossviz.render.layout import Layout
 from lossviz.render.legend import LegendEntry, choose_entries
 from lossviz.render.metadata import file_facts
 from lossviz.render.panel import Panel, make_panel
+from lossviz.render.path import Path, known_losses, make_paths
+from lossviz.render.path_text import path_cautions
+from lossviz.render.request import KINDS, check_request
 from lossviz.render.scale import Scale, parse_clip
 from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
+from lossviz.render.strip import strip_height
 from lossviz.render.style import Style, make_style
 from lossviz.render.terrain import Terrain, make_terrain
 from lossviz.render.uncertainty import error_field, samples_some, separate
 from lossviz.render.view import View, choose_names, make_views, title_views
 
-KINDS = ("contour", "filled", "heatmap", "surface", "line", "html")
 MOST_PANELS = 12
+__all__ = ["KINDS", "Scene", "default_kind", "make_scene"]
 FINE_MAP, FINE_SURFACE = 320, 480
 PROFILE_WIDTH_MM = 1000.0  # on a value axis no two levels are too close for their lines
 
@@ -97,13 +101,14 @@ def make_scene(
     scale: str = "auto",
     clip: str | float = "auto",
     levels: Sequence[float] | None = None,
-    colours: str = DEFAULT,
+    colours: str | None = None,
     style: str | Style = "text",
     dark: bool = False,
     dpi: int | None = None,
     samples: bool = False,
     smooth: bool = True,
     camera: tuple[float, float] | None = None,
+    path: bool = True,
     footer: bool = True,
     difference: bool = False,
     warn: Callable[[str], None] | None = None,
@@ -120,7 +125,7 @@ def make_scene(
         scale: ``"auto"``, ``"log"`` or ``"linear"``.
         clip: ``"auto"``, ``"none"``, ``"qNN"`` or the highest value to show.
         levels: Contour levels; by default chosen.
-        colours: Name of a colour map.
+        colours: Name of a colour map; by default one on which the paths can be told apart.
         style: Name of a style, or a style.
         dark: Whether the ground is dark.
         dpi: Dots an inch of rasters; by default the style's.
@@ -128,6 +133,7 @@ def make_scene(
         smooth: False draws cells instead of interpolating.
         camera: Azimuth and elevation in degrees; by default chosen so that the low ground is seen.
         difference: Draw the first of two surfaces less the second, on a scale symmetric about 0.
+        path: Whether to draw the optimization paths that the surfaces hold.
         footer: Whether to write the settings at the foot of the figure.
         warn: Called with a sentence for everything a reader should be told.
 
@@ -143,7 +149,7 @@ def make_scene(
         ('contour', True)
     """
     kind = kind or default_kind(surfaces[0])
-    _check_words(surfaces, kind, titles, colours, camera, levels, style)
+    check_request(surfaces, kind, titles, colours or DEFAULT, camera, levels, style)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
     names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity, every=kind == "html")
     views = make_views(surfaces, names, kind)
@@ -160,28 +166,50 @@ def make_scene(
         clip = "none"  # a profile has room for its highest point
     quantities = list(dict.fromkeys(view.quantity for view in views))
     groups = [[view for view in views if view.quantity == q] for q in quantities]
+    paths = {id(view): make_paths(view) if path else () for view in views}
+    colours = colours or (PALE if any(len(found) > 1 for found in paths.values()) else DEFAULT)
     if difference:
         keys = [make_difference_key(group, clip=clip) for group in groups]
     else:
-        keys = [make_key(group, scale=scale, clip=clip, colours=colours) for group in groups]
+        keys = [
+            make_key(group, scale=scale, clip=clip, colours=colours, also=_own_losses(group, paths)) for group in groups
+        ]
 
     # 2. panels with the values between their grid points, and the camera
     fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
     between = smooth and kind != "heatmap"  # cells are shown as they are
     panels = tuple(
-        make_panel(view, title, index, keys[index], _field(view, keys[index], kind, fewest, between), smooth=between)
+        make_panel(
+            view,
+            title,
+            index,
+            keys[index],
+            _field(view, keys[index], kind, fewest, between),
+            smooth=between,
+            paths=paths[id(view)],
+        )
         for view, title in zip(views, title_views(views, surfaces, _titles(titles, difference), kind), strict=True)
         for index in [quantities.index(view.quantity)]
     )
     raised = [panel for panel in panels if kind in ("surface", "html")]
     terrains = tuple(make_terrain(p.field, keys[p.key].scale) for p in raised if p.field)
-    chosen = (Camera(*camera) if camera else choose_camera(terrains)) if terrains else None
+    chosen = (Camera(*camera) if camera else choose_camera(terrains, [p.paths for p in raised])) if terrains else None
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
     boxes = group_panels(panels, kind)
     rows = legend_rows(choose_entries(panels, keys, kind=kind), style, kind, len(boxes))
+    strip = max((strip_height(panel.paths) for panel in panels), default=0.0) if kind != "html" else 0.0
     place = partial(
-        lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), bar_labels=[k.label for k in keys]
+        lay_out,
+        style,
+        kind,
+        panels,
+        boxes,
+        terrains,
+        chosen,
+        legend=len(rows),
+        strip_em=strip,
+        bar_labels=[k.label for k in keys],
     )
     width_mm = place().panels[0].width * 25.4 if kind != "line" else PROFILE_WIDTH_MM
     keys = [
@@ -200,7 +228,11 @@ def make_scene(
 
     # 4. words
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
-    warnings = tuple(dict.fromkeys([*difference_cautions(surfaces, called), *panel_cautions(panels, keys), *unknown]))
+    warnings = tuple(
+        dict.fromkeys(
+            [*difference_cautions(surfaces, called), *panel_cautions(panels, keys), *path_cautions(panels), *unknown]
+        )
+    )
     for sentence in warnings:
         if warn:
             warn(sentence)
@@ -230,27 +262,6 @@ def default_kind(surface: Surface) -> str:
     return "line" if surface.plan.grid.dimension == 1 else "contour"
 
 
-def _check_words(surfaces, kind, titles, colours, camera, levels, style) -> None:
-    mistakes = []
-    if not surfaces:
-        mistakes.append("No surface was given to draw.")
-    if kind not in KINDS:
-        mistakes.append(f"--kind is {kind!r}; choose one of {', '.join(KINDS)}.")
-    if titles and len(titles) != len(surfaces):
-        mistakes.append(f"{len(titles)} titles were given for {len(surfaces)} files; give one for each.")
-    if camera is not None and not (np.isfinite(camera[0]) and 5 <= camera[1] <= 85):
-        mistakes.append(f"--camera is {camera[0]:g},{camera[1]:g}; the elevation must be from 5 to 85 degrees.")
-    if levels is not None and not np.isfinite(levels).all():
-        mistakes.append("--levels must be finite numbers.")
-    for check in (lambda: colour_table(colours), lambda: make_style(style) if isinstance(style, str) else None):
-        try:
-            check()
-        except UsageError as error:
-            mistakes.append(str(error))
-    if mistakes:
-        raise UsageError(join_mistakes(mistakes))
-
-
 def _titles(titles: Sequence[str] | None, difference: bool) -> Sequence[str] | None:
     if not difference:
         return titles
@@ -263,6 +274,10 @@ def _field(view: View, key: Key, kind: str, fewest: int, smooth: bool) -> Field 
         return None
     x, y = view.coordinates(0), view.coordinates(1)
     return make_field(x, y, view.values(), view.evaluated(), key.scale, fewest=fewest, smooth=smooth)
+
+
+def _own_losses(views: Sequence[View], paths: dict[int, tuple[Path, ...]]) -> np.ndarray:
+    return known_losses([path for view in views for path in paths[id(view)]])
 
 
 def _separate(key, index, panels, errors, levels, unknown) -> Key:

@@ -50,6 +50,7 @@ def lay_out(
     footer_lines: int = 0,
     bar_letters: int = 4,
     bar_labels: Sequence[str] = (),
+    strip_em: float = 0.0,
 ) -> Layout:
     """Arrange the boxes: one row for each key that has several, else all in rows."""
     keys = [panels[box[0]].key for box in boxes]
@@ -66,6 +67,7 @@ def lay_out(
         axes_outside=kind != "surface",
         footer_lines=footer_lines,
         bar_letters=bar_letters,
+        strip_em=strip_em,
         below=[panel.x_label for panel in panels],
         upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )

@@ -20,6 +20,7 @@ from lossviz.render.key import Key
 from lossviz.render.layout import LEGEND_ROW_EM, PT
 from lossviz.render.legend import LegendEntry
 from lossviz.render.panel import Mark
+from lossviz.render.path_lines import path_handle
 from lossviz.render.scene import Scene
 from lossviz.render.style import Style, Theme
 
@@ -122,6 +123,8 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Sequence[Artist]) -> Artis
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
     if entry.sign == "chance":
         return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=CHANCE_DASHES)
+    if entry.path is not None:
+        return path_handle(entry.sign, entry.path, style)
     if entry.sign == "more":
         return Line2D([], [], ls="none")
     if entry.sign == "samples":

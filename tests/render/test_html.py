@@ -211,3 +211,67 @@ def test_without_webgl_a_still_picture_stands_in(bowl, tmp_path):
     dom = subprocess.run(words, capture_output=True, text=True, timeout=240, check=False).stdout
     still = re.search(r'<img id="still"[^>]*>', dom).group(0)
     assert "data:image/png;base64," in still and "hidden" not in still
+
+
+def path_surface(bowl):
+    from lossviz.records.trajectory import Mark, Trajectory
+
+    points = np.array([[-0.8, 0.6], [-0.2, 0.1], [1.5, 0.1], [0.0, 0.0]])
+    for name in ("sgd", "adam </script><script>alert(1)</script>"):
+        bowl.trajectories[name] = Trajectory(
+            name, [0, 10, 20, 30], points, [2.0, 1.0, 0.5, 0.0], own={"train_loss": [2.0, 0.5, 0.1, 0.02]},
+            projected={"train_loss": [1.0, 0.6, 0.2, 0.02]}, marks=(Mark(10, "decay", "LR ÷10"),),
+        )  # fmt: skip
+    return bowl
+
+
+def test_paths_cross_over_with_their_losses_and_gaps(bowl, tmp_path):
+    text = page_of([path_surface(bowl)], tmp_path).read_text()
+    assert "alert(1)</script>" not in text
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S).group(1))
+    first, second = data["views"][0]["paths"]
+    read = {n: np.frombuffer(base64.b64decode(first[n]), "<f4") for n in ("own", "beneath", "distance", "line")}
+    np.testing.assert_allclose(read["own"], [2.0, 0.5, 0.1, 0.02], rtol=1e-6)
+    line = read["line"].reshape(-1, 3)
+    assert np.isnan(line).any(axis=1).sum() == 2  # it leaves the frame and comes back
+    np.testing.assert_allclose(np.nanmax(line[:, 0]), 1.0)
+    assert first["steps"] == [0, 10, 20, 30] and second["name"].startswith("adam")
+
+
+def test_long_paths_are_thinned_in_the_page(bowl, tmp_path):
+    from lossviz.records.trajectory import Trajectory
+
+    t = np.linspace(0, 1, 10_001)
+    bowl.trajectories["long"] = Trajectory("long", range(10_001), np.stack([t - 0.5, 0 * t], axis=1), t)
+    path = page_of([bowl], tmp_path)
+    assert path.stat().st_size < 250_000 and '"stride":6' in path.read_text()
+
+
+STEPS = """
+<script>
+addEventListener("load", () => setTimeout(() => {
+  const slider = document.getElementById("step"), seen = [];
+  for (const step of [0, 2, 3]) {
+    slider.value = step;
+    slider.dispatchEvent(new Event("input"));
+    lossviz.draw();
+    seen.push(document.getElementById("readout").textContent);
+  }
+  const result = document.createElement("pre");
+  result.id = "probe";
+  result.textContent = JSON.stringify({ seen, max: slider.max, problems: window.problems, shown: getComputedStyle(document.getElementById("step-row")).display });
+  document.body.append(result);
+}, 50));
+</script>"""  # noqa: E501
+
+
+@browser
+@pytest.mark.slow
+def test_the_step_slider_reads_both_losses(bowl, tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "PROBE", STEPS)
+    seen = visit(page_of([path_surface(bowl)], tmp_path), [], tmp_path, *SOFTWARE)
+    assert seen["problems"] == [] and seen["max"] == "3" and seen["shown"] != "none"
+    assert seen["seen"][1].startswith(
+        "sgd: step 20, own training loss 0.1, of the plane beneath 0.2, 0.5 from the plane"
+    )
+    assert "adam </script>" in seen["seen"][0]

@@ -25,10 +25,13 @@ for (const view of page.views) {
   view.done = new Uint8Array(view.values.length).fill(1);
   for (const [first, count] of view.pending) view.done.fill(0, first, first + count);
 }
+for (const view of page.views) for (const path of view.paths) {
+  for (const name of ["line", "x", "y", "own", "beneath", "distance"]) path[name] = new Float32Array(bytes(path[name]));
+}
 const table = new Uint8Array(bytes(page.colours));
 
 // ---------- scale ----------
-const state = { view: 0, scale: page.views[0].scale.kind, height: 0.85, az: page.camera[0], el: page.camera[1], zoom: 1, contours: true, dark: page.dark };
+const state = { view: 0, scale: page.views[0].scale.kind, height: 0.85, az: page.camera[0], el: page.camera[1], zoom: 1, step: Infinity, contours: true, dark: page.dark };
 let view, scale, fine, levels;
 function makeScale(kind) {
   const given = view.scale, all = page.views.filter((v) => v.key === view.key);
@@ -385,6 +388,7 @@ function drawOverlay() {
   if (state.el < 80) drawValueAxis(c, near, line, ink, muted, font);
   drawBar(c, ink, font);
   drawMarks(c);
+  drawPaths(c);
 }
 function drawValueAxis(c, near, line, ink, muted, font) {
   const sides = [[-near[0], near[1]], [near[0], -near[1]]].sort((a, b) => project(...a, 0)[0] - project(...b, 0)[0]);
@@ -447,6 +451,114 @@ function drawMarks(c) {
   }
 }
 
+// ---------- paths: in the plane on the floor, and lifted to their own loss ----------
+function hiddenAt(x, y, z) { // whether the surface crosses the line from a place to the viewer
+  const rise = frame.sin / frame.cos;
+  let before = 0;
+  for (let t = 0.03; t < 3; t += 0.02) {
+    const p = x - t * frame.away[0], q = y - t * frame.away[1];
+    if (Math.abs(p) > fine.halfX || Math.abs(q) > fine.halfY) return false;
+    const over = z + t * rise - heightAt(p, q);
+    if (before * over < 0) return true;
+    if (over > 0 && z + t * rise > state.height) return false;
+    if (over) before = over;
+  }
+  return false;
+}
+function ownHeight(path, place) {
+  const i = Math.min(Math.floor(place), path.own.length - 1), j = Math.min(i + 1, path.own.length - 1), at = (k) => scale.place(scale.forward(path.own[k])) * state.height;
+  return at(i) + (place - i) * (at(j) - at(i));
+}
+function sight(path, upTo, lifted) { // [x, y, hidden] on the screen, null at gaps; finely enough to see where it goes behind
+  const out = [], line = path.line, flat = state.el > 88;
+  let last = null;
+  for (let k = 0; k < line.length; k += 3) {
+    const place = line[k + 2];
+    if (Number.isNaN(place)) { out.push(null); last = null; continue; }
+    if (last && last[2] >= upTo) continue;
+    let here = [line[k], line[k + 1], place];
+    if (last && place > upTo) { const t = (upTo - last[2]) / (place - last[2]); here = here.map((v, i) => last[i] + t * (v - last[i])); }
+    else if (place > upTo) { last = here; continue; }
+    const from = last ? toGround(last[0], last[1]) : null, to = toGround(here[0], here[1]);
+    const parts = from ? Math.max(1, Math.ceil(Math.hypot(to[0] - from[0], to[1] - from[1]) / 0.03)) : 1;
+    for (let i = from ? 1 : 0; i <= (from ? parts : 0); i++) {
+      const t = from ? i / parts : 0, x = from ? from[0] + t * (to[0] - from[0]) : to[0], y = from ? from[1] + t * (to[1] - from[1]) : to[1];
+      const z = lifted ? ownHeight(path, from ? last[2] + t * (here[2] - last[2]) : here[2]) : FLOOR;
+      if (Number.isNaN(z)) { out.push(null); continue; }
+      const p = project(x, y, z);
+      out.push([p[0], p[1], !flat && hiddenAt(x, y, z)]);
+    }
+    last = here;
+  }
+  return out;
+}
+function drawPaths(c) {
+  c.lineJoin = c.lineCap = "round";
+  for (const [number, path] of view.paths.entries()) {
+    const below = 13 * (number - (view.paths.length - 1) / 2); // names of ends that meet stand beneath each other
+    const upTo = Math.min(state.step, path.steps.length - 1), ends = [];
+    for (const lifted of state.el > 88 ? [false] : [false, true]) {
+      const points = sight(path, upTo, lifted), colour = lifted ? path.lifted : path.colour;
+      const stroke = (hidden, width, style, alpha, dash) => {
+        c.beginPath();
+        for (let i = 1; i < points.length; i++) if (points[i] && points[i - 1] && points[i][2] === hidden) { c.moveTo(points[i - 1][0], points[i - 1][1]); c.lineTo(points[i][0], points[i][1]); }
+        c.lineWidth = width; c.strokeStyle = style; c.globalAlpha = alpha; c.setLineDash(dash);
+        c.stroke();
+        c.globalAlpha = 1; c.setLineDash([]);
+      };
+      const thin = path.steps.length > 400 ? 0.6 : 1;
+      stroke(false, 4.5 * thin, path.casing, 0.9, []);
+      stroke(true, 1.3, colour, 0.6, [1, 3]);
+      stroke(false, 2 * thin, colour, 1, []);
+      const disc = (k, radius, fill, edge) => {
+        const [x, y] = toGround(path.x[k], path.y[k]), z = lifted ? ownHeight(path, k) : FLOOR;
+        if (Math.abs(x) > fine.halfX + 1e-6 || Math.abs(y) > fine.halfY + 1e-6 || Number.isNaN(z)) return null;
+        const p = project(x, y, z);
+        c.globalAlpha = state.el <= 88 && hiddenAt(x, y, z) ? 0.45 : 1;
+        c.beginPath(); c.arc(p[0], p[1], radius, 0, 7); c.fillStyle = fill; c.strokeStyle = edge; c.lineWidth = 1.5; c.fill(); c.stroke();
+        c.globalAlpha = 1;
+        return p;
+      };
+      for (const k of path.dots) if (k <= upTo) disc(k, 2, colour, path.casing);
+      for (const e of lifted ? [] : path.events) if (e.at <= upTo) disc(e.at, 4, e.kind === "decay" ? "#f0e442" : "#fff", "#14171c");
+      disc(0, 4.5, "#fff", colour);
+      ends.push(disc(Math.floor(upTo), 4.5, colour, path.casing));
+    }
+    if (ends[0] && ends[1]) {
+      c.beginPath(); c.moveTo(ends[0][0], ends[0][1]); c.lineTo(ends[1][0], ends[1][1]);
+      c.setLineDash([1, 3]); c.strokeStyle = path.lifted; c.lineWidth = 1; c.stroke(); c.setLineDash([]);
+    }
+    if (ends[0] && view.paths.length > 1) {
+      c.font = "11px Inter, system-ui, sans-serif"; c.textAlign = "left"; c.lineWidth = 3; c.strokeStyle = path.casing; c.fillStyle = path.colour;
+      c.strokeText(path.name, ends[0][0] + 8, ends[0][1] + below); c.fillText(path.name, ends[0][0] + 8, ends[0][1] + below);
+    }
+  }
+}
+function tellStep() {
+  $("readout").textContent = view.paths.slice(0, 3).map((path) => {
+    const k = Math.min(state.step, path.steps.length - 1), part = [`${path.name}: ${path.unit} ${path.steps[k]}`];
+    if (Number.isFinite(path.own[k])) part.push(`own ${view.quantity} ${text(path.own[k])}`);
+    if (Number.isFinite(path.beneath[k])) part.push(`of the plane beneath ${text(path.beneath[k])}`);
+    if (Number.isFinite(path.distance[k])) part.push(`${+path.distance[k].toPrecision(3)} from the plane`);
+    return part.join(", ");
+  }).join("   ");
+}
+const lastStep = () => Math.max(1, ...view.paths.map((path) => path.steps.length - 1));
+function goTo(step) { state.step = Math.min(lastStep(), Math.max(0, step)); $("step").value = state.step; tellStep(); ask(); }
+let playing = 0;
+function play() {
+  if (!view.paths.length) return;
+  if (playing) { cancelAnimationFrame(playing); playing = 0; $("play").textContent = "▶"; return; }
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) { goTo(lastStep()); return; }
+  const from = state.step >= lastStep() ? 0 : state.step, began = performance.now(), rate = lastStep() / 8000;
+  $("play").textContent = "❚❚";
+  const tick = (now) => {
+    goTo(Math.floor(from + (now - began) * rate));
+    if (state.step >= lastStep()) { playing = 0; $("play").textContent = "▶"; } else playing = requestAnimationFrame(tick);
+  };
+  playing = requestAnimationFrame(tick);
+}
+
 // ---------- readout ----------
 function heightAt(x, y) {
   const i = Math.min(FINE - 1, Math.max(0, Math.round((x + fine.halfX) / (2 * fine.halfX) * (FINE - 1))));
@@ -490,6 +602,9 @@ function choose() {
   if (gl) upload();
   $("scale").value = state.scale;
   $("subtitle").textContent = view.subtitle;
+  $("step-row").style.display = view.paths.length ? "" : "none";
+  $("step").max = lastStep();
+  $("step").value = state.step = Math.min(state.step, lastStep());
   remember();
   ask();
 }
@@ -514,6 +629,8 @@ if (page.views.length < 2) $("view-row").style.display = "none";
 $("view").onchange = (e) => { state.view = +e.target.value; state.scale = page.views[state.view].scale.kind; choose(); };
 $("scale").onchange = (e) => { state.scale = e.target.value; choose(); };
 $("height").oninput = (e) => { state.height = +e.target.value; if (gl) upload(); remember(); ask(); };
+$("step").oninput = (e) => goTo(+e.target.value);
+$("play").onclick = (e) => { e.preventDefault(); play(); };
 $("contours").onchange = (e) => { state.contours = e.target.checked; ask(); };
 $("dark").onchange = (e) => theme(e.target.checked);
 $("top").onclick = () => turn(-90, 90);
@@ -552,7 +669,7 @@ canvas.onpointerleave = () => { $("readout").textContent = ""; };
 canvas.addEventListener("wheel", (e) => { zoom(Math.exp(-e.deltaY * 0.001)); e.preventDefault(); }, { passive: false });
 addEventListener("keydown", (e) => {
   if (["INPUT", "SELECT", "BUTTON"].includes(e.target.tagName)) return;
-  const act = { ArrowLeft: () => turn(state.az + 5, state.el), ArrowRight: () => turn(state.az - 5, state.el), ArrowUp: () => turn(state.az, state.el + 5), ArrowDown: () => turn(state.az, state.el - 5), "+": () => zoom(1.15), "=": () => zoom(1.15), "-": () => zoom(1 / 1.15), t: () => turn(-90, 90), 3: () => turn(...page.camera), d: () => theme(!state.dark) }[e.key];
+  const act = { ArrowLeft: () => turn(state.az + 5, state.el), ArrowRight: () => turn(state.az - 5, state.el), ArrowUp: () => turn(state.az, state.el + 5), ArrowDown: () => turn(state.az, state.el - 5), "+": () => zoom(1.15), "=": () => zoom(1.15), "-": () => zoom(1 / 1.15), t: () => turn(-90, 90), 3: () => turn(...page.camera), " ": play, ",": () => goTo(state.step - 1), ".": () => goTo(state.step + 1), d: () => theme(!state.dark) }[e.key];
   if (act) { act(); e.preventDefault(); }
 });
 addEventListener("resize", ask);
@@ -566,4 +683,4 @@ else { $("still").src = document.querySelector("noscript").textContent.match(/sr
 theme(state.dark);
 choose();
 if (gl) draw();
-window.lossviz = { page, state, draw, turn, zoom, project: (x, y, z) => project(...toGround(x, y), z), FLOOR };
+window.lossviz = { page, state, draw, goTo, turn, zoom, project: (x, y, z) => project(...toGround(x, y), z), FLOOR };

@@ -1,0 +1,121 @@
+"""The strip under a picture with paths: what the plane hides of them, step by step.
+
+Above, each network's own loss (line) and that of the plane beneath it (dashed); below, how far from the plane it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from lossviz.render.key import Key
+from lossviz.render.layout import LETTER_EM, PT, Box, Layout
+from lossviz.render.panel import Panel
+from lossviz.render.path import ALONE, Path
+from lossviz.render.quantity import format_value, quantity_label
+from lossviz.render.style import Style
+
+LOSSES_EM, DISTANCE_EM, BETWEEN_EM = 5.0, 2.6, 0.7
+MANY_PATHS = 4  # from which their areas would cover each other
+
+
+def strip_height(paths: Sequence[Path]) -> float:
+    """Height of the strip in units of the type size; 0 where there is nothing to tell."""
+    losses, distances = _has(paths)
+    return losses * LOSSES_EM + (losses and distances) * BETWEEN_EM + distances * DISTANCE_EM
+
+
+def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key, style: Style) -> None:
+    """Draw the strip of a panel's paths in its box."""
+    losses, distances = _has(panel.paths)
+    share = LOSSES_EM / strip_height(panel.paths) if losses else 0.0
+    foot = DISTANCE_EM / strip_height(panel.paths) if distances else 0.0
+    parts = []
+    if losses:
+        part = Box(box.left, box.bottom + (1 - share) * box.height, box.width, share * box.height)
+        axes = figure.add_axes(part.fraction(layout.width, layout.height), gid="own loss")
+        _draw_losses(axes, panel, key, part, style)
+        parts.append(axes)
+    if distances:
+        part = Box(box.left, box.bottom, box.width, foot * box.height)
+        axes = figure.add_axes(part.fraction(layout.width, layout.height), gid="distance")
+        _draw_distance(axes, panel.paths, style)
+        parts.append(axes)
+    _set_steps(parts, panel.paths, style)
+
+
+def _has(paths: Sequence[Path]) -> tuple[bool, bool]:
+    several = [path for path in paths if len(path.steps) > 1]
+    return any(path.has_losses for path in several), any(np.isfinite(path.distance).any() for path in several)
+
+
+def _draw_losses(axes: Axes, panel: Panel, key: Key, box: Box, style: Style) -> None:
+    k, positive = style.line_scale, True
+    shown = [path for path in panel.paths if path.has_losses]
+    for path in shown:
+        axes.plot(path.steps, path.own, color=_seen(path, style), lw=1.1 * k, zorder=3, gid="own")
+        axes.plot(path.steps, path.beneath, color=_seen(path, style), lw=0.9 * k, ls=(0, (2.4, 1.4)), zorder=2.9,
+                  gid="beneath")  # fmt: skip
+        if len(shown) < MANY_PATHS:
+            axes.fill_between(path.steps, path.own, path.beneath, color=_seen(path, style), alpha=0.13, lw=0, zorder=1)
+        known = np.concatenate([path.own, path.beneath])
+        positive &= bool((known[np.isfinite(known)] > 0).all())
+    if key.scale.kind == "log" and positive:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(10, numticks=4))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(3))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, percent=key.percent, digits=2)))
+    axes.set_title(_title(panel, key, box, style), fontsize=style.small_pt, fontweight="normal", pad=2.5 * k)
+
+
+def _title(panel: Panel, key: Key, box: Box, style: Style) -> str:
+    """What the lines are, as fully as the width allows."""
+    words = quantity_label(panel.view.name, panel.view.split) + (" (%)" if key.percent else "")
+    fitting = int(box.width / (LETTER_EM * style.small_pt * PT))
+    titles = (
+        f"{words}: own (line), of the plane beneath (dashed)",
+        f"{words}: own, plane's (dashed)",
+        "own, plane's (dashed)",
+    )
+    return next((title for title in titles if len(title) <= fitting), "own, plane's (- -)")
+
+
+def _draw_distance(axes: Axes, paths: Sequence[Path], style: Style) -> None:
+    k = style.line_scale
+    for path in paths:
+        axes.plot(path.steps, path.distance, color=_seen(path, style), lw=0.9 * k, gid="off plane")
+        if len(paths) < MANY_PATHS:
+            axes.fill_between(path.steps, 0, path.distance, color=_seen(path, style), alpha=0.13, lw=0)
+    axes.set_ylim(0, 1.6 * max(axes.get_ylim()[1], 1e-12))  # with room for the words
+    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.text(0.995, 0.94, "distance from the plane", transform=axes.transAxes, ha="right", va="top",
+              fontsize=style.label_pt, color=style.theme.muted)  # fmt: skip
+
+
+def _set_steps(parts: Sequence[Axes], paths: Sequence[Path], style: Style) -> None:
+    ends = [path.steps[[0, -1]] for path in paths if len(path.steps)]
+    first, last = min(end[0] for end in ends), max(end[1] for end in ends)
+    for axes in parts:
+        axes.set_xlim(float(first), float(last) if last > first else float(first) + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.tick_params(labelsize=style.label_pt, labelbottom=axes is parts[-1])
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    if parts:
+        parts[-1].set_xlabel(paths[0].unit, fontsize=style.small_pt)
+
+
+def _seen(path: Path, style: Style) -> str:
+    """The path's colour, or a paler one where it would be lost on a dark ground; yellow is lost on a light one."""
+    if path.colour == ALONE:
+        return style.theme.path
+    if style.theme.name == "dark" and path.colour in ("#111111", "#00583F", "#6B3F00"):
+        return {"#111111": style.theme.ink, "#00583F": "#4fd1a5", "#6B3F00": "#d9a679"}[path.colour]
+    return "#b8a900" if path.colour == "#F0E442" and style.theme.name != "dark" else path.colour
