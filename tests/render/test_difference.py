@@ -22,12 +22,13 @@ def test_the_first_less_the_second_on_a_scale_symmetric_about_zero(surface_of):
     assert "less that of the second file" in scene.caption and "seed 2" in scene.caption
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("kind", ["contour", "heatmap", "surface"])
 def test_both_ends_are_clipped_and_keep_their_own_colour(surface_of, tmp_path, kind):
     B = A.copy()
     B[2, 3], B[9, 15] = 500.0, -500.0
     pair = [surface_of(X, Y, train_loss=A + 0.1 * X), surface_of(X, Y, train_loss=B)]
-    scene = make_scene(pair, kind=kind, difference=True, clip=0.05)
+    scene = make_scene(pair, kind=kind, difference=True, clip=0.05, dpi=60)
     panel, key = scene.panels[0], scene.keys[0]
     assert panel.kinds[2, 3] == panel.kinds[9, 15] == Cell.CLIPPED
     assert key.scale.position(panel.z[2, 3]) == 0.0 and key.scale.position(panel.z[9, 15]) == 1.0

@@ -10,8 +10,19 @@ from lossviz.render.draw import draw
 from lossviz.render.scene import KINDS, make_scene
 
 
-@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "html"])
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize(
+    "kind, suffix",
+    [
+        # vector files of the kinds that add nothing to these but lines are compared among the slow tests
+        pytest.param(
+            kind, suffix, marks=[pytest.mark.slow] * (suffix != "png" and kind in ("filled", "heatmap", "line"))
+        )
+        for kind in KINDS
+        if kind != "html"
+        for suffix in ("png", "pdf", "svg")
+    ],
+)
 def test_the_same_scene_gives_the_same_bytes(marred, tmp_path, kind, suffix):
     first, _ = draw(make_scene([marred], kind=kind, dpi=50), tmp_path / f"a.{suffix}")
     second, _ = draw(make_scene([marred], kind=kind, dpi=50), tmp_path / f"b.{suffix}")
@@ -37,8 +48,11 @@ def test_files_describe_themselves(bowl, tmp_path):
     assert caption.name == "net.caption.txt" and caption.read_text() == text["Description"]
 
 
-@pytest.mark.parametrize("kind, limit", [("contour", 1_000_000), ("surface", 1_000_000), ("line", 100_000)])
 @pytest.mark.parametrize("suffix", ["pdf", "svg"])
+@pytest.mark.parametrize(
+    "kind, limit",
+    [("contour", 1_000_000), pytest.param("surface", 1_000_000, marks=pytest.mark.slow), ("line", 100_000)],
+)
 def test_vector_files_stay_small(bowl, tmp_path, kind, limit, suffix):
     figure, _ = draw(make_scene([bowl], kind=kind), tmp_path / f"a.{suffix}")
     assert figure.stat().st_size < limit

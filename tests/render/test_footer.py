@@ -8,6 +8,8 @@ from lossviz.render.footer import precision_text, wrap_facts, write_footer
 from lossviz.render.scene import KINDS, make_scene
 from lossviz.render.style import STYLES, make_style
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 
 def facts_of(*surfaces, **words):
     scene = make_scene(surfaces, **words)

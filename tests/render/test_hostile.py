@@ -12,6 +12,7 @@ GX, GY = np.meshgrid(X, Y)
 RANDOM = np.random.default_rng(0)
 ONE = np.full(GX.shape, np.nan)
 ONE[3, 5] = 1.7
+pytestmark = pytest.mark.usefixtures("coarse")
 TABLES = {
     "all equal": np.full(GX.shape, 2.3026),
     "all zero": np.zeros(GX.shape),
@@ -68,7 +69,7 @@ def test_nothing_evaluated_yet(surface_of, tmp_path, kind):
 
 def test_titles_are_text_and_nothing_else(surface_of, tmp_path):
     title = r"<script>alert(1)</script> $x_{ & \frac$"
-    scene = make_scene([surface_of(X, Y, train_loss=1 + GX**2)], titles=[title])
+    scene = make_scene([surface_of(X, Y, train_loss=1 + GX**2)], titles=[title], dpi=50)
     for suffix in ("svg", "png", "pdf"):
         figure, _ = draw(scene, tmp_path / f"x.{suffix}")
         assert suffix != "svg" or b"<script>" not in figure.read_bytes()

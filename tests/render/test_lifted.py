@@ -10,6 +10,8 @@ from lossviz.render.scene import make_scene
 
 from .test_path import artists, path_of, with_paths
 
+pytestmark = pytest.mark.usefixtures("coarse")
+
 
 @pytest.fixture
 def scene(bowl):
@@ -56,7 +58,7 @@ def test_hidden_pieces_are_dotted_and_visible_ones_are_not(bowl):
     ground = np.array(terrain.to_ground(points[:, 0], points[:, 1]))
     s, v, t = scene.camera.project(*ground, terrain.height_of(own))
     behind = ~buffer.visible(s, v, t)
-    assert 0 < behind.sum()
+    assert behind.sum() > 0
     drawn = np.concatenate(hidden.get_segments())
     for place in np.stack([s, v], axis=1)[behind][1:-1]:
         assert np.hypot(*(drawn - place).T).min() < 0.03

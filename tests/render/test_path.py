@@ -228,15 +228,17 @@ def test_the_scale_holds_the_own_losses(bowl):
     assert make_scene([with_paths(bowl, path)]).keys[0].scale.low == pytest.approx(low / 10)
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("kind", ["contour", "surface"])
-def test_twelve_long_paths_stay_quick_and_small(bowl, kind, tmp_path):
+@pytest.mark.parametrize("snapshots", [1500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_twelve_long_paths_stay_small(bowl, kind, snapshots, tmp_path):
     from lossviz.render.draw import draw
 
     rng = np.random.default_rng(0)
     for i in range(13):
-        points = np.clip(np.cumsum(rng.normal(0, 0.004, (10_000, 2)), axis=0), -2, 2)
-        bowl.trajectories[f"<script>{i}"] = path_of(f"<script>{i}", points, own=np.full(10_000, 0.1 * (i + 1)),
-                                                    beneath=np.ones(10_000))  # fmt: skip
+        points = np.clip(np.cumsum(rng.normal(0, 0.4 / snapshots**0.5, (snapshots, 2)), axis=0), -2, 2)
+        bowl.trajectories[f"<script>{i}"] = path_of(f"<script>{i}", points, own=np.full(snapshots, 0.1 * (i + 1)),
+                                                    beneath=np.ones(snapshots))  # fmt: skip
     scene = make_scene([bowl], kind=kind, style="column", dpi=60)
     assert len(scene.panels[0].paths) == 12 and any("1 of the file's paths" in text for text in scene.warnings)
     out = draw(scene, tmp_path / "a.png")[0]

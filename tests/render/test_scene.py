@@ -150,6 +150,7 @@ def test_what_computing_found_is_passed_on(bowl):
     assert "nearly parallel" in scene.caption
 
 
+@pytest.mark.usefixtures("coarse")
 def test_panels_lie_on_the_paper_and_apart(surface_of):
     x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
     surfaces = [surface_of(x, y, train_loss=np.add.outer(y**2, x**2) + i + 1) for i in range(5)]
