@@ -5,7 +5,7 @@ import pytest
 
 from lossviz.errors import UsageError
 from lossviz.render.cells import Cell
-from lossviz.render.scene import KINDS, make_scene
+from lossviz.render.scene import make_scene
 
 
 def entries(scene):
@@ -154,7 +154,7 @@ def test_what_computing_found_is_passed_on(bowl):
 def test_panels_lie_on_the_paper_and_apart(surface_of):
     x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
     surfaces = [surface_of(x, y, train_loss=np.add.outer(y**2, x**2) + i + 1) for i in range(5)]
-    for kind in KINDS:
+    for kind in ("contour", "surface", "line", "html"):  # maps of every kind share one layout
         for style in ("column", "text", "wide", "slide"):
             layout = make_scene(surfaces, kind=kind, style=style).layout
             boxes = [*layout.panels, *(bar for bar in layout.bars if bar)]
