@@ -40,7 +40,7 @@ def test_the_whole_surface_of_a_quadratic_is_the_closed_form(dtype, tolerance, m
     for index, c in enumerate(GRID.coordinates(np.arange(GRID.size))):
         step = start + D @ torch.from_numpy(c)
         expected = float(step @ case.hessian @ step / 2)
-        assert points[index, "train"].mean("loss") == pytest.approx(expected, rel=tolerance * 10)
+        assert points[index, "train"].mean("loss") == pytest.approx(expected, rel=tolerance)
 
 
 def test_stderr_of_a_quadratic_is_that_of_its_examples():
