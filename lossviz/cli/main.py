@@ -17,6 +17,7 @@ COMMANDS = {
     "trace": "Run an optimizer on a problem and record its path.",
     "project": "See training runs on the plane of a surface.",
     "plot": "Draw a surface: contour, filled, heatmap, 3-D surface or line.",
+    "report": "Gather figures, plan, checks and doubts in one HTML page.",
     "info": "Say what a result file holds and how it was made.",
     "inspect": "Say what a checkpoint holds and how it would fit a model.",
     "work": "Fill one share of a prepared run, beside other processes.",

@@ -77,10 +77,10 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
         words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
     _check_out(out, mistakes)
-    surfaces = [] if following else [_gather(partial(read_surface, Path(file), _note), mistakes) for file in files]
+    surfaces = [] if following else [gather(partial(read_surface, Path(file), note), mistakes) for file in files]
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
-    options["titles"] = options["titles"] or _stems(files)
+    options["titles"] = options["titles"] or stems(files)
     if following:
         from lossviz.cli.follow import follow_quietly
 
@@ -94,7 +94,7 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     from lossviz.render.scene import make_scene
 
     # 2. the scene, then its file
-    scene = make_scene(read, warn=_note, **options)
+    scene = make_scene(read, warn=note, **options)
     first = Path(files[0])
     ending = ".html" if scene.kind == "html" else f".{scene.kind}.png"
     path = Path(out) if out else first.with_name(first.stem + ending)
@@ -105,7 +105,8 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     click.echo(f"Wrote {' and '.join(map(str, written))}.{again}")
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
+    """Tell a sentence on standard error."""
     click.echo(f"Note: {text}", err=True)
 
 
@@ -119,14 +120,14 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
         mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(KINDS)}.")
     if words["scale"] not in ("auto", "log", "linear"):
         mistakes.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
-    _gather(lambda: parse_clip(words["clip"]), mistakes)
-    _gather(lambda: colour_table(words["colours"] or "lipari"), mistakes)
-    _gather(lambda: make_style(words["style"]), mistakes)
-    levels = _gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
-    camera = _gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)
+    gather(lambda: parse_clip(words["clip"]), mistakes)
+    gather(lambda: colour_table(words["colours"] or "lipari"), mistakes)
+    gather(lambda: make_style(words["style"]), mistakes)
+    levels = gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
+    camera = gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)
     if camera and not 5 <= camera[1] <= 85:
         mistakes.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
-    dpi = _gather(lambda: _numbers("--dpi", words["dpi"], "300", count=1), mistakes)
+    dpi = gather(lambda: _numbers("--dpi", words["dpi"], "300", count=1), mistakes)
     if dpi and not 20 <= dpi[0] <= 1200:
         mistakes.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
     return {
@@ -151,7 +152,8 @@ def _check_out(out: str | None, mistakes: list[str]) -> None:
         mistakes.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
 
 
-def _gather(read: Callable[[], T], mistakes: list[str]) -> T | None:
+def gather(read: Callable[[], T], mistakes: list[str]) -> T | None:
+    """What ``read`` gives, or None with its error among the mistakes."""
     try:
         return read()
     except LossvizError as error:
@@ -171,7 +173,7 @@ def _numbers(option: str, text: str | None, example: str, count: int | None = No
     return numbers
 
 
-def _stems(files: tuple[str, ...]) -> list[str] | None:
+def stems(files: tuple[str, ...]) -> list[str] | None:
     """Titles for several files: their stems, or whole paths where stems repeat."""
     if len(files) == 1:
         return None

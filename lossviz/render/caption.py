@@ -12,8 +12,8 @@ from lossviz.render.footer import examples_text, noise_text, place_text, precisi
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.path_text import path_sentences
-from lossviz.render.plane_text import axis_label, plane_phrase
-from lossviz.render.quantity import SYMBOLS, format_coordinate, format_value, quantity_label
+from lossviz.render.plane_text import axis_symbol, plane_phrase
+from lossviz.render.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.uncertainty import samples_some
 from lossviz.render.view import View
 
@@ -94,7 +94,7 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     plan, facts = view.surface.plan, view.surface.facts
     names = list(dict.fromkeys(quantity_label(p.view.name, p.view.split) for p in panels))
     ranges = ", ".join(
-        f"{axis_label(view.surface, i).partition(' (')[0]} from {format_coordinate(axis.coordinates[0])} to "
+        f"{axis_symbol(view.surface, i)} from {format_coordinate(axis.coordinates[0])} to "
         f"{format_coordinate(axis.coordinates[-1])}"
         for i, axis in enumerate(plan.grid.axes)
     )
@@ -143,7 +143,7 @@ def _panel_name(panel: Panel, count: int) -> list[str]:
     if count == 1:
         return []
     name = panel.title or quantity_label(panel.view.name, panel.view.split)
-    along = f" along {SYMBOLS[panel.view.axes[0]]}" if panel.y is None else ""
+    along = f" along {axis_symbol(panel.view.surface, panel.view.axes[0])}" if panel.y is None else ""
     return [f"{name}{along}:"]
 
 

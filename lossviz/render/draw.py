@@ -6,6 +6,7 @@ A file appears whole or not at all.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
@@ -76,7 +77,7 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     suffix = path.suffix.lower()
     if is_export(path) and (scene.kind == "surface" or suffix == ".csv"):
         data = export(scene, suffix)
-        _replace(path, lambda stream: stream.write(data))
+        write_whole(path, data)
         return [path]
     if suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
@@ -85,25 +86,41 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
         raise UsageError(f"--out {path}: the interactive page is --kind html with a file that ends in .html.")
     with settings(scene):
         if suffix == ".html":
-            page = write_page(scene, make_figure, command=command)
-            _replace(path, lambda stream: stream.write(page))
+            write_whole(path, write_page(scene, make_figure, command=command))
             return [path]
-        figure = make_figure(scene)
-        _replace(
-            path, lambda stream: figure.savefig(stream, format=suffix[1:], metadata=_metadata(scene, suffix, command))
-        )
-    _replace(caption, lambda stream: stream.write(scene.caption.encode()))
+    picture = draw_bytes(scene, suffix, command=command)
+    write_whole(path, picture)
+    write_whole(caption, scene.caption.encode())
     return [path, caption]
 
 
-def _replace(path: Path, write: Any) -> None:
+def draw_bytes(scene: Scene, suffix: str, *, command: str | None = None) -> bytes:
+    """A scene as the bytes of a figure's file.
+
+    Args:
+        scene: Of any kind but the page.
+        suffix: ``".png"``, ``".pdf"`` or ``".svg"``.
+        command: The command line, for the file's description of itself.
+    """
+    stream = io.BytesIO()
+    with settings(scene):
+        make_figure(scene).savefig(stream, format=suffix[1:], metadata=_metadata(scene, suffix, command))
+    return stream.getvalue()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Raises:
+        UnwritableError: If it cannot be written there.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as error:
         raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
     try:
         with os.fdopen(handle, "wb") as stream:
-            write(stream)
+            stream.write(data)
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except OSError as error:

@@ -25,7 +25,8 @@ from lossviz.render.colours import colour_table
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.path import Path, clip_path, frame_of
-from lossviz.render.quantity import SYMBOLS, quantity_label
+from lossviz.render.plane_text import axis_symbol
+from lossviz.render.quantity import quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
@@ -34,16 +35,19 @@ LARGEST_HALF = 6e4
 MOST_SNAPSHOTS = 2000  # of a path in the page; every second, third … of longer ones
 
 
-def write_page(scene: Scene, still: Callable[[Scene], Figure], *, command: str | None = None) -> bytes:
+def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command: str | None = None) -> bytes:
     """The whole page as UTF-8 HTML.
 
     Args:
         scene: Panels of planes; each becomes one of the page's views.
-        still: Draws the scene as a figure, for readers without WebGL.
+        still: Draws the scene as a figure, for readers without WebGL; None leaves it out.
         command: The command line, for the page's description of itself.
     """
-    title = ", ".join(dict.fromkeys(panel.title for panel in scene.panels if panel.title)) or "Loss surface"
-    picture = _still(scene, still)
+    # of several surfaces and quantities the surfaces' own names: what is shown stands beneath
+    several = len({panel.view.source for panel in scene.panels}) > 1 and len({p.view.name for p in scene.panels}) > 1
+    titles = (panel.title.rpartition(", ")[0] if several else panel.title for panel in scene.panels)
+    title = ", ".join(dict.fromkeys(filter(None, titles))) or "Loss surface"
+    picture = _still(scene, still) if still else ""
     data = {
         "views": [_view(scene, panel) for panel in scene.panels],
         "colours": _base64(np.rint(colour_table(scene.keys[0].colours) * 255).astype(np.uint8)),
@@ -103,7 +107,7 @@ def _view(scene: Scene, panel: Panel) -> dict[str, Any]:
         "x": panel.x.tolist(),
         "y": panel.y.tolist(),
         "labels": [panel.x_label, panel.y_label],
-        "symbols": [SYMBOLS[axis] for axis in panel.view.axes],
+        "symbols": [axis_symbol(panel.view.surface, axis) for axis in panel.view.axes],
         **_values(values),
         **_errors(panel.stderr),
         "pending": runs_of(~panel.view.evaluated().ravel()),

@@ -72,6 +72,7 @@ def plan_layout(
     upright: Sequence[str] = (),
     below: Sequence[str] = (),
     strip_em: float = 0.0,
+    left_letters: int = 0,
 ) -> Layout:
     """Arrange panels in rows.
 
@@ -88,10 +89,11 @@ def plan_layout(
         bar_letters: Length of the longest number on a colour bar.
         upright: Labels that stand along the height of a panel: at its left, and at its colour bar.
         below: Labels that stand under a panel.
+        left_letters: Length of the longest number at the left of a panel, where it is longer than a coordinate.
         strip_em: Height of a strip under each panel, in units of the type size; 0 for none.
     """
     em = style.font_pt * PT
-    left, bottom = (4.6 * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
+    left, bottom = (max(4.6, 3.0 + 0.55 * left_letters) * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
     gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
     bar_room = (3.6 + 0.6 * bar_letters) * em
     top = (1.9 if titled else 0.9) * em

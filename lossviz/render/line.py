@@ -30,15 +30,15 @@ PAD = 0.05
 def draw_lines(scene: Scene, figure: Figure) -> None:
     """Draw every group of curves of a ``line`` scene."""
     layout = scene.layout
-    curves: list[Artist] = []
+    curves: dict[int, Artist] = {}  # by the panel's index
     for index, group in enumerate(scene.groups):
         axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
         panels = [scene.panels[i] for i in group]
         key = scene.key_of(panels[0])
         _set_axes(scene, axes, panels, key, index)
-        for panel in panels:
-            _draw_holes(axes, panel, scene)
-            curves.append(_draw_curve(axes, panel, key, scene))
+        for i in group:
+            _draw_holes(axes, scene.panels[i], scene)
+            curves[i] = _draw_curve(axes, scene.panels[i], key, scene)
         if key.chance is not None:
             axes.axhline(
                 float(key.scale.forward(key.chance)), color=scene.style.theme.ink, ls=CHANCE_DASHES, lw=0.8, zorder=1

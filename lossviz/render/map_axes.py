@@ -17,7 +17,9 @@ from lossviz.render.quantity import format_coordinate
 from lossviz.render.scene import Scene
 from lossviz.render.signs import cell_patch, draw_legend, mark_line, sample_look
 from lossviz.render.strip import draw_strip
+from lossviz.render.style import Style
 
+TITLE_LETTER_EM = 0.66  # mean width of a letter in bold
 OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
 
 
@@ -28,8 +30,9 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
     axes.set_xlim(panel.x[0], panel.x[-1])
     axes.set_ylim(panel.y[0], panel.y[-1])
-    axes.set_title(panel.title)
     em = scene.style.font_pt * PT
+    room = layout.panels[index].width + 0.7 * GAP_EM * em
+    axes.set_title(panel.title, fontsize=title_size(panel.title, room, style=scene.style))
     last_row = bool(layout.strips[index]) or index + layout.columns >= len(scene.panels)
     for axis, outer in ((axes.xaxis, last_row), (axes.yaxis, index % layout.columns == 0)):
         axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
@@ -40,6 +43,12 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     if index % layout.columns == 0:
         axes.set_ylabel(stack_label(panel.y_label, layout.panels[index].height, em))
     return axes
+
+
+def title_size(title: str, room: float, style: Style) -> float:
+    """Type size in points at which a title fits ``room`` inches, never under that of the smallest labels."""
+    full = style.font_pt + style.line_scale
+    return max(style.label_pt, min(full, room / (TITLE_LETTER_EM * PT * max(len(title), 1))))
 
 
 def finish_map(

@@ -89,6 +89,11 @@ def axis_label(surface: Surface, axis: int) -> str:
     return f"{SYMBOLS[axis]} ({_normalized_unit(surface, word)})"
 
 
+def axis_symbol(surface: Surface, axis: int) -> str:
+    """A coordinate's short name: ``"α"``, or ``"PC1"`` on a plane of principal components."""
+    return axis_label(surface, axis).partition(" (")[0]
+
+
 def plane_phrase(surface: Surface) -> str:
     """What the plane is, to follow "along".
 

@@ -68,6 +68,7 @@ def lay_out(
         footer_lines=footer_lines,
         bar_letters=bar_letters,
         strip_em=strip_em,
+        left_letters=bar_letters if kind == "line" else 0,
         below=[panel.x_label for panel in panels],
         upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )

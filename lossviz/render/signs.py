@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -86,7 +87,7 @@ def pattern_colour(cell: Cell, theme: Theme) -> Any:
     return (*to_rgba(theme.muted)[:3], 0.45) if cell == Cell.NOT_EVALUATED else theme.hatch
 
 
-def draw_legend(scene: Scene, figure: Figure, curves: Sequence[Artist] = ()) -> None:
+def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = MappingProxyType({})) -> None:
     """Draw the legend rows and, where wanted, the footer."""
     layout, style = scene.layout, scene.style
     em = style.font_pt * PT
@@ -117,7 +118,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Sequence[Artist] = ()) -> 
         figure.text(left, bottom, text, fontsize=style.label_pt, color=style.theme.muted, va="bottom", linespacing=1.35)
 
 
-def _handle(scene: Scene, entry: LegendEntry, curves: Sequence[Artist]) -> Artist:
+def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> Artist:
     style, k = scene.style, scene.style.line_scale
     if entry.sign in ("trained", "minimum"):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]

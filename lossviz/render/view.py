@@ -9,7 +9,8 @@ import numpy as np
 
 from lossviz.errors import UsageError, join_mistakes
 from lossviz.records.surface import Surface
-from lossviz.render.quantity import SYMBOLS, format_coordinate, quantity_label
+from lossviz.render.plane_text import axis_symbol
+from lossviz.render.quantity import format_coordinate, quantity_label
 
 MOST_SLICES = 5
 
@@ -71,7 +72,9 @@ class View:
     def fixed_text(self) -> str:
         """The coordinates held fixed, such as ``γ = −0.5``; empty for a whole plane."""
         axes = self.surface.plan.grid.axes
-        return ", ".join(f"{SYMBOLS[a]} = {format_coordinate(axes[a].coordinates[i])}" for a, i in self.at)
+        return ", ".join(
+            f"{axis_symbol(self.surface, a)} = {format_coordinate(axes[a].coordinates[i])}" for a, i in self.at
+        )
 
     def holds_origin(self) -> bool:
         """Whether the origin of the plane lies on the view: every coordinate held fixed is 0."""

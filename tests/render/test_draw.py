@@ -1,4 +1,5 @@
 import json
+import os
 
 import matplotlib
 import numpy as np
@@ -77,9 +78,22 @@ def test_a_missing_folder_is_named_and_nothing_is_left(bowl, tmp_path):
 def test_a_figure_that_fails_leaves_the_old_one(bowl, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
-    monkeypatch.setattr(
-        "lossviz.render.draw.Figure.savefig", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full"))
-    )
+    real = os.fdopen
+
+    def full(*words, **more):
+        stream = real(*words, **more)
+
+        class Full:
+            __enter__ = lambda self: self  # noqa: E731
+            __exit__ = lambda self, *_: stream.close()  # noqa: E731
+
+            def write(self, data):
+                stream.write(data[: len(data) // 2])
+                raise OSError(28, "full")
+
+        return Full()
+
+    monkeypatch.setattr("lossviz.render.draw.os.fdopen", full)
     with pytest.raises(UnwritableError, match="full"):
         draw(make_scene([bowl], dpi=40), path)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]

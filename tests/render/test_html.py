@@ -275,3 +275,10 @@ def test_the_step_slider_reads_both_losses(bowl, tmp_path, monkeypatch):
         "sgd: step 20, own training loss 0.1, of the plane beneath 0.2, 0.5 from the plane"
     )
     assert "adam </script>" in seen["seen"][0]
+
+
+def test_the_title_of_several_surfaces_is_their_names(surface_of, tmp_path):
+    x, y = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
+    z = 1 + np.add.outer(y**2, x**2)
+    pair = [surface_of(x, y, train_loss=z, test_loss=z + i) for i in (0, 1)]
+    assert "<title>ResNet, plain</title>" in page_of(pair, tmp_path, titles=["ResNet", "plain"]).read_text()

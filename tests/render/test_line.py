@@ -77,3 +77,20 @@ def test_several_files_share_one_pair_of_axes(surface_of):
     assert len(curves) == 4 and len({c for c, _ in looks}) == 2 and len({d for _, d in looks}) == 2
     texts = [entry.text for row in scene.legend for entry in row if entry.sign == "curve"]
     assert texts == ["a, training loss", "b, training loss", "a, test loss", "b, test loss"]
+
+
+def test_the_legend_shows_each_surfaces_own_colour(surface_of):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
+    pair = [surface_of(x, y, train_loss=i + np.add.outer(y**2, x**2)) for i in (1, 2)]
+    scene = make_scene(pair, kind="line", titles=["a", "b"], dpi=40)
+    with settings(scene):
+        figure = make_figure(scene)
+    shown = {
+        text.get_text(): line.get_color()
+        for legend in figure.legends
+        for line, text in zip(legend.get_lines(), legend.get_texts(), strict=False)
+    }
+    assert shown["a"] != shown["b"]
+    for axes in figure.axes:
+        own = [line.get_color() for line in axes.lines if line.get_gid() == "curve"]
+        assert own == [shown["a"], shown["b"]]

@@ -610,6 +610,7 @@ function choose() {
 }
 function remember() {
   const s = state;
+  if (location.protocol === "about:") return; // within another page
   history.replaceState(null, "", "#" + [s.view, s.scale, s.height, Math.round(s.az), Math.round(s.el), s.zoom.toFixed(2)].join(","));
 }
 function recall() {

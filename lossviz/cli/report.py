@@ -1,0 +1,46 @@
+"""``lossviz report``: result files in, one page with everything about them out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from lossviz.cli.plot import gather, note, stems
+from lossviz.errors import UsageError, join_mistakes
+
+EPILOG = """\b
+Examples:
+  lossviz report net.h5
+  lossviz report resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --out report.html
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("files", nargs=-1, required=True, metavar="RUN.h5…")
+@click.option("--out", metavar="PATH", help="File: .html.  [the first file's name with .report.html]")
+@click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name of each file; give one for each.")
+def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> None:
+    """Gather figures, plan, checks and doubts of result files in one HTML page that opens offline."""
+    from lossviz.render.draw import write_whole
+    from lossviz.render.report import write_report
+    from lossviz.store.surface_file import read_surface
+
+    mistakes: list[str] = []
+    path = Path(out) if out else Path(files[0]).with_suffix(".report.html")
+    if path.suffix.lower() not in (".html", ".htm"):
+        mistakes.append(f"--out {path} does not end in .html.")
+    if not path.absolute().parent.is_dir():
+        mistakes.append(f"--out {path}: there is no folder {path.absolute().parent}.")
+    if titles and len(titles) != len(files):
+        mistakes.append(f"{len(titles)} titles were given for {len(files)} files; give one for each.")
+    read = [gather(partial(read_surface, Path(file), note), mistakes) for file in files]
+    if mistakes:
+        raise UsageError(join_mistakes(mistakes))
+    names = list(titles) or stems(files) or [Path(files[0]).stem]
+    command = shlex.join(["lossviz", *sys.argv[1:]])
+    write_whole(path, write_report([surface for surface in read if surface], names, command=command, warn=note))
+    click.echo(f"Wrote {path}. Open it in a browser; it needs nothing else.")
