@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossviz.records.interpolation import interpolate_grid, refine
+from lossviz.records.unfinished import guess_missing
 from lossviz.render.cells import Cell, classify, fill_from_nearest, has_value, nearest_cell
-from lossviz.render.interpolation import interpolate_grid, refine
 from lossviz.render.scale import Scale
-from lossviz.render.unfinished import guess_missing
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from lossviz.records.interpolation import interpolate, refine
 from lossviz.render.cells import Cell, cell_edges, has_value
-from lossviz.render.interpolation import interpolate, refine
 from lossviz.render.key import Key
 from lossviz.render.layout import GAP_EM, PT, stack_label
 from lossviz.render.levels import TICKS_APART, spread_ticks

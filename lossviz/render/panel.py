@@ -7,12 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from lossviz.records.unfinished import guess_missing
 from lossviz.render.cells import Cell, classify, count_cells, has_value
 from lossviz.render.field import Field
 from lossviz.render.key import Key
 from lossviz.render.path import Path
 from lossviz.render.plane_text import axis_label
-from lossviz.render.unfinished import guess_missing
 from lossviz.render.view import View
 
 

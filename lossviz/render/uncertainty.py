@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from lossviz.records.interpolation import interpolate_grid
 from lossviz.render.cells import fill_from_nearest
-from lossviz.render.interpolation import interpolate_grid
 from lossviz.render.key import Key
 from lossviz.render.levels import rank
 from lossviz.render.panel import Panel

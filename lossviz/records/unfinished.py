@@ -1,9 +1,9 @@
 """A whole picture of an unfinished run: guesses between the points that are there, never taken for results.
 
-Points are evaluated coarse to fine: early in a run every fourth row and column around the centre is there, later every
-second. From the finest such sub-grid that is complete, guesses go down to the grid level by level, by the monotone rule
-of the pictures, and at every level the points that are there replace them. Nothing is guessed outside the sub-grid or
-beside a point without a finite value, and nothing at all where no regular sub-grid is complete.
+Points are evaluated coarse to fine: early in a run the edges and every fourth row and column around the centre are
+there, later every second. From the finest such sub-grid that is complete, guesses go down to the grid level by level,
+by the monotone rule of the pictures, and at every level the points that are there replace them. Nothing is guessed
+outside the sub-grid or beside a point without a finite value, and nothing at all where no regular sub-grid is complete.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lossviz.render.interpolation import interpolate
+from lossviz.records.interpolation import interpolate
 
 FEWEST = 3  # points of a sub-grid along an axis
 
@@ -38,11 +38,11 @@ def guess_missing(display: np.ndarray, evaluated: np.ndarray, axes: Sequence[np.
     if not stride:
         return np.full(display.shape, np.nan)
     table = np.where(known, display, np.nan)
-    at = _places(display.shape, stride)
+    at = places_of(display.shape, stride)
     coarse = table[np.ix_(*at)]
     while stride > 1:
         stride //= 2
-        finer = _places(display.shape, stride)
+        finer = places_of(display.shape, stride)
         fine = coarse
         for axis in range(display.ndim):
             fine = _spread(fine, axes[axis], at[axis], finer[axis], axis)
@@ -58,17 +58,19 @@ def finest_stride(evaluated: np.ndarray) -> int:
         >>> finest_stride(np.arange(9) % 4 == 0), finest_stride(np.zeros(9, bool))
         (4, 0)
     """
-    stride = 1
-    while min(len(places) for places in _places(evaluated.shape, stride)) >= FEWEST:
-        if evaluated[np.ix_(*_places(evaluated.shape, stride))].all():
-            return stride
-        stride *= 2
-    return 0
+    strides = 2 ** np.arange(int(np.log2(max(evaluated.shape))) + 1)
+    enough = strides if min(evaluated.shape) >= FEWEST else []
+    return next((int(s) for s in enough if evaluated[np.ix_(*places_of(evaluated.shape, s))].all()), 0)
 
 
-def _places(shape: tuple[int, ...], stride: int) -> list[np.ndarray]:
-    """Indices along each axis whose distance from the centre is a multiple of ``stride``."""
-    return [np.arange((n // 2) % stride, n, stride) for n in shape]
+def places_of(shape: tuple[int, ...], stride: int) -> list[np.ndarray]:
+    """Indices along each axis of a sub-grid: the edges, and what is a multiple of ``stride`` away from the centre.
+
+    Example:
+        >>> places_of((12,), 4)
+        [array([ 0,  2,  6, 10, 11])]
+    """
+    return [np.unique([0, *range((n // 2) % stride, n, stride), n - 1]) for n in shape]
 
 
 def _spread(table: np.ndarray, x: np.ndarray, at: np.ndarray, finer: np.ndarray, axis: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.interpolate import PchipInterpolator
 
-from lossviz.render.interpolation import interpolate, interpolate_grid, refine
+from lossviz.records.interpolation import interpolate, interpolate_grid, refine
 
 axes = st.lists(st.floats(0.01, 1), min_size=1, max_size=12).map(lambda steps: np.cumsum([0.0, *steps]))
 
