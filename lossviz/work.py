@@ -11,7 +11,6 @@ from lossviz.compute import Progress, Report, Update, is_finished, until_dropped
 from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.order import coarse_to_fine
 from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
 from lossviz.prepare import (
@@ -26,6 +25,7 @@ from lossviz.prepare import (
     prepare_plane,
 )
 from lossviz.records.doubts import agree
+from lossviz.records.order import coarse_to_fine
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface

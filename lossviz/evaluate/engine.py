@@ -14,10 +14,10 @@ import torch
 from lossviz.errors import ProblemError
 from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.choice import Choice, Trial, default_way
-from lossviz.evaluate.order import coarse_to_fine
 from lossviz.evaluate.way import Evaluator, Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
+from lossviz.records.order import coarse_to_fine
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 

@@ -41,7 +41,7 @@ def part_of_bowl(count, nx=33, ny=25):
 
 
 def test_the_order_is_the_one_points_are_evaluated_in():
-    from lossviz.evaluate.order import coarse_to_fine
+    from lossviz.records.order import coarse_to_fine
 
     grid = Grid.parse("-1:1:31,-1:1:25")
     np.testing.assert_array_equal(coarse_to_fine(grid, np.arange(grid.size)), order_of(grid.shape))

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.evaluate.order import coarse_to_fine
 from lossviz.records.grid import Grid
+from lossviz.records.order import coarse_to_fine
 
 
 @given(st.lists(st.integers(2, 9), min_size=1, max_size=3), st.randoms())
