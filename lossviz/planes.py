@@ -22,7 +22,7 @@ from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
 from lossviz.prepare import find_rules, load_plan_problem
 from lossviz.problem.problem import Problem
-from lossviz.problem.reference import file_sha256
+from lossviz.problem.reference import file_sha256, find_checkpoint
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneWords, window_text
@@ -151,13 +151,14 @@ def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequenc
 
 def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dict[str, Any]:
     """All that determines the directions, by content: asked for again, it is the same plane."""
-    files = request.words.arguments if request.words.kind != "axes" else ()
-    missing = [name for name in files if not Path(name).is_file()]
+    named = request.words.arguments if request.words.kind != "axes" else ()
+    files = [find_checkpoint(Path(name)) for name in named]
+    missing = [name for name, file in zip(named, files, strict=True) if not file.is_file()]
     if missing:
         raise UsageError(f"--plane {request.words.kind}: there is no file {missing[0]}.")
     return {
         "axes": list(request.words.axes),
-        "arguments": [file_sha256(Path(name)) for name in files] or list(request.words.arguments),
+        "arguments": [file_sha256(file) for file in files] or list(request.words.arguments),
         "snapshots": [run.sha256 for run in runs],
         "params": list(request.params),
         "hold": list(request.hold),

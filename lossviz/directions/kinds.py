@@ -20,6 +20,7 @@ from lossviz.directions.saved import read_direction
 from lossviz.directions.stored import Directions, draw_directions
 from lossviz.errors import UsageError
 from lossviz.problem.problem import Problem
+from lossviz.problem.reference import find_checkpoint
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
 from lossviz.records.rule import Rule
@@ -91,7 +92,7 @@ def _gradient(making: Making, axis: int) -> Params:
 def _through(making: Making, axis: int) -> Params:
     if "points" not in making.facts:
         names = making.words.arguments
-        states = [read_state(Path(name), making.problem) for name in names]
+        states = [read_state(find_checkpoint(Path(name)), making.problem) for name in names]
         _check_origin(making, states[0], names[0])
         directions, coordinates = interpolate([{n: s[n] for n in making.moved} for s in states], names)
         making.facts["points"] = dict(zip(names, coordinates.tolist(), strict=True))
@@ -100,7 +101,11 @@ def _through(making: Making, axis: int) -> Params:
 
 
 def _axes(making: Making, axis: int) -> Params:
-    return axis_direction(making.words.arguments[axis], making.moved)
+    direction = axis_direction(making.words.arguments[axis], making.moved)
+    # where the plane passes, so that a figure can say what the numbers along the axis are
+    value = sum(float((making.moved[name].cpu() * tensor).sum()) for name, tensor in direction.items())
+    making.facts.setdefault("values", []).append(value)
+    return direction
 
 
 def _file(making: Making, axis: int) -> Params:

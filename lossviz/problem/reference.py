@@ -20,6 +20,7 @@ BUILT_IN = {"digits": "built-in digits 1"}
 IN_FOLDERS = (
     "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
 )  # fmt: skip
+RUN_SNAPSHOTS = "step-*.pt"  # as a TrajectoryRecorder names them; names sort as steps do
 MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
@@ -91,8 +92,11 @@ def file_sha256(path: Path) -> str:
 
 
 def find_checkpoint(path: Path) -> Path:
-    """The checkpoint in a folder as transformers writes it; any other path as it is."""
-    return next((path / name for name in IN_FOLDERS if (path / name).is_file()), path) if path.is_dir() else path
+    """The checkpoint in a folder as transformers writes it, or the last snapshot of a run; any other path as it is."""
+    if not path.is_dir():
+        return path
+    names = [*IN_FOLDERS, *sorted((file.name for file in path.glob(RUN_SNAPSHOTS)), reverse=True)]
+    return next((path / name for name in names if (path / name).is_file()), path)
 
 
 def checkpoint_parts(path: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from lossviz.render.footer import examples_text, noise_text, place_text, precisi
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.path_text import path_sentences
-from lossviz.render.plane_text import axis_symbol, plane_phrase
+from lossviz.render.plane_text import axis_symbol, centre_text, plane_phrase
 from lossviz.render.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.uncertainty import samples_some
 from lossviz.render.view import View
@@ -67,7 +67,7 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
         )
     trained = next((mark for mark in panel.marks if mark.kind == "trained"), None)
     if trained is not None and np.isfinite(trained.value):
-        sentences.append(f"At the trained parameters: {key.text(trained.value)}.")
+        sentences.append(f"At {centre_text(panel.view.surface)}: {key.text(trained.value)}.")
     clipped = panel.counts[Cell.CLIPPED]
     if clipped:
         where = f"beyond ±{key.text(key.scale.high)}" if key.scale.symmetric else f"above {key.text(key.scale.high)}"

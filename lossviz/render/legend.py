@@ -12,6 +12,7 @@ from lossviz.render.cells import Cell
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.path import Path
+from lossviz.render.plane_text import centre_text
 from lossviz.render.quantity import quantity_label
 from lossviz.render.uncertainty import samples_some
 
@@ -60,7 +61,10 @@ def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -
     entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
     marks = {mark.kind for panel in panels for mark in panel.shown_marks}
     if "trained" in marks:
-        entries.append(LegendEntry("trained", "trained parameters θ*"))
+        centres = sorted({centre_text(panel.view.surface).removeprefix("the ") for panel in panels})
+        entries.append(
+            LegendEntry("trained", " or ".join(centres).replace("trained parameters", "trained parameters θ*"))
+        )
     if "minimum" in marks and kind != "line":
         everywhere = all(any(m.kind == "minimum" for m in p.marks) for p in panels)
         entries.append(LegendEntry("minimum", "grid minimum" if everywhere else "grid minimum, if elsewhere"))

@@ -17,16 +17,15 @@ UNITS = {
     "line": "0: A, 1: B",
     "through": "units of ‖B − A‖",
     "gradient": "gradient, scaled to ‖θ*‖",
-    "axes": "shift of one parameter",
     "hessian": "Hessian eigenvector",
 }
 PHRASES = {
     "line": "the line from checkpoint A (0) to checkpoint B (1)",
     "through": "the plane through three checkpoints, A at (0, 0) and B at (1, 0)",
-    "axes": "{k} single parameter{s}, from the trained parameters",
-    "hessian": "{k} eigenvector{s} of the Hessian through the trained parameters",
-    "file": "{k} direction{s} read from a file, through the trained parameters",
-    "imported": "{k} imported direction{s} through the trained parameters",
+    "axes": "{k} single parameter{s}, from {centre}",
+    "hessian": "{k} eigenvector{s} of the Hessian through {centre}",
+    "file": "{k} direction{s} read from a file, through {centre}",
+    "imported": "{k} imported direction{s} through {centre}",
 }
 
 
@@ -83,6 +82,8 @@ def axis_label(surface: Surface, axis: int) -> str:
         shares = explained_shares(surface)
         share = f"{share_text(shares[axis])} of the motion" if shares is not None else "principal component"
         return f"PC{component[1]} ({share})"
+    if word == "axes":
+        return _parameter_label(surface, axis)
     if word in UNITS:
         number = f" {axis + 1}" if word == "hessian" else ""
         return f"{SYMBOLS[axis]} ({UNITS[word]}{number})"
@@ -101,24 +102,38 @@ def plane_phrase(surface: Surface) -> str:
         >>> from lossviz.records.grid import Grid
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
         >>> plane_phrase(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5,-1:1:3"))))
-        'two random directions through the trained parameters (filter-normalised, seed 0)'
+        'two random directions through the parameters of model() (filter-normalised, seed 0)'
     """
     plan, words = surface.plan, axis_words(surface)
     k, s = COUNTS[plan.grid.dimension], "s" if plan.grid.dimension > 1 else ""
     made = f"({normalization_text(surface)}, seed {plan.plane.seed})"
     if set(words) == {"random"}:
-        return f"{k} random direction{s} through the trained parameters {made}"
+        return f"{k} random direction{s} through {centre_text(surface)} {made}"
     if all(word.startswith("pca") for word in words):
         first = f"the first {k} principal components" if s else "the first principal component"
-        return f"{first} of the snapshots, through the trained parameters{_shares_phrase(surface)}"
+        return f"{first} of the snapshots, through {centre_text(surface)}{_shares_phrase(surface)}"
     if words == ("gradient", *("random",) * (plan.grid.dimension - 1)):
         rest = f" and {'two' if k == 'three' else 'a'} random direction{'s' * (k == 'three')} {made}"
-        return f"the gradient of the loss{rest if s else ''} through the trained parameters"
+        return f"the gradient of the loss{rest if s else ''} through {centre_text(surface)}"
     if len(set(words)) == 1 and (phrase := PHRASES.get(next(iter(words)))):
-        return phrase.format(k=k, s=s)
+        return phrase.format(k=k, s=s, centre=centre_text(surface))
     named = {w: f"principal component {w[3:]}" if w.startswith("pca") else f"{w} direction" for w in words}
     listed = " and ".join(f"{SYMBOLS[i]} a {named[w]}" for i, w in enumerate(words))
-    return f"{k} direction{s} through the trained parameters{': ' + listed if 'mixed' not in words else ''}"
+    return f"{k} direction{s} through {centre_text(surface)}{': ' + listed if 'mixed' not in words else ''}"
+
+
+def centre_text(surface: Surface) -> str:
+    """What the plane passes through; without a checkpoint nobody has said that it is trained.
+
+    Example:
+        >>> from lossviz.records.grid import Grid
+        >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+        >>> centre_text(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5"))))
+        'the parameters of model()'
+    """
+    plan = surface.plan
+    untold = plan.problem.checkpoint is None and plan.plane.kind != "imported"
+    return "the parameters of model()" if untold else "the trained parameters"
 
 
 def normalization_text(surface: Surface) -> str:
@@ -148,6 +163,16 @@ def _shares_phrase(surface: Surface) -> str:
         return ""
     own, walk = (" and ".join(share_text(share) for share in row) for row in (shares, null))
     return f", which hold {own} of its variance (of a random walk as long they would hold {walk})"
+
+
+def _parameter_label(surface: Surface, axis: int) -> str:
+    """``"w1"``, or ``"w1 − 0.5"`` where the plane passes through 0.5; what the numbers along the axis are."""
+    made = surface.facts.get("plane") or {}
+    names, values = made.get("arguments"), made.get("values")
+    if not names or not values:
+        return f"{SYMBOLS[axis]} (shift of one parameter)"
+    value = float(values[axis])
+    return names[axis] + (f" {'−' if value > 0 else '+'} {format_value(abs(value))}" if value else "")
 
 
 def _normalized_unit(surface: Surface, word: str) -> str:

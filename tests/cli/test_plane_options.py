@@ -6,6 +6,8 @@ import torch
 from click.testing import CliRunner
 
 from lossviz.cli.main import cli
+from lossviz.render.plane_text import axis_label
+from lossviz.render.quantity import format_value
 from lossviz.store.surface_file import read_surface
 
 PROBLEM = """
@@ -73,6 +75,23 @@ def test_a_line_takes_its_first_checkpoint_for_the_centre(folder):
     surface = read_surface(folder / "line.h5")
     assert surface.plan.problem.checkpoint.endswith("net.pt")
     assert surface.facts["plane"]["points"] == {"net.pt": [0.0], "momentum/step-0000000012.pt": [1.0]}
+
+
+def test_the_folder_of_a_run_is_its_last_snapshot(folder):
+    computed("--plane", "line sgd momentum", "--grid", "0:1:3", "--out", "folders.h5")
+    computed("--plane", "line net.pt momentum/step-0000000012.pt", "--grid", "0:1:3", "--out", "files.h5")
+    folders, files = (read_surface(folder / name) for name in ("folders.h5", "files.h5"))
+    assert folders.plan.problem.checkpoint.endswith("sgd/step-0000000012.pt")
+    np.testing.assert_array_equal(folders.values("train_loss"), files.values("train_loss"))
+
+
+def test_single_parameters_name_their_axes(folder):
+    computed("--checkpoint", "net.pt", "--plane", "axes 0.weight[1,2] 2.bias[0]", "--grid", "-1:1:5,-1:1:3")
+    surface, state = read_surface(folder / "net.h5"), torch.load("net.pt", weights_only=True)
+    value = float(next(v for v in state.values() if isinstance(v, dict))["0.weight"][1, 2])
+    assert surface.facts["plane"]["values"][0] == pytest.approx(value)
+    sign = "−" if value > 0 else "+"
+    assert axis_label(surface, 0) == f"0.weight[1,2] {sign} {format_value(abs(value))}"
 
 
 def test_a_plane_with_units_of_its_own_has_an_automatic_grid(folder):

@@ -82,3 +82,15 @@ def test_labels_stand_within_a_flat_panel(surface_of):
                 box = axes.yaxis.label.get_window_extent(figure.canvas.get_renderer())
                 assert box.x0 >= 0 and box.y0 >= 0
                 assert box.x1 <= figure.bbox.width and box.y1 <= figure.bbox.height
+
+
+def test_parameters_are_called_trained_only_where_there_is_a_checkpoint(bowl):
+    def legend(surface):
+        return [entry.text for row in make_scene([surface]).legend for entry in row]
+
+    assert "through the parameters of model()" in plane_phrase(bowl)
+    assert "parameters of model()" in legend(bowl)
+    problem = dataclasses.replace(bowl.plan.problem, checkpoint="net.pt", checkpoint_sha256="0" * 64)
+    bowl.plan = dataclasses.replace(bowl.plan, problem=problem)
+    assert "through the trained parameters" in plane_phrase(bowl)
+    assert "trained parameters θ*" in legend(bowl)
