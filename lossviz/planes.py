@@ -17,7 +17,7 @@ import numpy as np
 from lossviz.directions.kinds import Making, choose_params, make_directions, window_of
 from lossviz.directions.stored import Directions, directions_of
 from lossviz.errors import PlanError, StoreError, UsageError
-from lossviz.evaluate.batchnorm import batchnorm_layers
+from lossviz.evaluate.batchnorm import batchnorm_layers, refresh_statistics, restore_statistics
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
 from lossviz.prepare import find_rules, load_plan_problem
@@ -120,6 +120,8 @@ def settle_plane(
 def _make(
     plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots], progress: Progress
 ) -> Directions:
+    # second derivatives and gradients with the BatchNorm statistics that the centre is evaluated with
+    refresh_statistics(problem)
     making = Making(
         words=request.words,
         problem=problem,
@@ -130,7 +132,10 @@ def _make(
         split=plan.splits[0],
         progress=progress,
     )
-    return make_directions(making)
+    try:
+        return make_directions(making)
+    finally:
+        restore_statistics(problem)
 
 
 def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots]) -> Iterator[str]:

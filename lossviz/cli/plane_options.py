@@ -29,8 +29,8 @@ def plane_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 default="random",
                 show_default=True,
                 metavar="WORDS",
-                help="random, pca, gradient, 'line A B', 'through A B C', 'axes NAME NAME', 'file D', or one word a "
-                "direction: pca1,random.",
+                help="random, pca, gradient, hessian, 'line A B', 'through A B C', 'axes NAME NAME', 'file D', or one "
+                "word a direction: pca1,random or hessian1,hessian-min.",
             ),
             click.option(
                 "--snapshots",
@@ -161,6 +161,10 @@ def describe_plane(recipe: dict[str, Any] | None) -> list[str]:
         shares, null = recipe["explained_variance"], recipe["random_walk_null"]
         pairs = (f"pca{k + 1} {a:.1%} ({b:.1%})" for k, (a, b) in enumerate(zip(shares, null, strict=True)))
         lines.append(f"Of the path's variance they explain (of a random walk's): {', '.join(pairs)}.")
+    if recipe.get("eigenvalues"):
+        rows = zip(recipe["axes"], recipe["eigenvalues"], recipe["residuals"], strict=True)
+        shown = [f"{axis} {value:.5g} ± {error:.1g}" for axis, value, error in rows if value is not None]
+        lines.append(f"Eigenvalues of the Hessian along them, ± residual: {', '.join(shown)}.")
     for name, at in recipe.get("points", {}).items():
         lines.append(f"{name} lies at ({', '.join(f'{c:.4g}' for c in at)}).")
     return lines

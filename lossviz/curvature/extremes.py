@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -66,39 +67,56 @@ class Extremes:
         return self._last / self._last.norm() + _FRESH * random
 
 
+@dataclass(frozen=True)
+class EigenDirections:
+    """Unit directions along eigenvectors.
+
+    Attributes:
+        directions: In the type of the parameters, orthogonal to each other, of a sign that only the seed decides.
+        values: Eigenvalues, descending, in loss units per squared parameter unit: the second derivative of the loss by
+            the coordinate along each direction.
+        residuals: ``‖A v − λ v‖`` of each.
+    """
+
+    directions: tuple[Params, ...]
+    values: tuple[float, ...]
+    residuals: tuple[float, ...]
+
+
 def eigen_directions(
-    operator: Operator, count: int, *, smallest: bool = False, tolerance: float = 1e-3, most: int = 300, seed: int = 0
-) -> tuple[tuple[Params, ...], tuple[float, ...]]:
-    """Directions along leading eigenvectors, and their eigenvalues: what a plane through the steepest walls needs.
+    operator: Operator, top: int, bottom: int = 0, *, tolerance: float = 1e-3, most: int = 300, seed: int = 0
+) -> EigenDirections:
+    """Directions along the eigenvectors at the ends of the spectrum: what a plane through the steepest walls needs.
 
     Args:
         operator: At the point the plane is to pass through.
-        count: Directions, k.
-        smallest: Whether the last one is that of the smallest eigenvalue, downhill at a saddle.
-        tolerance: Largest residual, relative to the eigenvalue.
+        top: How many of the largest eigenvalues.
+        bottom: How many of the smallest, downhill at a saddle.
+        tolerance: Largest residual, relative to the eigenvalue or to a hundredth of the largest in size.
         most: Products, at most.
         seed: Of the start and of the sign.
 
-    Returns:
-        ``count`` unit directions in the type of the parameters, orthogonal to each other, of a sign that depends on
-        nothing but the seed; and the eigenvalues.
-
     Raises:
-        ProblemError: If the eigenvalues did not reach the tolerance.
+        ProblemError: If there are not as many, or they did not reach the tolerance.
     """
-    top, bottom = count - int(smallest), int(smallest)
     like = operator.objective.problem.params
+    if top + bottom > operator.size:
+        raise ProblemError(
+            f"{operator.size} parameter{'s' if operator.size > 1 else ''} that move have as many eigenvectors, not "
+            f"{top + bottom}: ask for fewer, or let more parameters move."
+        )
 
     def fresh(number: int) -> Tensor:
         return operator.flatten(uniform_direction(like, seed, number))
 
     pairs = leading_eigenpairs(operator.apply, fresh, top=top, bottom=bottom, tolerance=tolerance, most=most)
-    if not pairs.converged or len(pairs.values) < count:
+    if not pairs.converged or len(pairs.values) < top + bottom:
+        worst = float((pairs.residuals / pairs.values.abs()).max())
         raise ProblemError(
-            f"The {count} eigenvectors for the plane were not found to a tolerance of {tolerance:g} in {pairs.steps} "
-            "products: allow more products or a larger tolerance."
+            f"The {top + bottom} eigenvectors for the plane were not found to a tolerance of {tolerance:g} in "
+            f"{pairs.steps} products; the worst residual is {worst:.2g} of its eigenvalue. Ask for fewer of them."
         )
     start = fresh(0)
     signed = [v if float(v @ start) >= 0 else -v for v in pairs.vectors]
     directions = tuple({n: t.to(like[n]) for n, t in operator.unflatten(vector).items()} for vector in signed)
-    return directions, tuple(pairs.values.tolist())
+    return EigenDirections(directions, tuple(pairs.values.tolist()), tuple(pairs.residuals.tolist()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from lossviz.curvature.extremes import EigenDirections, eigen_directions
+from lossviz.curvature.operator import Operator
 from lossviz.directions.axes import axis_direction
 from lossviz.directions.gradient import mean_gradient
 from lossviz.directions.interpolate import interpolate
@@ -41,7 +43,7 @@ class Making:
         moved: The parameters that may move, chosen by ``--params`` and ``--hold``.
         snapshots: Of one or more runs, for principal components.
         rules: Which slices of each parameter are its filters, by name; None takes slices along axis 0.
-        split: On which the gradient is taken.
+        split: On which gradient and Hessian are taken.
         progress: Called with a stage, how much of it is done, and how much there is.
         facts: What the makers have to say for the recipe, JSON values.
     """
@@ -56,6 +58,7 @@ class Making:
     progress: Progress = lambda stage, done, total: None
     facts: dict[str, Any] = field(default_factory=dict)
     _components: Components | None = None
+    _eigen: EigenDirections | None = None
 
     @property
     def components(self) -> Components:
@@ -73,6 +76,18 @@ class Making:
             self.facts["not_finite"] = list(found.left_out)
         return self._components
 
+    @property
+    def eigenvectors(self) -> EigenDirections:
+        """As many eigenvectors of the Hessian in the moved parameters as the words ask for, computed once."""
+        if self._eigen is None:
+            params = {name: self.problem.params[name] for name in self.moved}
+            operator = Operator(replace(self.problem, params=params), self.split)
+            operator.on_product = lambda: self.progress("products", operator.products, 0)
+            self._eigen = eigen_directions(operator, *self.words.eigenvectors, seed=self.spec.seed)
+            if operator.notes:
+                self.facts["notes"] = list(operator.notes)
+        return self._eigen
+
 
 def _random(making: Making, axis: int) -> Params:
     return draw_directions(making.spec, axis + 1, making.moved, rules=making.rules).tensors[axis]
@@ -87,6 +102,14 @@ def _gradient(making: Making, axis: int) -> Params:
     making.facts["gradient_norm"] = norm(gradient)
     # as long as the parameters, which is what a random direction normalized to them is too
     return model_normalize({name: gradient[name] for name in making.moved}, _host(making.moved), vectors="keep")
+
+
+def _hessian(making: Making, axis: int) -> Params:
+    found, which = making.eigenvectors, making.words.axes[axis].removeprefix("hessian")
+    number = len(found.values) - 1 if which == "-min" else int(which) - 1
+    for name, numbers in (("eigenvalues", found.values), ("residuals", found.residuals)):
+        making.facts.setdefault(name, [None] * making.words.dimension)[axis] = numbers[number]
+    return _host(found.directions[number])
 
 
 def _through(making: Making, axis: int) -> Params:
@@ -117,6 +140,7 @@ MAKERS: dict[str, Callable[[Making, int], Params]] = {
     "random": _random,
     "pca": _pca,
     "gradient": _gradient,
+    "hessian": _hessian,
     "line": _through,
     "through": _through,
     "axes": _axes,
@@ -128,7 +152,8 @@ def make_directions(making: Making) -> Directions:
     """Make the directions that the words ask for, float32 on the CPU, zero where nothing may move.
 
     Random directions are normalized as the spec says and biases treated by its ``vectors``; principal components have
-    length 1, so that coordinates are distances in parameter space; a gradient has the length of the parameters, and
+    length 1, so that coordinates are distances in parameter space; so have eigenvectors of the Hessian, along which the
+    second derivative by the coordinate is then the eigenvalue itself; a gradient has the length of the parameters, and
     points uphill; lines and planes through checkpoints are measured by their checkpoints; single parameters and saved
     directions are taken as they are.
 
@@ -140,7 +165,7 @@ def make_directions(making: Making) -> Directions:
     """
     tensors = []
     for axis, word in enumerate(making.words.axes):
-        made = MAKERS[word.rstrip("0123456789")](making, axis)
+        made = MAKERS[word.rstrip("0123456789").removesuffix("-min")](making, axis)
         whole = {name: torch.zeros(tensor.shape) for name, tensor in making.problem.params.items()}
         tensors.append({**whole, **{name: tensor.float() for name, tensor in made.items()}})
     facts = {name: value for name, value in making.facts.items() if not name.startswith("_")}

@@ -19,7 +19,9 @@ from lossviz.records.rule import Rule
 
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
-PlaneKind = Literal["random", "pca", "gradient", "line", "through", "axes", "saved", "mixed", "file", "imported"]
+PlaneKind = Literal[
+    "random", "pca", "gradient", "hessian", "line", "through", "axes", "saved", "mixed", "file", "imported"
+]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 BatchNorm = Literal["fixed", "recompute", "batch"]
 ALL_QUANTITIES = ("all",)

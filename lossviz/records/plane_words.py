@@ -13,17 +13,20 @@ import numpy as np
 from lossviz.errors import UsageError
 
 _COMPONENT = re.compile(r"pca([1-9])")
+_EIGENVECTOR = re.compile(r"hessian([1-9]|-min)")
 _AUTO = re.compile(r"auto(?::(\d+))?")
 DEFAULT_POINTS = 51
 FORMS = """\
   random                     drawn from --seed and normalized
   pca                        principal components of --snapshots
   gradient                   the gradient of the loss, then random directions
+  hessian                    eigenvectors of the Hessian's largest eigenvalues
   'line A.pt B.pt'           1-D, from A at 0 to B at 1
   'through A.pt B.pt C.pt'   A at (0, 0), B at (1, 0), C where it lies
   'axes NAME NAME'           single parameters, such as fc.bias[2]
   'file D.pt …'              directions of your own, a file each
-  pca1,random                one word a direction: random, gradient, pca1, pca2 …"""
+  pca1,random                one word a direction: random, gradient, pca1, pca2 …,
+                             hessian1, hessian2 …, hessian-min (the smallest eigenvalue)"""
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,10 @@ class PlaneWords:
     """What is asked for, one word a direction.
 
     Attributes:
-        kind: What the plane is called: ``"random"``, ``"pca"``, ``"gradient"``, ``"line"``, ``"through"``, ``"axes"``,
-            ``"saved"`` or ``"mixed"``.
-        axes: Of each of k directions: ``"random"``, ``"gradient"``, ``"pca2"``; for the others the word typed.
+        kind: What the plane is called: ``"random"``, ``"pca"``, ``"gradient"``, ``"hessian"``, ``"line"``,
+            ``"through"``, ``"axes"``, ``"saved"`` or ``"mixed"``.
+        axes: Of each of k directions: ``"random"``, ``"gradient"``, ``"pca2"``, ``"hessian1"``, ``"hessian-min"``;
+            for the others the word typed.
         arguments: Files or parameter names.
 
     Example:
@@ -69,9 +73,9 @@ class PlaneWords:
             return cls._with_arguments(head, tuple(arguments), dimension)
         if arguments:
             raise UsageError(f"--plane {text!r}: {head} takes nothing after it. The forms are:\n{FORMS}")
-        if len(words) == 1 and head in ("random", "pca", "gradient"):
+        if len(words) == 1 and head in ("random", "pca", "gradient", "hessian"):
             words = _expand(head, dimension or 2)
-        if unknown := [word for word in words if word not in ("random", "gradient") and not _COMPONENT.fullmatch(word)]:
+        if unknown := [word for word in words if not _is_direction(word)]:
             raise UsageError(f"--plane {text!r}: {unknown[0]!r} is no direction. The forms are:\n{FORMS}")
         _check_dimension(text, len(words), dimension)
         if len({word for word in words if word != "random"}) < len([word for word in words if word != "random"]):
@@ -98,6 +102,17 @@ class PlaneWords:
     def components(self) -> int:
         """Principal components it takes; 0 without."""
         return max((int(found[1]) for axis in self.axes if (found := _COMPONENT.fullmatch(axis))), default=0)
+
+    @property
+    def eigenvectors(self) -> tuple[int, int]:
+        """Eigenvectors it takes, of the largest and of the smallest eigenvalues.
+
+        Example:
+            >>> PlaneWords.parse("hessian").eigenvectors, PlaneWords.parse("hessian1,hessian-min").eigenvectors
+            ((2, 0), (1, 1))
+        """
+        found = [match[1] for axis in self.axes if (match := _EIGENVECTOR.fullmatch(axis))]
+        return max((int(text) for text in found if text != "-min"), default=0), int("-min" in found)
 
 
 def parse_auto(text: str) -> list[int] | None:
@@ -150,16 +165,26 @@ def window_text(window: np.ndarray, counts: Sequence[int]) -> str:
 
 
 def _expand(head: str, k: int) -> tuple[str, ...]:
-    if head == "pca":
-        return tuple(f"pca{i + 1}" for i in range(k))
+    if head in ("pca", "hessian"):
+        return tuple(f"{head}{i + 1}" for i in range(k))
     return (head, *("random",) * (k - 1))
 
 
 def _kind_of(words: tuple[str, ...]) -> str:
-    stems = {"pca" if _COMPONENT.fullmatch(word) else word for word in words}
+    stems = {_stem(word) for word in words}
     if stems == {"gradient", "random"}:
         return "gradient"
     return stems.pop() if len(stems) == 1 else "mixed"
+
+
+def _is_direction(word: str) -> bool:
+    return word in ("random", "gradient") or _stem(word) != word
+
+
+def _stem(word: str) -> str:
+    if _COMPONENT.fullmatch(word):
+        return "pca"
+    return "hessian" if _EIGENVECTOR.fullmatch(word) else word
 
 
 def _check_dimension(text: str, k: int, dimension: int | None) -> None:

@@ -17,13 +17,11 @@ UNITS = {
     "line": "0: A, 1: B",
     "through": "units of ‖B − A‖",
     "gradient": "gradient, scaled to ‖θ*‖",
-    "hessian": "Hessian eigenvector",
 }
 PHRASES = {
     "line": "the line from checkpoint A (0) to checkpoint B (1)",
     "through": "the plane through three checkpoints, A at (0, 0) and B at (1, 0)",
     "axes": "{k} single parameter{s}, from {centre}",
-    "hessian": "{k} eigenvector{s} of the Hessian through {centre}",
     "file": "{k} direction{s} read from a file, through {centre}",
     "imported": "{k} imported direction{s} through {centre}",
 }
@@ -39,11 +37,13 @@ def axis_words(surface: Surface) -> tuple[str, ...]:
         ('random', 'random')
     """
     kind, k = str(surface.plan.plane.kind), surface.plan.grid.dimension
-    known = surface.facts.get("plane_axes")
+    known = surface.facts.get("plane_axes") or (surface.facts.get("plane") or {}).get("axes")
     if known and len(known) == k:
         return tuple(map(str, known))
     if kind == "pca":
         return tuple(f"pca{i + 1}" for i in range(k))
+    if kind == "hessian":
+        return tuple(f"hessian{i + 1}" for i in range(k))
     return ("gradient", *("random",) * (k - 1)) if kind == "gradient" else (kind,) * k
 
 
@@ -84,9 +84,10 @@ def axis_label(surface: Surface, axis: int) -> str:
         return f"PC{component[1]} ({share})"
     if word == "axes":
         return _parameter_label(surface, axis)
+    if word.startswith("hessian"):
+        return f"{SYMBOLS[axis]} ({_eigenvector_text(surface, axis)})"
     if word in UNITS:
-        number = f" {axis + 1}" if word == "hessian" else ""
-        return f"{SYMBOLS[axis]} ({UNITS[word]}{number})"
+        return f"{SYMBOLS[axis]} ({UNITS[word]})"
     return f"{SYMBOLS[axis]} ({_normalized_unit(surface, word)})"
 
 
@@ -115,11 +116,14 @@ def plane_phrase(surface: Surface) -> str:
     if words == ("gradient", *("random",) * (plan.grid.dimension - 1)):
         rest = f" and {'two' if k == 'three' else 'a'} random direction{'s' * (k == 'three')} {made}"
         return f"the gradient of the loss{rest if s else ''} through {centre_text(surface)}"
+    if all(word.startswith("hessian") for word in words):
+        return f"{k} unit eigenvector{s} of the Hessian{_eigenvalues_phrase(surface)}, through {centre_text(surface)}"
     if len(set(words)) == 1 and (phrase := PHRASES.get(next(iter(words)))):
         return phrase.format(k=k, s=s, centre=centre_text(surface))
-    named = {w: f"principal component {w[3:]}" if w.startswith("pca") else f"{w} direction" for w in words}
+    named = {w: _direction_text(w) for w in words}
     listed = " and ".join(f"{SYMBOLS[i]} a {named[w]}" for i, w in enumerate(words))
-    return f"{k} direction{s} through {centre_text(surface)}{': ' + listed if 'mixed' not in words else ''}"
+    known = "" if "mixed" in words else f": {listed}{_eigenvalues_phrase(surface)}"
+    return f"{k} direction{s} through {centre_text(surface)}{known}"
 
 
 def centre_text(surface: Surface) -> str:
@@ -155,6 +159,32 @@ def share_text(share: float) -> str:
         ('89 %', '7.1 %', 'under 0.1 %')
     """
     return "under 0.1 %" if share < 0.0005 else f"{format_value(share, percent=True, digits=2)} %"
+
+
+def eigenvalue(surface: Surface, axis: int) -> float | None:
+    """The Hessian's eigenvalue along a direction; None where it is no eigenvector, or not known."""
+    known = (surface.facts.get("plane") or {}).get("eigenvalues")
+    return known[axis] if known and axis < len(known) else None
+
+
+def _eigenvector_text(surface: Surface, axis: int) -> str:
+    word, value = axis_words(surface)[axis], eigenvalue(surface, axis)
+    name = "lowest Hessian eigenvector" if word == "hessian-min" else f"Hessian eigenvector {word[7:]}"
+    return name + (f", λ = {format_value(value)}" if value is not None else "")
+
+
+def _eigenvalues_phrase(surface: Surface) -> str:
+    values = [eigenvalue(surface, axis) for axis in range(surface.plan.grid.dimension)]
+    listed = [f"{format_value(value)} along {SYMBOLS[axis]}" for axis, value in enumerate(values) if value is not None]
+    return f" (eigenvalue{'s' if len(listed) > 1 else ''} {' and '.join(listed)})" if listed else ""
+
+
+def _direction_text(word: str) -> str:
+    if word.startswith("pca"):
+        return f"principal component {word[3:]}"
+    if word.startswith("hessian"):
+        return "lowest eigenvector of the Hessian" if word == "hessian-min" else f"Hessian eigenvector {word[7:]}"
+    return f"{word} direction"
 
 
 def _shares_phrase(surface: Surface) -> str:

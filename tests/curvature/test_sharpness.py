@@ -99,7 +99,8 @@ def test_a_point_that_is_not_finite_has_no_eigenvalues():
 def test_eigen_directions_are_unit_orthogonal_eigenvectors():
     problem = smooth(examples=30)
     matrix, operator = dense_hessian(problem), Operator(problem, "train")
-    directions, eigenvalues = eigen_directions(operator, 2, smallest=True, tolerance=1e-6)
+    found = eigen_directions(operator, 1, 1, tolerance=1e-6)
+    directions, eigenvalues = found.directions, found.values
     torch.testing.assert_close(gram(directions), torch.eye(2, dtype=torch.float64))
     exact = torch.linalg.eigvalsh(matrix)
     assert eigenvalues == (pytest.approx(float(exact[-1])), pytest.approx(float(exact[0])))
@@ -108,3 +109,5 @@ def test_eigen_directions_are_unit_orthogonal_eigenvectors():
         torch.testing.assert_close(matrix @ flat, value * flat, rtol=0, atol=1e-5)
     with pytest.raises(ProblemError, match="tolerance"):
         eigen_directions(operator, 2, most=3)
+    with pytest.raises(ProblemError, match="203 parameters"):
+        eigen_directions(operator, 200, 4)

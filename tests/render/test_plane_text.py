@@ -68,6 +68,20 @@ def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
     assert plane_phrase(surface).endswith("α a principal component 1 and β a random direction")
 
 
+def test_eigenvectors_are_told_with_their_eigenvalues_sign_and_all(bowl):
+    surface = plane_of(bowl, "hessian")
+    surface.facts["plane"] = {"axes": ["hessian1", "hessian-min"], "eigenvalues": [12.34, -0.5]}
+    assert axis_label(surface, 0) == "α (Hessian eigenvector 1, λ = 12.3)"
+    assert axis_label(surface, 1) == "β (lowest Hessian eigenvector, λ = −0.5)"
+    assert plane_phrase(surface).startswith("two unit eigenvectors of the Hessian (eigenvalues 12.3 along α and −0.5")
+    surface = plane_of(surface, "mixed")
+    surface.facts["plane"] = {"axes": ["pca1", "hessian-min"], "eigenvalues": [None, -0.5]}
+    assert axis_label(surface, 0) == "PC1 (principal component)"
+    assert plane_phrase(surface).endswith(
+        "α a principal component 1 and β a lowest eigenvector of the Hessian (eigenvalue −0.5 along β)"
+    )
+
+
 def test_labels_stand_within_a_flat_panel(surface_of):
     from lossviz.render.draw import make_figure, settings
 
