@@ -16,7 +16,7 @@ from lossviz.directions.stored import StoreDirections
 from lossviz.errors import StoppedError
 from lossviz.evaluate.engine import Engine
 from lossviz.prepare import Settings, Stop, open_existing, prepare
-from lossviz.records.doubts import doubts_of
+from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -138,13 +138,12 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[S
     """
     surface, grid = run.surface, run.surface.plan.grid
     total, start, evaluated = grid.size, time.perf_counter(), 0
-    pending = {split: surface.pending(split) for split in surface.splits}
 
     def tell(saved: Sequence[Point]) -> None:
         if saved:
             progress(Update(saved, int(surface.evaluated().sum()), total))
 
-    for points in until_dropped(engine.evaluate(grid, pending), stop):
+    for points in until_dropped(evaluate_asked(engine, surface), stop):
         tell(run.save(points))
         if engine.settled and engine.settings != surface.facts.get("engine"):
             # a later session must go on in the same way, or values would depend on who computed them
@@ -161,9 +160,19 @@ def fill(run: Run, engine: Engine, *, progress: Progress, stop: Stop) -> tuple[S
         raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
     seconds = time.perf_counter() - start
     surface.facts["engine"] = engine.settings
-    surface.facts["doubts"] = doubts_of(surface)
+    surface.facts.update(closing_facts(surface))
     run.publish(final=True)
     return surface, seconds, evaluated
+
+
+def evaluate_asked(engine: Engine, surface: Surface) -> Iterator[list[Point]]:
+    """Chunks of points until nothing is pending; with ``plan.refine`` each round of values may ask for more.
+
+    Every chunk must be put into ``surface`` before the next one is taken.
+    """
+    while len(surface.pending()):
+        pending = {split: surface.pending(split) for split in surface.splits}
+        yield from engine.evaluate(surface.plan.grid, pending)
 
 
 def until_dropped(chunks: Iterator[list[Point]], stop: Stop) -> Iterator[list[Point]]:

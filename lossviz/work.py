@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossviz.compute import Progress, Report, Update, is_finished, until_dropped
+from lossviz.compute import Progress, Report, Update, evaluate_asked, is_finished, until_dropped
 from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.engine import Engine
@@ -85,8 +85,7 @@ def prepare_only(
         if run is not None and is_finished(run.surface):
             return run.surface
         run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
-        pending = {split: run.surface.pending(split) for split in run.surface.splits}
-        for points in until_dropped(engine.evaluate(plan.grid, pending), stop):
+        for points in until_dropped(evaluate_asked(engine, run.surface), stop):
             run.save(points)
             if engine.settled or stop():
                 break

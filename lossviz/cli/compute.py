@@ -92,6 +92,12 @@ Examples:
     help="Take examples at each point until the standard error of its loss is under R of it.",
 )
 @click.option(
+    "--refine",
+    type=float,
+    metavar="TOL",
+    help="Leave out points where interpolation is off by less than TOL of the value; its error is measured and stored.",
+)
+@click.option(
     "--precision-tolerance", default=1e-3, show_default=True, help="Relative error against float32 that auto may make."
 )
 @click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True)
@@ -201,6 +207,7 @@ def make_plan(
             quantities=split_words(words["quantities"]) or ALL_QUANTITIES,
             samples=words["samples"],
             relative_error=words["relative_error"],
+            refine=words["refine"],
             precision=words["precision"],
             precision_tolerance=words["precision_tolerance"],
             batchnorm=words["batchnorm"],
@@ -245,10 +252,12 @@ def describe_report(report: Report) -> str:
     """The closing lines: what was computed, what is doubtful, what to type next."""
     surface, facts = report.surface, report.surface.facts
     speed = f", {report.evaluated / report.seconds:.3g} points/s" if report.seconds and report.evaluated else ""
-    lines = [f"{report.path}: {surface.plan.grid.size} points; {report.evaluated} evaluated now in "
+    some = f"{int(surface.evaluated().sum())} of " if surface.plan.refine else ""
+    lines = [f"{report.path}: {some}{surface.plan.grid.size} points; {report.evaluated} evaluated now in "
              f"{report.seconds:.1f} s{speed}."]  # fmt: skip
     for name in surface.names:
-        lines.append(_describe_quantity(surface.values(name), name, facts.get("origin", {}).get(name)))
+        evaluated = surface.evaluated(surface.split_of(name))
+        lines.append(_describe_quantity(surface.values(name), evaluated, name, facts.get("origin", {}).get(name)))
     lines += describe_plane(facts.get("plane")) or _describe_other(facts.get("plane_from"))
     if "cosine" in facts:
         low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
@@ -286,9 +295,10 @@ def _describe_way(way: dict[str, Any]) -> str:
     return str(Way.from_json(way))
 
 
-def _describe_quantity(values: Any, name: str, origin: float | None) -> str:
+def _describe_quantity(values: Any, evaluated: Any, name: str, origin: float | None) -> str:
     import numpy as np
 
+    values = values[evaluated]
     finite = values[np.isfinite(values)]
     if not finite.size:
         return f"{name}: no finite value."

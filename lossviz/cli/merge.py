@@ -22,6 +22,8 @@ def merge(run: Path, as_json: bool) -> None:
         found = {"file": str(run), "segments": count, "points": total, "missing": merged.missing}
         click.echo(json.dumps(found))
         return
-    click.echo(f"{run}: {total - merged.missing} of {total} points, read from the file and {count} segments.")
+    done = int(merged.surface.evaluated().sum())
+    click.echo(f"{run}: {done} of {total} points, read from the file and {count} segments.")
     if merged.missing:
-        click.echo(f"{merged.missing} points are missing and masked. Try: lossviz plot {shlex.quote(str(run))}")
+        kind = "asked for next" if merged.surface.plan.refine else "missing"
+        click.echo(f"{merged.missing} points are {kind} and masked. Try: lossviz plot {shlex.quote(str(run))}")

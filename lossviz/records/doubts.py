@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,29 @@ def doubts_of(surface: Surface) -> list[str]:
     if isinstance(cosine, float) and abs(cosine) > 0.1:
         doubts.append(f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead.")
     return doubts
+
+
+def closing_facts(surface: Surface) -> dict[str, Any]:
+    """What is stored when nothing is left to evaluate: doubts, and what refinement measured of its own error."""
+    if surface.plan.refine is None:
+        return {"doubts": doubts_of(surface)}
+    refinement = surface.refinement().to_json()
+    return {"doubts": [*doubts_of(surface), *_left_out(surface, refinement)], "refinement": refinement}
+
+
+def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[str]:
+    left = int((~surface.evaluated()).sum())
+    if not left:
+        return []
+    sentence = (
+        f"{left} of {surface.plan.grid.size} points were left out, for interpolation does there (--refine "
+        f"{surface.plan.refine:g}); it was tested at {refinement['tests']} more"
+    )
+    if "largest" in refinement:
+        sentence += f" and was off by {refinement['median']:.2g} of the value, at most {refinement['largest']:.2g}"
+    if refinement["failed"]:
+        sentence += f"; around {refinement['failed']} points where it failed all were evaluated"
+    return [f"{sentence}."]
 
 
 def _centre_doubts(surface: Surface) -> list[str]:

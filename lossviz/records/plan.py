@@ -89,6 +89,8 @@ class Plan:
         samples: Examples a point and split, a fixed random subset; None takes all.
         relative_error: Each point takes examples in one fixed random order until the standard error of its loss is
             under this fraction of it; None takes all.
+        refine: Points are left out where interpolation is foreseen to be off by less than this fraction of the value,
+            see :mod:`lossviz.records.refinement`; None evaluates every point.
         precision: Floating-point type of the forward passes; sums are float64 always.
         precision_tolerance: What ``"auto"`` may cost: largest difference from float32, relative to the value.
         batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point, ``"recompute"`` computes them
@@ -103,6 +105,7 @@ class Plan:
     quantities: tuple[str, ...] = ALL_QUANTITIES
     samples: int | None = None
     relative_error: float | None = None
+    refine: float | None = None
     precision: Precision = "float32"
     precision_tolerance: float = 1e-3
     batchnorm: BatchNorm = "fixed"
@@ -216,6 +219,12 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         mistakes.append(
             f"--relative-error is {plan.relative_error:g}; it must lie between 0 and 1, for example 0.02 for 2 %, "
             "or be left out to take all examples."
+        )
+    if plan.refine is not None and not 2 * (plan.relative_error or 0) < plan.refine < 1:
+        noise = f" and above twice --relative-error ({plan.relative_error:g})" if plan.relative_error else ""
+        mistakes.append(
+            f"--refine is {plan.refine:g}; it must lie between 0 and 1{noise}, for example 0.02 for 2 % of the value, "
+            "or be left out to evaluate every point."
         )
     if (plan.batchnorm == "fixed") != (plan.batchnorm_examples is None) or (plan.batchnorm_examples or 2) < 2:
         mistakes.append(

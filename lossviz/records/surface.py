@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point, Status
+from lossviz.records.refinement import Refinement, refine_grid
 from lossviz.records.trajectory import Trajectory
 
 
@@ -113,8 +114,25 @@ class Surface:
         return np.all([self.splits[name].status != Status.NOT_COMPUTED for name in wanted], axis=0)
 
     def pending(self, split: str | None = None) -> np.ndarray:
-        """Flat indices not yet evaluated, ascending, int64."""
-        return np.flatnonzero(~self.evaluated(split).ravel())
+        """Flat indices not yet evaluated that the plan asks for, ascending, int64.
+
+        With ``plan.refine`` that depends on the values: when these points are evaluated, there may be more.
+        """
+        left = ~self.evaluated(split)
+        return np.flatnonzero(left & self.refinement().asked if self.plan.refine and left.any() else left)
+
+    @property
+    def is_refined(self) -> bool:
+        """Whether points were left out on purpose, and all that was asked for is there."""
+        return "refinement" in self.facts and not self.evaluated().all()
+
+    def refinement(self) -> Refinement:
+        """What ``plan.refine`` asks for, given the values so far: of every split the first quantity counts."""
+        assert self.plan.refine is not None
+        firsts = {self.split_of(name): name for name in reversed(self.names)}
+        tables = [self.values(name) for name in firsts.values()]
+        axes = [axis.coordinates for axis in reversed(self.plan.grid.axes)]
+        return refine_grid(tables, self.evaluated(), axes, self.plan.refine, self.plan.plane.seed)
 
     def split_of(self, name: str) -> str:
         """The split a quantity's name begins with."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lossviz.records.surface import Surface
 from lossviz.render.camera import Camera
 from lossviz.render.cells import Cell
 from lossviz.render.footer import examples_text, noise_text, place_text, precision_text
@@ -80,13 +81,25 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
         sentences.append(f"All {total} points are evaluated.")
     elif guessed := int(panel.guessed.sum()):
         empty = total - done - guessed
+        refined = panel.view.surface.is_refined
         sentences.append(
-            f"Unfinished: {done} of {total} points are evaluated, each with a dot; the picture between them is "
-            f"interpolated, not measured{f', and {empty} points are left empty' if empty else ''}."
+            f"{'' if refined else 'Unfinished: '}{done} of {total} points are evaluated, each with a dot; the picture "
+            "between them is interpolated, not measured"
+            f"{_measured_error(panel.view.surface) if refined else ''}"
+            f"{f', and {empty} points are left empty' if empty else ''}."
         )
     else:
         sentences.append(f"{done} of {total} points are evaluated.")
     return sentences
+
+
+def _measured_error(surface: Surface) -> str:
+    found = surface.facts["refinement"]
+    return (
+        ""
+        if "largest" not in found
+        else f" (off by at most {found['largest']:.2g} of the value at {found['tests']} points tested)"
+    )
 
 
 def _what(panels: Sequence[Panel], kind: str) -> str:

@@ -93,10 +93,11 @@ def check_sentences(surface: Surface) -> list[str]:
 def doubt_sentences(surface: Surface) -> list[str]:
     """What a careful reader should know, unfinished runs included."""
     done, total = int(surface.evaluated().sum()), surface.plan.grid.size
+    finished = done == total or surface.is_refined
     doubts = list(
-        surface.facts.get("doubts") or (doubts_of(surface) if done == total else surface.facts.get("warnings", []))
+        surface.facts.get("doubts") or (doubts_of(surface) if finished else surface.facts.get("warnings", []))
     )
-    return [f"Unfinished: {done} of {total} points are evaluated.", *doubts] if done < total else doubts
+    return doubts if finished else [f"Unfinished: {done} of {total} points are evaluated.", *doubts]
 
 
 def scalar_rows(surface: Surface) -> list[dict[str, str]]:

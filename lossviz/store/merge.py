@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lossviz.errors import PlanError, StoreError
-from lossviz.records.doubts import doubts_of
+from lossviz.records.doubts import closing_facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point, Status
@@ -50,7 +50,7 @@ def merge(path: Path | str, *, warn: Callable[[str], None] = lambda _: None) -> 
         raise StoreError(f"There is nothing to merge: neither {path} nor a segment beside it.")
     with Run.open(path, plan, session={}, warn=warn, strict=True) as run:
         if not len(run.surface.pending()):
-            run.surface.facts["doubts"] = doubts_of(run.surface)
+            run.surface.facts.update(closing_facts(run.surface))
         run.publish(final=True)
         return Merged(run.surface, run.segments, len(run.surface.pending()))
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
+import numpy as np
+
 from lossviz.errors import DamagedFileError, PlanError, StoreError, UnwritableError
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point
@@ -111,15 +113,16 @@ def _keep_aside(path: Path, surface: Surface, damage: DamagedFileError, warn: Ca
     aside = path.with_name(f"{path.name}.damaged-{stamp}-{os.getpid()}")
     path.replace(aside)
     sync_folder(path.parent)
-    pending = surface.pending()
+    done = surface.evaluated()
+    missing = np.flatnonzero(~done)
     story = f"{damage} It was kept as {aside}."
-    if surface.plan.grid.size - len(pending) >= _points_said(aside, surface.plan.grid.size):
+    if done.sum() >= _points_said(aside, surface.plan.grid.size):
         warn(f"{story} The journal holds all its points, so nothing is gone.")
         return
-    places = ", ".join(str(tuple(row)) for row in surface.plan.grid.coordinates(pending[:4]).tolist())
+    places = ", ".join(str(tuple(row)) for row in surface.plan.grid.coordinates(missing[:4]).tolist())
     raise DamagedFileError(
-        f"{story} The journal holds {surface.plan.grid.size - len(pending)} of {surface.plan.grid.size} points; not "
-        f"those at {places}{' …' if len(pending) > 4 else ''}. Run the same command again to compute the rest."
+        f"{story} The journal holds {int(done.sum())} of {surface.plan.grid.size} points; not "
+        f"those at {places}{' …' if len(missing) > 4 else ''}. Run the same command again to compute the rest."
     )
 
 

@@ -90,7 +90,7 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
 def root_attributes(surface: Surface) -> dict[str, str | int]:
     """What strangers see first; everything here follows from plan, facts and status."""
     plan, facts, first = surface.plan, surface.facts, (surface.sessions or [{}])[0]
-    done = plan.grid.size - len(surface.pending())
+    done = int(surface.evaluated().sum())
     return {
         "Conventions": "CF-1.11",
         "format": SURFACE_FORMAT,
@@ -251,7 +251,7 @@ def _read(file: h5py.File) -> Surface:
     for name, values in _grid_tables(surface):
         if values.shape != plan.grid.shape:
             raise DamagedFileError(f"{name} has shape {values.shape}, the plan's grid {plan.grid.shape}.")
-    if read_integer(file, "points_done") != plan.grid.size - len(surface.pending()):
+    if read_integer(file, "points_done") != int(surface.evaluated().sum()):
         raise DamagedFileError("it does not hold as many points as it says.")
     return surface
 

@@ -156,8 +156,7 @@ def _verify_segments(path: Path, surface: Surface, result: Verification) -> None
         result.note(segment.path.name, mistakes, f"{health.points} points, {health.ended or 'no end'}")
     if result.segments:
         result.note("agreement", disagreements[:5], "no two records of a point differ")
-    missing = len(surface.pending())
-    result.note("points", [], f"{surface.plan.grid.size - missing} of {surface.plan.grid.size} evaluated")
+    result.note("points", [], f"{int(surface.evaluated().sum())} of {surface.plan.grid.size} evaluated")
 
 
 def _verify_directions(path: Path, surface: Surface, result: Verification) -> None:
