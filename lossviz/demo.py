@@ -1,4 +1,4 @@
-"""The demonstration: two networks on real digits, with and without skip connections, their landscapes side by side."""
+"""The demonstration: two networks on real digits, their landscapes side by side, and where optimizers went on them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.compute import Update, compute
+from lossviz.demo_paths import Guide, PathView, compare_optimizers, path_on_random_plane, training_path
 from lossviz.errors import StoppedError, UnwritableError, UsageError
 from lossviz.problem import digits
 from lossviz.problem.isolation import preserved_globals
@@ -26,8 +27,11 @@ from lossviz.store.run import check_writable
 
 # one recipe for both networks, chosen by experiment: with it either reaches 0 of 1437 training errors or nearly so
 RECIPE = {"epochs": 50, "batch_size": 128, "learning_rate": 0.005, "weight_decay": 0.3, "clip": 1.0}
-SNAPSHOTS = (0, 1, 2, 5, 10, 20, 30, 40, 50)
+SNAPSHOT_EPOCHS = 2  # between snapshots
+START_EPOCH = 6  # from which four optimizers go on: early, yet off the plateau where training begins
 GRID = "-1:1:25,-1:1:25"
+PATH_POINTS = 17  # of each axis of the plane of the training path
+OPTIMIZER_STEPS = 72
 SPLITS = ("train", "test")
 TITLES = ("With skip connections", "Without skip connections")
 
@@ -58,19 +62,25 @@ def demo(
     grid: str = GRID,
     seed: int = 0,
     epochs: int = RECIPE["epochs"],
+    path_points: int = PATH_POINTS,
+    optimizer_steps: int = OPTIMIZER_STEPS,
     progress: Progress = lambda stage, done, total: None,
     stop: Stop = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Demonstration:
     """Train both networks, compute their train and test surfaces, and draw them side by side on one scale.
 
-    What is there already is not made again, so that a demonstration that was stopped goes on.
+    Then the training path of the network with skips is shown on the plane of its principal components and on the
+    random plane, and four optimizers from one start on one plane. What is there already is not made again, so that a
+    demonstration that was stopped goes on.
 
     Args:
         out: Folder for everything; made if need be.
         grid: Grid of the surfaces; see :meth:`lossviz.records.grid.Grid.parse`.
         seed: Of training and of the random directions.
         epochs: Passes over the training examples.
+        path_points: Points of each axis of the plane of the training path.
+        optimizer_steps: Steps of each of the four optimizers.
         progress: Called with what is being done, how much of it is done, and how much there is.
         stop: Asked now and then; when it says True, what is made is kept and :class:`StoppedError` raised.
         warn: Called with sentences that do not stop the demonstration.
@@ -105,11 +115,29 @@ def demo(
         with one_thread():
             reports.append(compute(plan, checkpoint.with_suffix(".h5"), progress=tell, stop=stop, warn=warn))
 
-    # 4. pictures of both on one scale
+    # 4. where optimizers went, on planes of their own and on the random one
+    guide = Guide(out, path_points, optimizer_steps, progress, stop, warn)
+    with one_thread():
+        paths = _path_views(guide, checkpoints[0], reports[0].path, min(START_EPOCH, epochs))
+
+    # 5. pictures of both networks on one scale
     surfaces = [report.surface for report in reports]
-    figures = tuple(_draw_figures(surfaces, out, progress))
-    findings = (*_training_findings(surfaces), _shape_finding(surfaces))
+    figures = (*_draw_figures(surfaces, out, progress), *(view.figure for view in paths))
+    findings = (
+        *_training_findings(surfaces),
+        _shape_finding(surfaces),
+        *(finding for view in paths for finding in view.findings),
+    )
     return Demonstration(checkpoints, tuple(report.path for report in reports), figures, findings)
+
+
+def _path_views(guide: Guide, checkpoint: Path, random: Path, start_epoch: int) -> tuple[PathView, ...]:
+    snapshots = checkpoint.with_name(f"{checkpoint.stem}-snapshots")
+    return (
+        training_path(checkpoint, snapshots, guide),
+        path_on_random_plane(random, snapshots, guide),
+        compare_optimizers(snapshots / f"epoch-{start_epoch:03d}.pt", guide),
+    )
 
 
 def train_digits(
@@ -154,7 +182,7 @@ def train_digits(
     stage = f"training {_adjective(skips)}"
     for epoch, model in _epochs(skips, (splits or digits.data())["train"], recipe):
         progress(stage, epoch, epochs)
-        if epoch in SNAPSHOTS or epoch == epochs:
+        if epoch % SNAPSHOT_EPOCHS == 0 or epoch == epochs:
             _save(model, recipe, epoch, snapshots / f"epoch-{epoch:03d}.pt")
         if epoch == epochs:
             _save(model, recipe, epoch, path)

@@ -199,12 +199,30 @@ def _window(
     """First and last coordinate of each direction, float64 (k, 2)."""
     if runs:
         seen = np.concatenate([project_snapshots(run, plane, progress=progress).coordinates for run in runs])
-        seen = seen[np.isfinite(seen).all(1)]
-        low, high = seen.min(0), seen.max(0)
-        room = 0.1 * np.maximum(high - low, 0.1 * (high - low).max())
-        return np.stack([low - room, high + room], axis=1)
+        return window_around(seen[np.isfinite(seen).all(1)], plane.gram.diagonal().sqrt().numpy())
     window = window_of(directions.recipe)
     return climb(problem, plane, plan.splits[0], request.rise) if window is None else window
+
+
+def window_around(seen: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """A window with room around points seen on a plane: first and last coordinate of each direction, float64 (k, 2).
+
+    The room is a tenth of the longest extent, as long on every side in parameter space; an axis along which there is
+    little to hold is made at least half as long as the longest, so that what lies around the points is seen.
+
+    Args:
+        seen: Coordinates (T, k), finite.
+        lengths: Of the directions in parameter space, (k,).
+
+    Example:
+        >>> window_around(np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([1.0, 5.0])).tolist()
+        [[-1.0, 11.0], [-0.5, 0.5]]
+    """
+    low, high = seen.min(0), seen.max(0)
+    extent = (high - low) * lengths
+    longest = extent.max() or 1.0
+    room = np.maximum(0.1 * longest, (0.5 * longest - extent) / 2) / lengths
+    return np.stack([low - room, high + room], axis=1)
 
 
 def climb(problem: Problem, plane: Plane, split: str, rise: float) -> np.ndarray:

@@ -144,7 +144,7 @@ def prepare(
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     if "request" in directions.recipe:
-        facts["plane"] = {name: value for name, value in directions.recipe.items() if name != "request"}
+        facts.update(plane_facts(directions.recipe))
     carried: list[Point] = []
     if other is not None:
         carried = check_other(other, plan, facts, engine)
@@ -272,6 +272,17 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
     if plane.dimension > 1:
         facts["cosine"] = plane.cosine()
     return {**facts, **check_centre(plan, problem, engine.exhaustive())}
+
+
+def plane_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file says of a plane made for it: its recipe, and by direction its word and its share of the path."""
+    facts: dict[str, Any] = {"plane": {name: value for name, value in recipe.items() if name != "request"}}
+    facts["plane_axes"] = list(recipe.get("axes", ()))
+    components = [int(word[3:]) - 1 if word.startswith("pca") else None for word in facts["plane_axes"]]
+    for name in ("explained_variance", "random_walk_null"):
+        if known := recipe.get(name):
+            facts[name] = [None if k is None else known[k] for k in components]
+    return facts
 
 
 def store_facts(run: Run, facts: dict[str, Any], directions: Directions, engine: Engine, keep: StoreDirections) -> None:

@@ -1,6 +1,7 @@
 """The demonstration in small; in full under -m slow."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 import lossviz.demo
 from lossviz.cli.main import cli
 from lossviz.demo import _shape_finding, demo, train_digits
+from lossviz.demo_paths import Guide, compare_optimizers
 from lossviz.errors import StoppedError, UnwritableError, UsageError
 from lossviz.problem import digits
 from lossviz.problem.checkpoint import read_checkpoint
@@ -19,7 +21,8 @@ from lossviz.records.grid import Grid
 from lossviz.store.surface_file import read_surface
 
 pytest.importorskip("sklearn")
-SMALL = {"grid": "-1:1:5,-1:1:3", "epochs": 2}
+PATHS = ("digits-path.h5", "digits-path-random.h5")
+SMALL = {"grid": "-1:1:5,-1:1:3", "epochs": 4, "path_points": 5, "optimizer_steps": 3}
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +39,10 @@ def test_everything_is_there(made):
     out, result, _ = made
     assert [path.name for path in result.checkpoints] == ["digits-skips.pt", "digits-plain.pt"]
     assert [path.name for path in result.surfaces] == ["digits-skips.h5", "digits-plain.h5"]
-    assert len(result.figures) == 3
+    assert len(result.figures) == 6
     assert all(path.stat().st_size > 10_000 for path in result.figures)
     names = sorted(path.name for path in (out / "digits-plain-snapshots").iterdir())
-    assert names == ["epoch-000.pt", "epoch-001.pt", "epoch-002.pt"]
+    assert names == ["epoch-000.pt", "epoch-002.pt", "epoch-004.pt"]
 
 
 def test_stages_are_told_from_beginning_to_end(made):
@@ -49,6 +52,9 @@ def test_stages_are_told_from_beginning_to_end(made):
         "training without skips",
         "surface with skips",
         "surface without skips",
+        "training path",
+        "optimizers",
+        "plane of optimizers",
         "drawing",
     ]
     last = {stage: (done, total) for stage, done, total in stages}
@@ -74,23 +80,61 @@ def test_the_centre_of_a_surface_is_the_checkpoint(made, index):
 def test_training_goes_downhill_and_is_recorded(made):
     out, _, _ = made
     losses = []
-    for epoch in range(3):
+    for epoch in (0, 4):
         net = digits.model().eval()
         read_checkpoint(out / "digits-skips-snapshots" / f"epoch-{epoch:03d}.pt", net)
         with torch.no_grad():
             losses.append(digits.loss(net, digits.data()["train"])["loss"].mean().item())
-    assert losses[0] > losses[1] > losses[2]
+    assert losses[0] > losses[1]
 
 
 def test_what_is_there_is_not_made_again(made):
     out, result, _ = made
-    kept = [*result.checkpoints, *result.surfaces]
+    kept = [*result.checkpoints, *out.glob("*.h5"), *out.glob("digits-optimizers/*/*.pt")]
+    assert len(kept) > 10
     before = [path.stat().st_mtime_ns for path in kept]
     stages = []
     again = demo(out, **SMALL, progress=lambda *stage: stages.append(stage))
     assert [path.stat().st_mtime_ns for path in kept] == before
     assert {stage for stage, _, _ in stages} == {"drawing"}
     assert again.findings == result.findings
+
+
+def test_the_training_path_is_seen_on_its_own_plane_and_hardly_on_the_random_one(made):
+    out, result, _ = made
+    own, random = (read_surface(out / name).trajectories["training"] for name in PATHS)
+    assert own.explained_variance.sum() == pytest.approx(1)  # three snapshots span a plane
+    assert random.explained_variance.sum() < 0.01
+    assert random.distance[0] > 3 * own.distance[0] and random.distance[-1] == own.distance[-1] == 0
+    on_own, on_random = result.findings[3:5]
+    assert f"it starts {own.distance[0]:.2f} off the plane" in on_own
+    assert f"it starts {random.distance[0]:.2f} off the plane" in on_random
+    before, after = (read_surface(path) for path in (result.surfaces[0], out / PATHS[1]))
+    np.testing.assert_array_equal(after.values("train_loss"), before.values("train_loss"))  # carried over
+    assert not before.trajectories  # the landscapes side by side are those of the networks alone
+
+
+def test_four_optimizers_start_at_the_point_the_plane_passes_through(made):
+    surface = read_surface(made[0] / "digits-optimizers.h5")
+    assert list(surface.trajectories) == ["SGD", "momentum", "RMSprop", "Adam"]
+    begins = {float(path.own["train_loss"][0]) for path in surface.trajectories.values()}
+    assert len(begins) == 1 and begins.pop() == pytest.approx(surface.facts["origin"]["train_loss"], rel=1e-6)
+    for path in surface.trajectories.values():
+        np.testing.assert_allclose([*path.coordinates[0], path.distance[0]], 0, atol=1e-9)
+        assert f"{path.name} {path.own['train_loss'][-1]:.3g}, {path.distance[-1]:.2f} off" in made[1].findings[-1]
+
+
+def test_a_run_of_an_optimizer_that_was_stopped_is_made_again(tmp_path):
+    start = train_digits(True, tmp_path, epochs=1)
+    guide = Guide(tmp_path, 5, 3, lambda *_: None, lambda: True, lambda _: None)
+    with pytest.raises(StoppedError):
+        compare_optimizers(start, guide)
+    assert not (tmp_path / "digits-optimizers" / "SGD").exists()
+    steps = []
+    go_on = replace(guide, stop=lambda: len(steps) > 4, progress=lambda *stage: steps.append(stage))
+    with pytest.raises(StoppedError):
+        compare_optimizers(start, go_on)
+    assert [path.name for path in (tmp_path / "digits-optimizers").glob("[!.]*")] == ["SGD"]
 
 
 def test_a_stopped_training_keeps_no_checkpoint(tmp_path):
@@ -145,7 +189,8 @@ def test_the_finding_is_what_the_surfaces_say(made):
     assert "is not sharper" in _shape_finding([basin(3), basin(9)])
 
 
-def test_the_command_says_where_everything_is(tmp_path, monkeypatch):
+def test_the_command_says_where_everything_is(made, tmp_path, monkeypatch):
+    shutil.copytree(made[0], tmp_path / "lossviz-demo")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lossviz.demo, "demo", partial(demo, **SMALL))
     result = CliRunner().invoke(cli, ["demo", "--progress", "json"], catch_exceptions=False)
@@ -177,7 +222,11 @@ def _nothing(out):
 @pytest.mark.slow
 def test_the_whole_demonstration_shows_what_it_promises(tmp_path):
     result = demo(tmp_path / "demo")
-    assert "is sharper" in result.findings[-1]
+    assert "is sharper" in result.findings[2]
+    path = read_surface(tmp_path / "demo" / "digits-path.h5").trajectories["training"]
+    assert path.explained_variance.sum() > 0.85 and path.distance[0] < 3
+    ends = read_surface(tmp_path / "demo" / "digits-optimizers.h5").trajectories.values()
+    assert all(path.own["train_loss"][-1] < path.own["train_loss"][0] for path in ends)
     for path in result.surfaces:
         surface = read_surface(path)
         assert surface.facts["origin"]["train_error"] < 0.01

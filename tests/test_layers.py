@@ -26,10 +26,11 @@ FLOORS = {
     "trace": 8,
     "work": 8,
     "bench": 7,
-    "demo": 8,
-    "cli": 9,
-    "__init__": 10,
-    "__main__": 10,
+    "demo_paths": 9,
+    "demo": 10,
+    "cli": 11,
+    "__init__": 12,
+    "__main__": 12,
 }
 TORCHLESS = {"errors", "records", "store", "render", "launch"}
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""``lossviz demo``: two small networks on real digits and their landscapes."""
+"""``lossviz demo``: two small networks on real digits, their landscapes, and where optimizers went."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ Example:
 def demo(out: Path, progress: str) -> None:
     """Train two small networks on real handwritten digits and draw their landscapes.
 
-    One network has skip connections, the other has none. What is in the folder already is not made again.
+    One network has skip connections, the other has none. The path of the training is drawn on the plane of its
+    principal components and on the random plane, and SGD, momentum, RMSprop and Adam from one start on one plane. What
+    is in the folder already is not made again.
     """
     from lossviz.cli.signals import stop_on_signal
     from lossviz.demo import demo as run_demo

@@ -83,15 +83,19 @@ class Panel:
 
     @property
     def shown_marks(self) -> tuple[Mark, ...]:
-        """The marks, less the trained parameters where the star at the end of a path stands on them."""
-        return self.marks if not self.ends_trained else tuple(mark for mark in self.marks if mark.kind != "trained")
+        """The marks, less the trained parameters where the sign of a path's end or start stands on them."""
+        covered = self.ends_trained or self._meets_origin(0)
+        return self.marks if not covered else tuple(mark for mark in self.marks if mark.kind != "trained")
 
     @property
     def ends_trained(self) -> bool:
         """Whether a path ends at the trained parameters."""
+        return any(mark.kind == "trained" for mark in self.marks) and self._meets_origin(-1)
+
+    def _meets_origin(self, at: int) -> bool:
+        """Whether a path's snapshot ``at`` is the point that the plane passes through."""
         reach = 1e-6 * float(np.ptp(self.x) + np.ptp(self.y if self.y is not None else self.x))
-        trained = any(mark.kind == "trained" for mark in self.marks)
-        return trained and any(len(p.x) > 0 and abs(p.x[-1]) + abs(p.y[-1]) <= reach for p in self.paths)
+        return any(len(p.x) > 0 and abs(p.x[at]) + abs(p.y[at]) <= reach for p in self.paths)
 
     @property
     def done(self) -> int:

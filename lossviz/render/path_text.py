@@ -87,11 +87,12 @@ def _losses(path: Path, panel: Panel) -> list[str]:
 
 
 def _shares(path: Path, panel: Panel) -> list[str]:
-    if path.shares is None or explained_shares(panel.view.surface) is not None:  # said of the plane already
+    alone = len(panel.paths) == 1
+    if path.shares is None or (alone and explained_shares(panel.view.surface) is not None):  # said of the plane already
         return []
     own = " and ".join(share_text(float(share)) for share in path.shares)
     text = f"Along the axes lie {own} of the path's variance"
-    if not all(word.startswith("pca") for word in axis_words(panel.view.surface)):
+    if not alone or not all(word.startswith("pca") for word in axis_words(panel.view.surface)):
         return [f"{text}."]
     null = random_walk_null(len(path.shares), len(path.steps))
     return [f"{text}; of a random walk as long it would be {' and '.join(share_text(float(s)) for s in null)}."]

@@ -48,10 +48,14 @@ def axis_words(surface: Surface) -> tuple[str, ...]:
 
 
 def explained_shares(surface: Surface) -> np.ndarray | None:
-    """Share of the path's variance along each direction of a plane of principal components, (k,); None if unknown."""
-    if not all(word.startswith("pca") for word in axis_words(surface)):
-        return None
+    """Share of the path's variance along each principal component of a plane, (k,); None where nothing is known of it.
+
+    A direction of another kind has NaN.
+    """
+    components = [word.startswith("pca") for word in axis_words(surface)]
     known = surface.facts.get("explained_variance")
+    if not all(components) and not (any(components) and known):
+        return None
     paths = [path.explained_variance for path in surface.trajectories.values()]
     shares = known if known is not None else paths[0] if len(paths) == 1 else None
     k = surface.plan.grid.dimension
@@ -120,8 +124,7 @@ def plane_phrase(surface: Surface) -> str:
         return f"{k} unit eigenvector{s} of the Hessian{_eigenvalues_phrase(surface)}, through {centre_text(surface)}"
     if len(set(words)) == 1 and (phrase := PHRASES.get(next(iter(words)))):
         return phrase.format(k=k, s=s, centre=centre_text(surface))
-    named = {w: _direction_text(w) for w in words}
-    listed = " and ".join(f"{SYMBOLS[i]} a {named[w]}" for i, w in enumerate(words))
+    listed = " and ".join(_one_of_several(surface, i, made) for i in range(len(words)))
     known = "" if "mixed" in words else f": {listed}{_eigenvalues_phrase(surface)}"
     return f"{k} direction{s} through {centre_text(surface)}{known}"
 
@@ -138,6 +141,18 @@ def centre_text(surface: Surface) -> str:
     plan = surface.plan
     untold = plan.problem.checkpoint is None and plan.plane.kind != "imported"
     return "the parameters of model()" if untold else "the trained parameters"
+
+
+def _one_of_several(surface: Surface, axis: int, made: str) -> str:
+    """One direction of a mixed plane in words, with its symbol."""
+    word, shares, null = axis_words(surface)[axis], explained_shares(surface), null_shares(surface)
+    if not word.startswith("pca"):
+        return f"{SYMBOLS[axis]} a {_direction_text(word)}{f' {made}' if word == 'random' else ''}"
+    text = f"{SYMBOLS[axis]} principal component {word[3:]} of the snapshots"
+    if shares is None or null is None:
+        return text
+    own, walk = share_text(shares[axis]), share_text(null[axis])
+    return f"{text}, which holds {own} of their variance ({walk} of a random walk's)"
 
 
 def normalization_text(surface: Surface) -> str:
@@ -180,8 +195,6 @@ def _eigenvalues_phrase(surface: Surface) -> str:
 
 
 def _direction_text(word: str) -> str:
-    if word.startswith("pca"):
-        return f"principal component {word[3:]}"
     if word.startswith("hessian"):
         return "lowest eigenvector of the Hessian" if word == "hessian-min" else f"Hessian eigenvector {word[7:]}"
     return f"{word} direction"

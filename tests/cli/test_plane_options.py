@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from lossviz.cli.main import cli
 from lossviz.render.plane_text import axis_label
 from lossviz.render.quantity import format_value
+from lossviz.render.scene import make_scene
 from lossviz.store.surface_file import read_surface
 
 PROBLEM = """
@@ -62,6 +63,18 @@ def test_a_path_on_its_own_plane_in_one_command(folder):
     np.testing.assert_allclose(surface.facts["plane"]["explained_variance"], path.explained_variance, rtol=1e-4)
     again = computed("--checkpoint", "net.pt", "--plane", "pca", "--snapshots", "sgd", "--grid", "auto:7,auto:5")
     assert "35 points; 0 evaluated now" in again
+
+
+def test_a_mixed_plane_says_what_each_direction_is(folder):
+    computed("--checkpoint", "net.pt", "--plane", "pca1,random", "--snapshots", "sgd", "--grid", "auto:7,auto:5")
+    surface = read_surface(folder / "net.h5")
+    assert surface.facts["plane_axes"] == ["pca1", "random"]
+    share, none = surface.facts["explained_variance"]
+    assert share == pytest.approx(surface.facts["plane"]["explained_variance"][0]) and none is None
+    panel = make_scene([surface]).panels[0]
+    assert panel.x_label.startswith("PC1 (") and "of the motion" in panel.x_label
+    assert panel.y_label == "β (filter-normalised units)"
+    assert not len(panel.paths[0].exits)  # the window holds the path in both units
 
 
 def test_several_runs_on_the_plane_of_them_all(folder):

@@ -65,7 +65,12 @@ def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
     surface = plane_of(bowl, "mixed")
     surface.facts["plane_axes"] = ["pca1", "random"]
     assert axis_label(surface, 0) == "PC1 (principal component)" and "filter" in axis_label(surface, 1)
-    assert plane_phrase(surface).endswith("α a principal component 1 and β a random direction")
+    random = "β a random direction (filter-normalised, seed 0)"
+    assert plane_phrase(surface).endswith(f"α principal component 1 of the snapshots and {random}")
+    surface.facts.update(explained_variance=[0.89, None], random_walk_null=[0.62, None])
+    assert axis_label(surface, 0) == "PC1 (89 % of the motion)"
+    held = "which holds 89 % of their variance (62 % of a random walk's)"
+    assert plane_phrase(surface).endswith(f"α principal component 1 of the snapshots, {held} and {random}")
 
 
 def test_eigenvectors_are_told_with_their_eigenvalues_sign_and_all(bowl):
@@ -78,7 +83,7 @@ def test_eigenvectors_are_told_with_their_eigenvalues_sign_and_all(bowl):
     surface.facts["plane"] = {"axes": ["pca1", "hessian-min"], "eigenvalues": [None, -0.5]}
     assert axis_label(surface, 0) == "PC1 (principal component)"
     assert plane_phrase(surface).endswith(
-        "α a principal component 1 and β a lowest eigenvector of the Hessian (eigenvalue −0.5 along β)"
+        "α principal component 1 of the snapshots and β a lowest eigenvector of the Hessian (eigenvalue −0.5 along β)"
     )
 
 
