@@ -5,49 +5,45 @@ from __future__ import annotations
 import json
 import math
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options import device_option, parse_arguments
+from lossviz.cli.options import device_option
+from lossviz.cli.source_options import SourceWords, source_options
 
 if TYPE_CHECKING:
     from lossviz.bench import Row
 
 
 @click.command(epilog="Example: lossviz bench problem.py --checkpoint net.pt")
-@click.argument("source")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters.")
+@source_options
 @click.option("--split", default="train", show_default=True)
 @click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
-@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads, the same for every way.  [default: torch's]")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="The median counts.")
 @click.option("--compiled/--no-compiled", default=True, help="Also the compiled ways.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
-    source: str, checkpoint: Path | None, split: str, samples: int | None, model_args: tuple[str, ...],
-    threads: int | None, rounds: int, compiled: bool, device: str, as_json: bool,
+    problem: SourceWords, split: str, samples: int | None, threads: int | None, rounds: int, compiled: bool,
+    device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Time one grid point of SOURCE in every way of evaluating, beside the loop everybody writes first."""
     from lossviz.bench import bench as run_bench
     from lossviz.directions.make import make_plane
     from lossviz.evaluate.way import cpu_threads
     from lossviz.prepare import load_plan_problem
-    from lossviz.problem.reference import resolve_problem
     from lossviz.records.grid import Grid
     from lossviz.records.plan import Plan, PlaneSpec
 
-    ref = resolve_problem(source, model_args=parse_arguments(model_args), checkpoint=checkpoint)
-    plan = Plan(ref, PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"), splits=(split,), samples=samples)
-    problem = load_plan_problem(plan, device)
-    made = make_plane(plan.plane, 2, problem.params, rules=problem.rules)
-    plane = made.to(problem.device, next(iter(problem.params.values())).dtype)
+    plan = Plan(problem.resolve(), PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"), splits=(split,), samples=samples)
+    loaded = load_plan_problem(plan, device)
+    made = make_plane(plan.plane, 2, loaded.params, rules=loaded.rules)
+    plane = made.to(loaded.device, next(iter(loaded.params.values())).dtype)
     with cpu_threads(threads):
         rows = run_bench(
-            problem, plane, rounds=rounds, compiled=compiled,
+            loaded, plane, rounds=rounds, compiled=compiled,
             progress=lambda name: click.echo(f"setting up: {name}", err=True),
         )  # fmt: skip
     if as_json:

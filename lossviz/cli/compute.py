@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -12,10 +13,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 from click.core import ParameterSource
 
-from lossviz.cli.matching import checkpoint_options
-from lossviz.cli.options import Mistakes, device_option, journal_options, parse_arguments, progress_option, split_words
+from lossviz.cli.options import Mistakes, device_option, journal_options, progress_option, split_words
 from lossviz.cli.plane_options import AskedPlane, describe_plane, plane_options
 from lossviz.cli.rules import describe_rules, parse_rules
+from lossviz.cli.source_options import SourceWords, source_options
 from lossviz.records.grid import Grid
 from lossviz.records.plan import (
     ALL_QUANTITIES,
@@ -40,13 +41,13 @@ Examples:
   lossviz compute problem.py --checkpoint net.pt --grid -1:1:51,-1:1:41 --split train,test --out net.h5
   lossviz compute problem.py --checkpoint net.pt --plane-from net.h5 --grid -2:2:101,-2:2:81 --out wide.h5
   lossviz compute digits --model-args skips=false --checkpoint plain.pt --grid -2:2:101
+  lossviz compute --model torchvision.models:resnet18 --checkpoint net.pth --data imagefolder:val --data-args size=224
+  lossviz compute --model transformers:AutoModelForCausalLM --checkpoint llama/ --data text:book.txt
 """
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: a file or folder.")
-@checkpoint_options
+@source_options
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: CHECKPOINT's name with .h5, here]"
 )
@@ -117,24 +118,24 @@ Examples:
     help="How points are evaluated; auto measures and takes the fastest.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples a forward pass.  [default: by device]")
-@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
 @progress_option
 @journal_options
 @click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
-    source: str, checkpoint: Path | None, out: Path | None, plane_from: Path | None, progress: str,
-    prepare_only: bool, dry_run: bool, show_rules: bool, **words: Any,
+    problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
+    dry_run: bool, show_rules: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
     SOURCE is a problem file with model(), data() and loss(model, batch), an importable module that has them, or the
-    built-in problem 'digits'. A run that was stopped, killed or interrupted goes on when the same command is run again.
+    built-in problem 'digits'. Without one, --model, --data and --loss name them. A run that was stopped, killed or
+    interrupted goes on when the same command is run again.
     """
     settings = {name: words.pop(name) for name in SETTINGS}
-    asked, checkpoint = AskedPlane.take(words, checkpoint, plane_from)
-    plan, out = make_plan(source, checkpoint, out, words, plane_from)
+    asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
+    plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
     if dry_run:
         click.echo("\n".join([*asked.describe(), describe_plan(plan, out)]))
         return
@@ -176,23 +177,20 @@ def _prepare_only(
 
 
 def make_plan(
-    source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any], plane_from: Path | None = None
+    source: SourceWords, out: Path | None, words: dict[str, Any], plane_from: Path | None = None
 ) -> tuple[Plan, Path]:
     """Turn the command's words into a plan and an output path; nothing heavy is imported.
 
     Raises:
         UsageError: With every mistake of the words.
     """
-    from lossviz.problem.reference import resolve_problem
     from lossviz.store.other_run import find_other
     from lossviz.store.run import check_writable
 
     mistakes = Mistakes()
-    out = out or Path(Path(checkpoint).stem if checkpoint else Path(source).stem).with_suffix(".h5")
+    out = out or Path(f"{source.stem}.h5")
     grid = mistakes.attempt(lambda: Grid.parse(words["grid"]))
-    arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
-    matching = {name: words[name] for name in ("skip", "renames", "trust_pickle") if name in words}
-    problem = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint, **matching))
+    problem = mistakes.attempt(source.resolve)
     mistakes.attempt(lambda: check_writable(out))
     spec = PlaneSpec(
         seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"], rules=words.get("rules", ())
@@ -200,7 +198,7 @@ def make_plan(
     # stand-ins for what failed, so that the rest is checked too
     plan = mistakes.attempt(
         lambda: Plan(
-            problem=problem or ProblemRef(source, ""),
+            problem=problem or ProblemRef("", ""),
             plane=spec,
             grid=grid or Grid.parse("-1:1:2"),
             splits=split_words(words["splits"]),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options import Mistakes, device_option, parse_arguments
+from lossviz.cli.options import Mistakes, device_option
+from lossviz.cli.source_options import SourceWords, source_options
 
 if TYPE_CHECKING:
     from lossviz.problem.problem import Problem
@@ -28,8 +29,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: .pt, .pth or .ckpt.")
+@source_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -50,16 +50,15 @@ Examples:
 )
 @click.option("--precision", type=click.Choice(["float64", "float32"]), default="float32", show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples a pass.  [default: by device]")
-@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def curvature(source: str, checkpoint: Path | None, out: Path | None, as_json: bool, **words: Any) -> None:
+def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: Any) -> None:
     """Measure leading eigenvalues, trace and density of the loss's Hessian or Gauss-Newton matrix at a checkpoint.
 
     SOURCE is a problem as for 'lossviz compute', or the result file of a run, whose problem and checkpoint are taken.
     A measurement that was stopped or killed goes on with the next part when the same command is run again.
     """
-    task = read_words(source, checkpoint, out, words)
+    task = read_words(problem, out, words)
     from lossviz.cli.signals import stop_on_signal
     from lossviz.curvature.measure import measure_spectrum
     from lossviz.curvature.operator import Operator
@@ -105,38 +104,37 @@ class Task:
         )  # fmt: skip
 
 
-def read_words(source: str, checkpoint: Path | None, out: Path | None, words: dict[str, Any]) -> Task:
+def read_words(problem: SourceWords, out: Path | None, words: dict[str, Any]) -> Task:
     """Turn words into a task.
 
     Raises:
         UsageError: With every mistake of the words.
     """
     from lossviz.curvature.measure import Depth
-    from lossviz.problem.reference import resolve_problem
     from lossviz.store.atomic_file import check_writable
     from lossviz.store.spectrum_file import spectrum_path
 
     mistakes = Mistakes()
     depth = mistakes.attempt(lambda: Depth(**{name: words[name] for name in DEPTH}))
-    if source.endswith(".h5"):
-        ref = mistakes.attempt(lambda: _run_problem(Path(source), checkpoint, words))
-        out = out or spectrum_path(Path(source))
+    if (problem.source or "").endswith(".h5"):
+        ref = mistakes.attempt(lambda: _run_problem(problem))
+        out = out or spectrum_path(Path(str(problem.source)))
     else:
-        arguments = mistakes.attempt(lambda: parse_arguments(words["model_args"])) or {}
-        ref = mistakes.attempt(lambda: resolve_problem(source, model_args=arguments, checkpoint=checkpoint))
-        out = out or Path(spectrum_path(checkpoint or Path(source)).name)
+        ref = mistakes.attempt(problem.resolve)
+        out = out or Path(spectrum_path(Path(problem.stem)).name)
     mistakes.attempt(lambda: check_writable(out))
     mistakes.check()
     assert ref is not None
     return Task(ref, out, depth)
 
 
-def _run_problem(path: Path, checkpoint: Path | None, words: dict[str, Any]) -> ProblemRef:
+def _run_problem(words: SourceWords) -> ProblemRef:
     from lossviz.errors import StoreError, UsageError
     from lossviz.store.surface_file import peek_plan
 
-    if checkpoint is not None or words["model_args"]:
-        raise UsageError(f"{path} says its checkpoint and model arguments; leave --checkpoint and --model-args out.")
+    path = Path(str(words.source))
+    if not words.is_bare:
+        raise UsageError(f"{path} says its problem and checkpoint; leave --checkpoint, --model-args and the like out.")
     plan = peek_plan(path)
     if plan is None:
         raise StoreError(f"There is no result file {path}.")

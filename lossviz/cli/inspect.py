@@ -8,28 +8,33 @@ from typing import Any
 import click
 
 from lossviz.cli.matching import checkpoint_options
-from lossviz.cli.options import parse_arguments
-from lossviz.errors import CheckpointError
+from lossviz.cli.source_options import SourceWords
+from lossviz.errors import CheckpointError, UsageError
 
 SHOWN = 8
 
 
 @click.command(epilog="Example: lossviz inspect net.ckpt --model problem.py --skip 'head.*'")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--model", "source", metavar="SOURCE", help="A problem, whose model the file is to fit.")
+@click.option("--model", metavar="WORD", help="What the file is to fit: a problem, or package.module:callable.")
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of its model().")
+@click.option("--weights", metavar="WORD", help="Which copy in the file, where it has several: ema.")
+@click.option("--rules", is_flag=True, help="With --model: every parameter's shape, rule and norm.")
 @click.option("--all", "everything", is_flag=True, help="Every tensor, not the first of each group.")
 @checkpoint_options
-def inspect(file: Path, source: str | None, model_args: tuple[str, ...], everything: bool, **matching: Any) -> None:
+def inspect(file: Path, model: str | None, everything: bool, rules: bool, **words: Any) -> None:
     """Say which tensors the checkpoint FILE holds and, with --model, how they would be loaded."""
     from lossviz.problem.checkpoint_file import read_content
     from lossviz.problem.reference import find_checkpoint
 
     file = find_checkpoint(file)
-    content = read_content(file, mapped=True, trust_pickle=matching["trust_pickle"])
+    content = read_content(file, mapped=True, trust_pickle=words["trust_pickle"])
     click.echo("\n".join(describe_content(file, content, shown=None if everything else SHOWN)))
-    if source:
-        click.echo("\n".join(describe_match(file, source, parse_arguments(model_args), matching)))
+    if rules and not model:
+        raise UsageError("--rules needs the model: pass --model problem.py, or --model package.module:callable.")
+    if model:
+        named = {"model": model} if ":" in model else {"source": model}
+        click.echo("\n".join(describe_match(file, SourceWords(**named, checkpoint=file, **words), rules=rules)))
 
 
 def describe_content(file: Path, content: Any, *, shown: int | None = SHOWN) -> list[str]:
@@ -50,17 +55,20 @@ def describe_content(file: Path, content: Any, *, shown: int | None = SHOWN) -> 
     return lines
 
 
-def describe_match(file: Path, source: str, arguments: dict[str, Any], matching: dict[str, Any]) -> list[str]:
-    """Lines that say how the file fits the model of a problem.
+def describe_match(file: Path, words: SourceWords, *, rules: bool = False) -> list[str]:
+    """Lines that say how the file fits a model, and with ``rules`` which slices of it are filters.
 
     Raises:
         CheckpointError: If it does not fit.
     """
-    from lossviz.problem.checkpoint import Matching, read_checkpoint
-    from lossviz.problem.file import read_definition, surroundings
-    from lossviz.problem.isolation import preserved_globals
+    from lossviz.cli.rules import rule_lines
+    from lossviz.problem.load import load_model
+    from lossviz.problem.rules import rule_table, rules_of
 
-    with surroundings(source), preserved_globals():
-        model = read_definition(source).make_model(**arguments)
-        notes = read_checkpoint(file, model, Matching(**matching))
-    return [f"It fits the model of {source}: {len(model.state_dict())} tensors.", *notes]
+    model, notes = load_model(words.resolve(needed=["model"]))
+    lines = [f"It fits the model of {words.model or words.source}: {len(model.state_dict())} tensors.", *notes]
+    if rules:
+        found = rules_of(model)
+        tensors = dict(model.named_parameters())
+        lines += rule_lines(rule_table(found, {name: tensors[name].detach() for name in found}))
+    return lines

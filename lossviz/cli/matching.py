@@ -13,7 +13,12 @@ from lossviz.errors import UsageError
 def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--skip``, ``--map`` and ``--trust-pickle``."""
     skip = click.option(
-        "--skip", multiple=True, metavar="PATTERN", help="Names that the checkpoint need not fit: 'head.*'."
+        "--skip",
+        "--ignore",
+        "skip",
+        multiple=True,
+        metavar="PATTERN",
+        help="Names that the checkpoint need not fit: 'head.*'.",
     )
     renames = click.option(
         "--map", "renames", multiple=True, metavar="OLD=NEW", callback=lambda _, __, words: parse_renames(words),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ import click
 from lossviz.errors import LossvizError, UsageError, join_mistakes
 
 T = TypeVar("T")
+NESTED = re.compile(r"\d+ mistakes:\n  - ")
+OUTER_COMMA = re.compile(r",(?![^\[({]*[\])}])")
 
 
 class Mistakes:
@@ -26,7 +29,7 @@ class Mistakes:
             return make()
         except LossvizError as error:
             self._only = None if self.found else error
-            self.found.append(str(error))
+            self.found += NESTED.sub("", str(error)).split("\n  - ") if NESTED.match(str(error)) else [str(error)]
             return None
 
     def check(self) -> None:
@@ -36,7 +39,7 @@ class Mistakes:
             UsageError: With every mistake, if there is any.
             LossvizError: If there is one mistake alone, as it was raised, with its own exit status.
         """
-        if self._only is not None and len(self.found) == 1:
+        if self._only is not None:
             raise self._only
         if self.found:
             raise UsageError(join_mistakes(self.found))
@@ -52,21 +55,23 @@ def split_words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def parse_arguments(pairs: Sequence[str]) -> dict[str, Any]:
+def parse_arguments(pairs: Sequence[str], option: str = "--model-args") -> dict[str, Any]:
     """Keyword arguments from words like ``depth=3``; a value that is no Python literal is taken as text.
+
+    Several may stand in one word with commas between, which within brackets part the entries of a list.
 
     Raises:
         UsageError: If a word has no ``=``.
 
     Example:
-        >>> parse_arguments(["depth=3", "skips=false", "name=wide"])
-        {'depth': 3, 'skips': False, 'name': 'wide'}
+        >>> parse_arguments(["depth=3,skips=false", "mean=[0.5,0.4]", "name=wide"])
+        {'depth': 3, 'skips': False, 'mean': [0.5, 0.4], 'name': 'wide'}
     """
     arguments = {}
-    for pair in (word for text in pairs for word in split_words(text)):
+    for pair in (word.strip() for text in pairs for word in OUTER_COMMA.split(text) if word.strip()):
         name, equals, value = pair.partition("=")
         if not equals or not name.strip().isidentifier():
-            raise UsageError(f"--model-args {pair!r} is not NAME=VALUE, for example --model-args depth=3.")
+            raise UsageError(f"{option} {pair!r} is not NAME=VALUE, for example {option} depth=3.")
         arguments[name.strip()] = _literal(value.strip())
     return arguments
 

@@ -31,11 +31,16 @@ def describe_rules(plan: Plan, device: str) -> str:
     from lossviz.problem.rules import rule_table
 
     problem = load_plan_problem(plan, device)
-    rows = [("parameter", "shape", "rule", "norm")]
-    for name, shape, rule, norm in rule_table(find_rules(plan, problem), problem.params):
-        rows.append((name, " × ".join(map(str, shape)) or "()", rule, f"{norm:.4g}"))
-    rows += [(name, "", "frozen", "") for name in problem.frozen]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    table = rule_table(find_rules(plan, problem), problem.params)
     held = f"A vector is {'held fixed' if plan.plane.vectors == 'zero' else 'moved as one filter'} (--vectors)."
-    return "\n".join([*lines, held, *problem.notes])
+    return "\n".join([*rule_lines(table, problem.frozen), held, *problem.notes])
+
+
+def rule_lines(table: Sequence[tuple[str, tuple[int, ...], str, float]], frozen: Sequence[str] = ()) -> list[str]:
+    """Aligned lines of parameter, shape, rule and norm under a heading."""
+    rows = [("parameter", "shape", "rule", "norm")]
+    for name, shape, rule, norm in table:
+        rows.append((name, " × ".join(map(str, shape)) or "()", rule, f"{norm:.4g}"))
+    rows += [(name, "", "frozen", "") for name in frozen]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

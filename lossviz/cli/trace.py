@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from lossviz.cli.options import device_option, parse_arguments
+from lossviz.cli.source_options import SourceWords, source_options
 
 EPILOG = """\b
 Examples:
@@ -19,8 +20,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("source")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Where to start.  [default: as model() makes it]")
+@source_options
 @click.option("--start", default="checkpoint", show_default=True, help="checkpoint, or RUN.h5@alpha,beta on its plane.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="For the snapshots.")
 @click.option("--optimizer", default="sgd", show_default=True, metavar="NAME", help="Any class of torch.optim.")
@@ -40,30 +40,27 @@ Examples:
 @click.option("--split", default="train", show_default=True, help="Part of the data to train on.")
 @click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
-@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the problem's model().")
 @device_option
-def trace(source: str, checkpoint: Path | None, out: Path, model_args: tuple[str, ...], **words: Any) -> None:
+def trace(problem: SourceWords, out: Path, **words: Any) -> None:
     """Run an optimizer of torch.optim on a problem and record its path as snapshots.
 
-    By default all examples make one step and the model stays in evaluation mode, so that the optimizer goes down the
-    very surface that is drawn; --batch-size 1 takes one example at a time.
+    It starts from the checkpoint, or without one from the model as it is made. By default all examples make one step
+    and the model stays in evaluation mode, so that the optimizer goes down the very surface that is drawn;
+    --batch-size 1 takes one example at a time.
     """
-    from lossviz.problem.reference import resolve_problem
-
-    problem = resolve_problem(source, model_args=parse_arguments(model_args), checkpoint=checkpoint)
+    ref = problem.resolve()
     descent = make_descent(words)
     from lossviz.cli.signals import stop_on_signal
     from lossviz.trace import trace as run_trace
 
     settings = {name: words[name] for name in ("start", "split", "samples", "precision", "device")}
     with stop_on_signal() as stop:
-        taken = run_trace(problem, descent, out, stop=stop, **settings)
+        taken = run_trace(ref, descent, out, stop=stop, **settings)
     if taken < descent.steps:
         click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
     click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.")
-    click.echo(
-        f"Next: lossviz compute {shlex.quote(source)} --checkpoint … --plane pca --snapshots {shlex.quote(str(out))}"
-    )
+    words_again = problem.command_words(checkpoint="…")
+    click.echo(f"Next: lossviz compute {words_again} --plane pca --snapshots {shlex.quote(str(out))}")
 
 
 def make_descent(words: dict[str, Any]) -> Any:

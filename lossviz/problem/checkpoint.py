@@ -32,11 +32,14 @@ class Matching:
             the model has it.
         renames: Pairs of old and new parts of names, applied to the file's.
         trust_pickle: Whether code in the file may run.
+        weights: Word in the place or the names' prefix of the parameters to take, as ``"ema"``; None takes what fits
+            best, and averages only where they fit better.
     """
 
     skip: tuple[str, ...] = ()
     renames: tuple[tuple[str, str], ...] = ()
     trust_pickle: bool = False
+    weights: str | None = None
 
     def skips(self, name: str) -> bool:
         """Whether a name matches a pattern."""
@@ -138,8 +141,21 @@ def _choose(
     ]
     if not candidates:
         raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
+    if matching.weights:
+        candidates = _asked(candidates, matching.weights, path)
     best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
     return best, candidates
+
+
+def _asked(candidates: list[Candidate], weights: str, path: Path) -> list[Candidate]:
+    """The candidates in whose place or prefix a word stands."""
+    asked = [c for c in candidates if weights.lower() in f"{c.place}.{c.prefix}".lower()]
+    if not asked:
+        places = sorted({c.place or "top level" for c in candidates})
+        raise CheckpointError(
+            f"--weights {weights}: nothing in {path} is called so. It holds parameters under {_cut(places)}."
+        )
+    return asked
 
 
 def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:

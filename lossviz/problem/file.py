@@ -2,89 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import inspect
 import math
 import sys
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from torch import nn
 
-from lossviz.errors import LossvizError, ProblemError, join_mistakes
-from lossviz.problem.reference import find_module, importable_from, kind_of
+from lossviz.errors import ProblemError, join_mistakes
+from lossviz.problem.importing import execute_file, find_file, importable_from
+from lossviz.problem.piece import Piece, blamed_on, kind_in_words
+from lossviz.problem.reference import kind_of
+from lossviz.records.plan import ProblemRef
 
 SIGNATURES = {"model": "model()", "data": "data()", "loss": "loss(model, batch)"}
 
 
-@dataclass(frozen=True)
-class Definition:
-    """What a problem file defines.
-
-    Attributes:
-        name: The file's own ``name``, or its file name.
-        path: The file, for messages about mistakes in it; also its folder, from which it may import.
-        module: The executed module.
-    """
-
-    name: str
-    path: Path
-    module: ModuleType
-
-    @property
-    def loss(self) -> Callable[..., Any]:
-        """The user's ``loss(model, batch)``."""
-        return self.module.loss
-
-    def make_model(self, **arguments: Any) -> nn.Module:
-        """Call the user's ``model(**arguments)``.
-
-        Raises:
-            ProblemError: If it raises, does not take these arguments, or returns no module.
-        """
-        _check_arguments(self.module.model, arguments, self.path)
-        with blamed_on(self.path, "model()"):
-            made = self.module.model(**arguments)
-        if not isinstance(made, nn.Module):
-            raise ProblemError(f"{self.path}: model() returned {_kind(made)}, expected a torch.nn.Module.")
-        return made
-
-    def make_data(self) -> Any:
-        """Call the user's ``data()``.
-
-        Raises:
-            ProblemError: If it raises or returns nothing.
-        """
-        with blamed_on(self.path, "data()"):
-            made = self.module.data()
-        if made is None:
-            raise ProblemError(f"{self.path}: data() returned None; has it a return statement?")
-        return made
-
-    def chance(self) -> dict[str, float]:
-        """Values of the quantities for an answer at random, from a dict or function ``chance``; empty if unknown.
-
-        Raises:
-            ProblemError: If it is no dict of numbers.
-        """
-        given = getattr(self.module, "chance", {})
-        if callable(given):
-            with blamed_on(self.path, "chance()"):
-                given = given()
-        return check_chance(given, str(self.path))
-
-
-def read_definition(source: str) -> Definition:
-    """Execute a problem file or import a module, and find the three functions.
+def read_source(source: str, needed: Sequence[str]) -> tuple[str, dict[str, Piece], dict[str, float]]:
+    """Execute a problem file or import a module, and find the functions needed of it.
 
     A problem file is executed anew each time, as a module of its own; what it imports from its folder is forgotten
     afterwards, so that two problems may each have a ``network.py`` beside them.
+
+    Args:
+        source: A problem file, the name of a module, or a built-in problem's.
+        needed: Of ``"model"``, ``"data"``, ``"loss"``.
+
+    Returns:
+        The problem's name, the functions, and its chance levels.
 
     Raises:
         ProblemError: If it raises (the message says where), or with every function that is missing.
@@ -92,32 +41,15 @@ def read_definition(source: str) -> Definition:
     kind = kind_of(source)
     if kind == "built-in":
         source = f"lossviz.problem.{source}"
-    path = Path(source) if kind == "file" else find_module(source)
+    path = Path(source) if kind == "file" else find_file(source)
     if path is None or not path.is_file():
         raise ProblemError(f"There is no problem {source}.")
     with blamed_on(path, "the file" if kind == "file" else "the module"):
-        module = _execute(path) if kind == "file" else _import(source)
-    _check_functions(module, path)
+        module = execute_file(path) if kind == "file" else importlib.import_module(source)
+    _check_functions(module, path, needed)
     name = getattr(module, "name", None)
-    return Definition(name if isinstance(name, str) else path.stem, path, module)
-
-
-@contextmanager
-def blamed_on(path: Path, what: str) -> Iterator[None]:
-    """Turn any exception of user code into one message with file, line and reason.
-
-    Raises:
-        ProblemError: In place of what was raised; errors of ours pass.
-    """
-    try:
-        yield
-    except LossvizError:
-        raise
-    except SyntaxError as error:
-        at = f"{error.filename or path}, line {error.lineno}"
-        raise ProblemError(f"{at}: {type(error).__name__}: {error.msg}.") from error
-    except (Exception, SystemExit) as error:
-        raise ProblemError(f"{_place(error, path)}: {what} failed with {_reason(error)}") from error
+    pieces = {what: Piece(getattr(module, what), path, f"{what}()") for what in needed}
+    return name if isinstance(name, str) else path.stem, pieces, _chance_of(module, path)
 
 
 def check_chance(given: Any, where: str) -> dict[str, float]:
@@ -135,38 +67,33 @@ def check_chance(given: Any, where: str) -> dict[str, float]:
     return {name: value for name, value in chance.items() if math.isfinite(value)}
 
 
-def _execute(path: Path) -> ModuleType:
-    """Run a file as a fresh module under a name of its own."""
-    name = "lossviz_problem_" + hashlib.sha256(str(path).encode()).hexdigest()[:12]
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    # dataclasses and pickles look their module up by name
-    sys.modules[name] = module
-    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    return module
-
-
-def _import(name: str) -> ModuleType:
-    return importlib.import_module(name)
-
-
 @contextmanager
-def surroundings(source: str) -> Iterator[None]:
+def surroundings(ref: ProblemRef) -> Iterator[None]:
     """The folders user code may import from, and the modules it brings from there forgotten at the end."""
-    if kind_of(source) != "file":
-        with importable_from(Path.cwd()):
+    folders, before = _folders(ref), set(sys.modules)
+    with ExitStack() as stack:
+        for folder in (*folders, Path.cwd()) if not folders or ref.is_assembled else folders:
+            stack.enter_context(importable_from(folder))
+        try:
             yield
-        return
-    folder, before = Path(source).absolute().parent, set(sys.modules)
-    try:
-        with importable_from(folder):
-            yield
-    finally:
-        for name in set(sys.modules) - before:
-            file = getattr(sys.modules[name], "__file__", None)
-            # libraries installed below the folder (a virtual environment there) stay, for they cannot be loaded twice
-            if file and Path(file).is_relative_to(folder) and "site-packages" not in Path(file).parts:
-                _forget(name)
+        finally:
+            for name in set(sys.modules) - before:
+                file = getattr(sys.modules[name], "__file__", None)
+                if file and _is_below(Path(file), folders):
+                    _forget(name)
+
+
+def _folders(ref: ProblemRef) -> list[Path]:
+    """Where the files of the user's lie that are executed anew."""
+    sources = [] if ref.is_assembled or kind_of(ref.source) != "file" else [ref.source]
+    pieces = [word.rpartition(":")[0] for word in (ref.model, ref.data, ref.loss) if word]
+    files = [*sources, *(module for module in pieces if module.endswith(".py"))]
+    return list(dict.fromkeys(Path(file).absolute().parent for file in files))
+
+
+def _is_below(file: Path, folders: Sequence[Path]) -> bool:
+    # libraries installed below the folder (a virtual environment there) stay, for they cannot be loaded twice
+    return "site-packages" not in file.parts and any(file.is_relative_to(folder) for folder in folders)
 
 
 def _forget(name: str) -> None:
@@ -174,11 +101,20 @@ def _forget(name: str) -> None:
         sys.modules.pop(name, None)
 
 
-def _check_functions(module: ModuleType, path: Path) -> None:
-    missing = [signature for name, signature in SIGNATURES.items() if not hasattr(module, name)]
+def _chance_of(module: ModuleType, path: Path) -> dict[str, float]:
+    given = getattr(module, "chance", {})
+    if callable(given):
+        with blamed_on(path, "chance()"):
+            given = given()
+    return check_chance(given, str(path))
+
+
+def _check_functions(module: ModuleType, path: Path, needed: Sequence[str]) -> None:
+    signatures = {name: SIGNATURES[name] for name in needed}
+    missing = [signature for name, signature in signatures.items() if not hasattr(module, name)]
     wrong = [
-        f"{name} is {_kind(getattr(module, name))}, expected a function {signature}"
-        for name, signature in SIGNATURES.items()
+        f"{name} is {kind_in_words(getattr(module, name))}, expected a function {signature}"
+        for name, signature in signatures.items()
         if hasattr(module, name)
         and (not callable(getattr(module, name)) or (name == "model" and isinstance(module.model, nn.Module)))
     ]
@@ -189,33 +125,3 @@ def _check_functions(module: ModuleType, path: Path) -> None:
             "torch.nn.Module; data(), which returns its examples; and loss(model, batch), which returns one value per "
             "example."
         )
-
-
-def _check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any], path: Path) -> None:
-    try:
-        signature = inspect.signature(function)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(**arguments)
-    except TypeError as error:
-        known = ", ".join(str(parameter) for parameter in signature.parameters.values()) or "no arguments"
-        raise ProblemError(f"{path}: model() takes {known}; with {dict(arguments)} it has a {error}.") from error
-
-
-def _place(error: BaseException, path: Path) -> str:
-    """The innermost line of the user's own file, which is where he can change something."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename) == path]
-    return f"{path}, line {own[-1].lineno}" if own else str(path)
-
-
-def _reason(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}".strip().removesuffix(":").removesuffix(".")
-    if isinstance(error, ModuleNotFoundError):
-        return f"{text}. Install it in the environment lossviz runs in."
-    return f"{text}."
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else f"an object of type {type(value).__name__}"

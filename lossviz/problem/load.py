@@ -10,10 +10,15 @@ from torch import nn
 
 from lossviz.errors import CheckpointError, ProblemError
 from lossviz.problem.checkpoint import Matching, read_checkpoint
-from lossviz.problem.file import Definition, blamed_on, read_definition, surroundings
+from lossviz.problem.definition import make_module, model_piece, read_definition
+from lossviz.problem.file import surroundings
+from lossviz.problem.importing import find_file
 from lossviz.problem.isolation import preserved_globals
+from lossviz.problem.piece import Piece, blamed_on
+from lossviz.problem.pieces import changed_pieces
+from lossviz.problem.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.problem import Problem, assemble, private_copy
-from lossviz.problem.reference import BUILT_IN, file_sha256, find_module, kind_of
+from lossviz.problem.reference import BUILT_IN, file_sha256, kind_of
 from lossviz.problem.splits import Reader
 from lossviz.records.plan import ProblemRef
 
@@ -48,56 +53,85 @@ def load_problem(
     _check_unchanged(ref)
     reader = Reader(device, dtype, samples=samples, seed=seed)
     # 1. the user's code, each function from the same random state
-    with surroundings(ref.source):
+    with surroundings(ref):
         with preserved_globals():
-            definition = read_definition(ref.source)
-            chance = definition.chance()
-            model, warnings = _make_model(definition, ref, dtype)
+            definition = read_definition(ref)
+            made, notes = make_model(definition.model, ref)
+            model, warnings = private_copy(made, dtype), _narrowed(made, dtype)
         # 2. the trained parameters
-        notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref)) if ref.checkpoint else []
+        if ref.checkpoint and notes is None:
+            notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
         # 3. the examples
         with preserved_globals():
-            data = definition.make_data()
-            with blamed_on(definition.path, "reading the data"):
+            data = definition.make_data(dict(ref.data_args))
+            with blamed_on(definition.data.path, "reading the data"):
                 examples = reader.read_splits(data, splits)
     return assemble(
         model,
-        definition.loss,
+        definition.loss.call,
         examples,
         device=device,
         name=definition.name,
-        chance=chance,
-        notes=notes,
+        chance=definition.chance,
+        notes=notes or [],
         warnings=[*warnings, *reader.warnings],
     )
 
 
 def matching_of(ref: ProblemRef) -> Matching:
     """How the checkpoint's names fit the model's, as a reference says."""
-    return Matching(ref.skip, ref.renames, ref.trust_pickle)
+    return Matching(ref.skip, ref.renames, ref.trust_pickle, ref.weights)
 
 
-def _make_model(definition: Definition, ref: ProblemRef, dtype: torch.dtype) -> tuple[nn.Module, list[str]]:
-    made = definition.make_model(**dict(ref.model_args))
-    wider = [name for name, p in made.named_parameters() if p.dtype == torch.float64 and dtype != torch.float64]
-    if not wider:
-        return private_copy(made, dtype), []
+def load_model(ref: ProblemRef) -> tuple[nn.Module, list[str]]:
+    """The model of a reference alone, in its own type, with the checkpoint in it; and what was found where.
+
+    Raises:
+        ProblemError: If the user's code raises or makes no model.
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+    """
+    with surroundings(ref), preserved_globals():
+        model, notes = make_model(model_piece(ref), ref)
+    if ref.checkpoint and notes is None:
+        notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
+    return model, notes or []
+
+
+def make_model(piece: Piece, ref: ProblemRef) -> tuple[nn.Module, list[str] | None]:
+    """Make the model of a problem; with notes where it has read its checkpoint itself, else None."""
+    if ref.model and is_pretrained(piece):
+        return read_pretrained(piece, ref.checkpoint, dict(ref.model_args), matching_of(ref))
+    return make_module(piece, dict(ref.model_args)), None
+
+
+def _narrowed(model: nn.Module, dtype: torch.dtype) -> list[str]:
+    """A warning where the model is wider than its passes will be."""
+    if dtype == torch.float64 or not any(p.dtype == torch.float64 for p in model.parameters()):
+        return []
     narrow = str(dtype).removeprefix("torch.")
-    return private_copy(made, dtype), [f"The model is float64 but runs in {narrow}; --precision float64 keeps it."]
+    return [f"The model is float64 but runs in {narrow}; --precision float64 keeps it."]
 
 
 def _check_unchanged(ref: ProblemRef) -> None:
     """Refuse files that changed after the plan was made, for the result would belong to no plan."""
-    path = find_module(ref.source) if kind_of(ref.source) == "module" else Path(ref.source)
-    if ref.source in BUILT_IN:
-        if ref.source_sha256 != BUILT_IN[ref.source]:
-            raise ProblemError(f"The built-in problem {ref.source} is not what it was when the plan was made.")
-    elif path is None or not path.is_file():
-        raise ProblemError(f"There is no problem {ref.source} any more.")
-    elif file_sha256(path) != ref.source_sha256:
-        raise ProblemError(f"The problem {ref.source} has changed since the plan was made; start the command again.")
+    if not ref.is_assembled:
+        _check_source(ref)
+    if changed := changed_pieces(ref):
+        raise ProblemError(f"{', '.join(changed)} changed since the plan was made; start the command again.")
     if ref.checkpoint:
         if not Path(ref.checkpoint).is_file():
             raise CheckpointError(f"There is no checkpoint {ref.checkpoint} any more.")
         if file_sha256(Path(ref.checkpoint)) != ref.checkpoint_sha256:
             raise CheckpointError(f"The checkpoint {ref.checkpoint} has changed since the plan was made.")
+
+
+def _check_source(ref: ProblemRef) -> None:
+    if ref.source in BUILT_IN:
+        if ref.source_sha256 != BUILT_IN[ref.source]:
+            raise ProblemError(f"The built-in problem {ref.source} is not what it was when the plan was made.")
+        return
+    path = find_file(ref.source) if kind_of(ref.source) == "module" else Path(ref.source)
+    if path is None or not path.is_file():
+        raise ProblemError(f"There is no problem {ref.source} any more.")
+    if file_sha256(path) != ref.source_sha256:
+        raise ProblemError(f"The problem {ref.source} has changed since the plan was made; start the command again.")

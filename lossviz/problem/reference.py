@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from lossviz.errors import ProblemError, join_mistakes
+from lossviz.problem.importing import find_file
+from lossviz.problem.pieces import find_pieces
 from lossviz.records.plan import ProblemRef
 
 # a built-in problem has no file of the user's to hash; its tag changes when its data, model or loss do
@@ -25,18 +24,30 @@ MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 def resolve_problem(
-    source: str, *, model_args: Mapping[str, Any], checkpoint: Path | None, skip: Sequence[str] = (),
-    renames: Sequence[tuple[str, str]] = (), trust_pickle: bool = False,
+    source: str | None, *, model_args: Mapping[str, Any], checkpoint: Path | None, skip: Sequence[str] = (),
+    renames: Sequence[tuple[str, str]] = (), trust_pickle: bool = False, weights: str | None = None,
+    model: str | None = None, data: str | None = None, loss: str | None = None,
+    data_args: Mapping[str, Any] | None = None, loss_args: Mapping[str, Any] | None = None,
+    needed: Sequence[str] = ("model", "data", "loss"),
 ) -> ProblemRef:  # fmt: skip
     """Find the files that determine a problem and hash them; nothing of the user's is loaded.
 
     Args:
-        source: ``"digits"``, the path of a problem file ``*.py``, or the name of an importable module.
-        model_args: Keyword arguments of the problem's ``model()``; JSON values.
-        checkpoint: File with the trained parameters; None takes them as ``model()`` makes them.
+        source: ``"digits"``, the path of a problem file ``*.py``, or the name of an importable module; None where
+            ``model``, ``data`` and ``loss`` say it all.
+        model_args: Keyword arguments of what makes the model; JSON values.
+        checkpoint: File with the trained parameters; None takes them as the model is made.
         skip: Patterns of the model's names that the checkpoint need not have, or have in another shape.
         renames: Pairs of old and new parts of the checkpoint's names.
         trust_pickle: Whether code in the checkpoint may run.
+        weights: Word in the place of the parameters within the checkpoint, such as ``"ema"``.
+        model: ``"package.module:callable"`` in place of the source's ``model()``.
+        data: The same in place of its ``data()``, or a reader and a path; see :data:`~lossviz.problem.pieces.READERS`.
+        loss: The same in place of its ``loss()``, or one of :data:`~lossviz.problem.pieces.LOSSES`; None takes the
+            source's, or without one what is usual for the data.
+        data_args: Keyword arguments of what makes the data; JSON values.
+        loss_args: Keyword arguments of the loss; JSON values.
+        needed: What must be named where there is no source.
 
     Raises:
         ProblemError: With every mistake: a missing or unreadable file, a module that is not found, an argument that is
@@ -47,25 +58,32 @@ def resolve_problem(
         (('skips', True),)
     """
     mistakes: list[str] = []
-    source_path, source_sha256 = _find_source(source, mistakes)
+    checkpoint = None if checkpoint is None else find_checkpoint(checkpoint)
+    pieces = find_pieces(source, model, data, loss, checkpoint, mistakes, needed=needed)
+    source_path, source_sha256 = _find_source(source, mistakes) if source else (pieces.title, pieces.digest())
     checkpoint_sha256 = None
     if checkpoint is not None:
-        checkpoint = find_checkpoint(checkpoint)
         checkpoint_sha256 = _read_sha256(checkpoint, "checkpoint", mistakes)
-    for name, value in model_args.items():
-        if not _is_json(value):
-            mistakes.append(f"The model argument {name} is {value!r}, which is no number, text, list or truth value.")
+    given = {"model": model_args, "data": data_args or {}, "loss": loss_args or {}}
+    mistakes += [
+        f"The {of} argument {name} is {value!r}, which is no number, text, list or truth value."
+        for of, args in given.items()
+        for name, value in args.items()
+        if not _is_json(value)
+    ]
     if mistakes:
         raise ProblemError(join_mistakes(mistakes))
     return ProblemRef(
         source=source_path,
         source_sha256=source_sha256,
-        model_args=tuple(sorted(model_args.items())),
         checkpoint=None if checkpoint is None else str(checkpoint.absolute()),
         checkpoint_sha256=checkpoint_sha256,
         skip=tuple(skip),
         renames=tuple(renames),
         trust_pickle=trust_pickle,
+        weights=weights,
+        **{f"{of}_args": tuple(sorted(args.items())) for of, args in given.items()},
+        **pieces.fields,
     )
 
 
@@ -110,27 +128,6 @@ def checkpoint_parts(path: Path) -> list[Path]:
         raise ProblemError(f"{path} is no index of checkpoint files: it has no weight_map.") from None
 
 
-def find_module(name: str) -> Path | None:
-    """The file of an importable module, looked for in the current folder too; None where there is none."""
-    with importable_from(Path.cwd()):
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            return None
-    return Path(spec.origin) if spec is not None and spec.has_location and spec.origin else None
-
-
-@contextmanager
-def importable_from(folder: Path) -> Iterator[None]:
-    """Put ``folder`` at the head of ``sys.path`` for the time of the block."""
-    before = sys.path.copy()
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
 def _find_source(source: str, mistakes: list[str]) -> tuple[str, str]:
     kind = kind_of(source)
     if kind == "built-in":
@@ -140,7 +137,7 @@ def _find_source(source: str, mistakes: list[str]) -> tuple[str, str]:
         return source, ""
     if kind == "file":
         return str(Path(source).absolute()), _read_sha256(Path(source), "problem file", mistakes) or ""
-    path = find_module(source)
+    path = find_file(source)
     if path is None:
         mistakes.append(
             f"There is no problem {source!r}: it is neither built in ({', '.join(BUILT_IN)}) nor an importable module. "

@@ -32,14 +32,26 @@ class ProblemRef:
     """Which model, data and loss, and which parameters the plane passes through.
 
     Attributes:
-        source: ``"digits"``, a problem file's path, or an importable module's name.
-        source_sha256: Of the problem file's bytes; a version tag for a built-in problem.
+        source: ``"digits"``, a problem file's path, or an importable module's name; a title where ``model``, ``data``
+            and ``loss`` say it all.
+        source_sha256: Of the problem file's bytes; a version tag for a built-in problem; of a title, of the
+            three ``content``.
         model_args: Keyword arguments of the problem's ``model()``, as sorted pairs of name and JSON value.
         checkpoint: Path of the file with the trained parameters; None takes them as ``model()`` makes them.
         checkpoint_sha256: Of that file's bytes.
         skip: Patterns of the model's names that the checkpoint need not have.
         renames: Pairs of old and new parts of the checkpoint's names.
         trust_pickle: Whether code in the checkpoint may run.
+        weights: Word in the place of the parameters within the checkpoint, such as ``"ema"``; None: what fits best.
+        model: ``"package.module:callable"`` or ``"file.py:callable"`` in place of the source's ``model()``.
+        data: The same in place of its ``data()``, or a reader and a path, such as ``"npz:/data/digits.npz"``.
+        loss: The same in place of its ``loss()``, or a named loss, such as ``"cross-entropy"``.
+        model_content: SHA-256 of the file that has the callable, or name and version of the installed package.
+        data_content: The same, or of the file; of a folder's names and sizes, for examples are hashed once they are
+            read.
+        loss_content: The same; None for a named loss.
+        data_args: Keyword arguments of what makes the data, as sorted pairs of name and JSON value.
+        loss_args: Those of a named loss, or of the callable after model and batch.
     """
 
     source: str
@@ -50,6 +62,20 @@ class ProblemRef:
     skip: tuple[str, ...] = ()
     renames: tuple[tuple[str, str], ...] = ()
     trust_pickle: bool = False
+    weights: str | None = None
+    model: str | None = None
+    data: str | None = None
+    loss: str | None = None
+    model_content: str | None = None
+    data_content: str | None = None
+    loss_content: str | None = None
+    data_args: tuple[tuple[str, Any], ...] = ()
+    loss_args: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_assembled(self) -> bool:
+        """Whether model, data and loss are each named by a word of their own, and there is no source."""
+        return None not in (self.model, self.data, self.loss)
 
 
 @dataclass(frozen=True)
@@ -131,7 +157,8 @@ class Plan:
         if values.get("format_version") != 1:
             raise PlanError(f"This plan has format {values.get('format_version')}; this lossviz reads format 1.")
         problem = dict(values["problem"])
-        problem["model_args"] = tuple((name, value) for name, value in problem["model_args"])
+        for args in ("model_args", "data_args", "loss_args"):
+            problem[args] = tuple((name, value) for name, value in problem.get(args, ()))
         problem["skip"] = tuple(problem.get("skip", ()))
         problem["renames"] = tuple((old, new) for old, new in problem.get("renames", ()))
         plane = dict(values["plane"])
@@ -154,6 +181,8 @@ class Plan:
         values = self.to_json()
         for path in ("source", "checkpoint", "trust_pickle"):
             values["problem"].pop(path)
+        for word in ("model", "data", "loss"):
+            values["problem"][word] = _without_path(values["problem"][word])
         return {
             **{f"problem.{name}": value for name, value in values.pop("problem").items()},
             **{f"plane.{name}": value for name, value in values.pop("plane").items()},
@@ -178,6 +207,13 @@ class Plan:
         mine, theirs = self.fields(), other.fields()
         names = [name for name in {**mine, **theirs} if mine.get(name) != theirs.get(name)]
         return [f"{name}: {_short(mine.get(name))} here, {_short(theirs.get(name))} there" for name in names]
+
+
+def _without_path(word: str | None) -> str | None:
+    """A word such as ``npz:/data/digits.npz`` without its path, which is not what determines a result."""
+    if word is None:
+        return None
+    return ":".join(part for part in word.split(":") if not part.startswith("/"))
 
 
 def _defaults_of(record: type[Any], prefix: str) -> dict[str, Any]:

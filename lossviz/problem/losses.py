@@ -1,0 +1,226 @@
+"""Losses by name, for models and data that are themselves named on the command line: one value per example.
+
+A batch is (inputs, targets), a dict of the model's arguments with the targets under one of :data:`TARGETS`, or bare
+inputs. What is counted more than once an example (pixels, tokens) comes with its number as the weight, so that a mean
+over examples is the mean over what was counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import is_dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lossviz.errors import ProblemError
+
+Loss = Callable[[nn.Module, Any], dict[str, Tensor]]
+TARGETS = ("labels", "label", "targets", "target", "y")
+OUTPUTS = ("logits", "out", "output", "sample", "prediction", "last_hidden_state")
+IGNORED = -100
+
+
+def make_loss(name: str, **arguments: Any) -> Loss:
+    """The loss of that name.
+
+    Args:
+        name: ``"cross-entropy"``, in nats, with ``"error"`` beside it; ``"binary-cross-entropy"`` of logits; ``"mse"``
+            and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens.
+        **arguments: For the losses of classes and tokens ``ignore_index`` and ``class_weights``, a list; for
+            cross-entropy ``label_smoothing``.
+
+    Raises:
+        TypeError: If the loss does not take an argument.
+
+    Example:
+        >>> loss = make_loss("cross-entropy")
+        >>> values = loss(nn.Identity(), (torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])))
+        >>> values["error"]
+        tensor([0., 1.])
+    """
+    return _MAKERS[name](**arguments)
+
+
+def cross_entropy(
+    *, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
+) -> Loss:
+    """Cross-entropy of logits (B, C, …) and classes (B, …), or probabilities (B, C, …), in nats, and the error rate."""
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        output, targets = outputs_and_targets(model, batch)
+        return classify(output, targets, ignore_index, class_weights, label_smoothing)
+
+    return loss
+
+
+def classify(
+    logits: Tensor, targets: Tensor, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None,
+    label_smoothing: float = 0.0,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Loss and error of each example over what it counts, and the weights that make their mean that of torch."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    soft = targets.is_floating_point()
+    _check_classes(logits, targets, soft)
+    scale = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
+    each = nn.functional.cross_entropy(
+        logits, targets, weight=scale, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing
+    )
+    best = targets.argmax(1) if soft else targets
+    wrong = (logits.argmax(1) != best).to(each.dtype)
+    if soft:
+        return {"loss": _example_mean(each), "error": _example_mean(wrong)}
+    weight = (targets != ignore_index).to(each.dtype)
+    if scale is not None:
+        weight = weight * scale[targets.clamp(0, len(scale) - 1)]
+    counted = _example_sum(weight)
+    # an example of which nothing counts has weight 0, and any value
+    safe = counted.clamp_min(torch.finfo(each.dtype).tiny)
+    return {"loss": _example_sum(each) / safe, "error": _example_sum(wrong * weight) / safe, "weight": counted}
+
+
+def binary_cross_entropy() -> Loss:
+    """Cross-entropy of logits and targets 0…1 of one shape, the mean over an example's entries, and the error rate."""
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        output, targets = outputs_and_targets(model, batch)
+        targets = targets.to(output.dtype).reshape(output.shape)
+        each = nn.functional.binary_cross_entropy_with_logits(output, targets, reduction="none")
+        wrong = ((output > 0) != (targets > 0.5)).to(each.dtype)
+        return {"loss": _example_mean(each), "error": _example_mean(wrong)}
+
+    return loss
+
+
+def regression(function: Callable[..., Tensor]) -> Loss:
+    """Mean over an example's entries of what a function gives each; without a target the input is the target."""
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        output, targets = outputs_and_targets(model, batch, autoencoder=True)
+        if output.numel() != targets.numel():
+            raise ProblemError(
+                f"The model gives {tuple(output.shape)} and the targets are {tuple(targets.shape)}; they must have as "
+                "many entries."
+            )
+        return {"loss": _example_mean(function(output, targets.to(output.dtype).reshape(output.shape)))}
+
+    return loss
+
+
+def causal_lm(*, ignore_index: int = IGNORED) -> Loss:
+    """Cross-entropy of each next token, in nats a token; the weight is the number of tokens that count."""
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        inputs, targets = _tokens_and_targets(batch, ignore_index)
+        return classify(output_of(_call(model, inputs))[:, :-1].transpose(1, 2), targets[:, 1:], ignore_index)
+
+    return loss
+
+
+def masked_lm(*, ignore_index: int = IGNORED) -> Loss:
+    """Cross-entropy of each token that counts, in nats a token; without labels every token is to be found again."""
+
+    def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        inputs, targets = _tokens_and_targets(batch, ignore_index)
+        return classify(output_of(_call(model, inputs)).transpose(1, 2), targets, ignore_index)
+
+    return loss
+
+
+def outputs_and_targets(model: nn.Module, batch: Any, *, autoencoder: bool = False) -> tuple[Tensor, Tensor]:
+    """The model's output for a batch, and its targets.
+
+    Raises:
+        ProblemError: If the batch has no targets, or the output is not one tensor.
+    """
+    inputs, targets = _split(batch)
+    if targets is None and autoencoder and not isinstance(inputs, Mapping):
+        targets = inputs[0]
+    if not isinstance(targets, Tensor):
+        raise ProblemError(
+            f"A batch of type {type(batch).__name__} has no targets: it must be (inputs, targets), or a dict with one "
+            f"of {', '.join(TARGETS)}."
+        )
+    return output_of(_call(model, inputs)), targets
+
+
+def output_of(returned: Any) -> Tensor:
+    """The one tensor that a model means to return.
+
+    Raises:
+        ProblemError: If it returned several.
+    """
+    if isinstance(returned, Tensor):
+        return returned
+    named = returned if isinstance(returned, Mapping) else vars(returned) if is_dataclass(returned) else {}
+    for name in OUTPUTS:
+        if isinstance(named.get(name), Tensor):
+            return named[name]
+    if isinstance(returned, (tuple, list)) and len(returned) == 1 and isinstance(returned[0], Tensor):
+        return returned[0]
+    raise ProblemError(
+        f"The model returned {_contents(returned)}, and a named loss needs one tensor. Write the loss: --loss "
+        "file.py:loss with a function loss(model, batch)."
+    )
+
+
+def _tokens_and_targets(batch: Any, ignore_index: int) -> tuple[Sequence[Any] | Mapping[str, Any], Tensor]:
+    """The model's arguments and its targets, which without labels are the tokens that are no padding."""
+    inputs, targets = _split(batch)
+    if targets is None:
+        tokens = inputs["input_ids"] if isinstance(inputs, Mapping) else inputs[0]
+        mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+        targets = tokens if mask is None else tokens.masked_fill(mask == 0, ignore_index)
+    return inputs, targets
+
+
+def _split(batch: Any) -> tuple[Sequence[Any] | Mapping[str, Any], Any]:
+    """The model's arguments and the targets, None where there are none."""
+    if isinstance(batch, Mapping):
+        name = next((name for name in TARGETS if name in batch), None)
+        inputs = {key: value for key, value in batch.items() if key != name}
+        return ([*inputs.values()] if len(inputs) == 1 and "input_ids" not in inputs else inputs), batch.get(name)
+    if isinstance(batch, (tuple, list)) and len(batch) > 1:
+        return batch[:-1], batch[-1]
+    return (batch if isinstance(batch, (tuple, list)) else [batch]), None
+
+
+def _call(model: nn.Module, inputs: Sequence[Any] | Mapping[str, Any]) -> Any:
+    return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
+
+
+def _example_sum(values: Tensor) -> Tensor:
+    return values.flatten(1).sum(1) if values.dim() > 1 else values
+
+
+def _example_mean(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1) if values.dim() > 1 else values
+
+
+def _check_classes(logits: Tensor, targets: Tensor, soft: bool) -> None:
+    expected = logits.shape if soft else (logits.shape[0], *logits.shape[2:])
+    if logits.dim() < 2 or targets.shape != expected:
+        raise ProblemError(
+            f"The model gives logits {tuple(logits.shape)} and the targets are {tuple(targets.shape)} "
+            f"{str(targets.dtype).removeprefix('torch.')}; expected are logits (B, classes, …) and integers (B, …)."
+        )
+
+
+def _contents(returned: Any) -> str:
+    if isinstance(returned, Mapping):
+        return f"a dict of {', '.join(map(str, returned))}"
+    if isinstance(returned, (tuple, list)):
+        return f"{len(returned)} values"
+    return f"an object of type {type(returned).__name__}"
+
+
+_MAKERS: dict[str, Callable[..., Loss]] = {
+    "cross-entropy": cross_entropy,
+    "binary-cross-entropy": binary_cross_entropy,
+    "mse": partial(regression, partial(nn.functional.mse_loss, reduction="none")),
+    "l1": partial(regression, partial(nn.functional.l1_loss, reduction="none")),
+    "causal-lm": causal_lm,
+    "masked-lm": masked_lm,
+}
