@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lossviz.cli.film import OWN, check_film_words, draw_film
 from lossviz.errors import LossvizError, UsageError, join_mistakes
 
 if TYPE_CHECKING:
@@ -21,10 +22,16 @@ Examples:
   lossviz plot net.h5
   lossviz plot net.h5 --kind surface --out net.pdf
   lossviz plot net.h5 --kind html
+  lossviz plot net.h5 --kind animation --out net.mp4
+  lossviz plot epoch-*.h5 --kind animation
   lossviz plot net.h5 --follow
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
-KIND_OF_SUFFIX = {".html": "html", **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface")}
+KIND_OF_SUFFIX = {
+    ".html": "html",
+    **dict.fromkeys((".gif", ".mp4", ".webm"), "animation"),
+    **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface"),
+}
 SHOWN_NEXT = {
     "html": "surface",
     "contour": "surface",
@@ -32,8 +39,9 @@ SHOWN_NEXT = {
     "heatmap": "contour",
     "surface": "contour",
     "line": "contour",
+    "animation": "html",
 }
-KIND_HELP = "contour, filled, heatmap, surface, line, or html for an interactive page.  [contour; line for 1-D]"
+KIND_HELP = "contour, filled, heatmap, surface, line, animation, or html for a live page.  [contour; line for 1-D]"
 T = TypeVar("T")
 
 
@@ -44,12 +52,16 @@ T = TypeVar("T")
     metavar="KIND",
     help=KIND_HELP,
 )
-@click.option("--out", metavar="PATH", help="File: .png .pdf .svg .html, or .vts .glb .obj .stl .csv.  [FILE.KIND.png]")
+@click.option(
+    "--out",
+    metavar="PATH",
+    help="File: .png .pdf .svg .html .gif .mp4 .webm, or .vts .glb .obj .stl .csv.  [FILE.KIND.png]",
+)
 @click.option("--quantity", metavar="NAMES", help="Such as train_loss,test_error.  [the first loss]")
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
 @click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")
-@click.option("--style", default="text", metavar="NAME", help="column, text, wide, slide or poster.  [text]")
+@click.option("--style", default=None, metavar="NAME", help="column, text, wide, slide or poster.  [text]")
 @click.option("--dark", is_flag=True, help="Dark ground.")
 @click.option(
     "--colours",
@@ -66,6 +78,10 @@ T = TypeVar("T")
 @click.option("--footer/--no-footer", default=True, help="Write the settings at the foot of the figure.  [on]")
 @click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
 @click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
+@click.option("--scene", "subject", metavar="NAME", help="Of an animation: path, flight or sequence.  [what there is]")
+@click.option("--seconds", metavar="N", help="How long an animation moves.  [7 along a path, 6 in flight]")
+@click.option("--fps", "rate", metavar="N", help="Frames a second of an animation.  [20; 15 in flight]")
+@click.option("--turn", metavar="DEG", help="How far a flight turns; 360 goes once around.  [30]")
 @click.option("--follow", "following", is_flag=True, help="Draw again as points come, until the runs are finished.")
 def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
     """Draw one surface, or several on one scale, from result files of 'lossviz compute'."""
@@ -77,6 +93,10 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
         words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
     _check_out(out, mistakes)
+    check_film_words(options, out, mistakes)
+    if following and options["kind"] == "animation":
+        mistakes.append("--follow draws still pictures; make the animation when the run is finished.")
+    options["style"] = options["style"] or "text"
     surfaces = [] if following else [gather(partial(read_surface, Path(file), note), mistakes) for file in files]
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
@@ -91,15 +111,19 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
 
 def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options: dict[str, Any]) -> None:
     from lossviz.render.draw import draw
-    from lossviz.render.scene import make_scene
+    from lossviz.render.scene import default_kind, make_scene
 
     # 2. the scene, then its file
-    scene = make_scene(read, warn=note, **options)
-    first = Path(files[0])
-    ending = ".html" if scene.kind == "html" else f".{scene.kind}.png"
+    kind, first = options["kind"] or default_kind(read[0]), Path(files[0])
+    ending = {"html": ".html", "animation": ".animation.gif"}.get(kind, f".{kind}.png")
     path = Path(out) if out else first.with_name(first.stem + ending)
-    written = draw(scene, path, command=shlex.join(["lossviz", *sys.argv[1:]]))
-    other = SHOWN_NEXT[scene.kind] if read[0].plan.grid.dimension > 1 else None
+    command = shlex.join(["lossviz", *sys.argv[1:]])
+    if kind == "animation":
+        written = draw_film(read, path, options, command, note)
+    else:
+        still = {name: value for name, value in options.items() if name not in OWN}
+        written = draw(make_scene(read, warn=note, **still), path, command=command)
+    other = SHOWN_NEXT[kind] if read[0].plan.grid.dimension > 1 else None
     names = " ".join(shlex.quote(file) for file in files)
     again = f" Another view: lossviz plot {names} --kind {other}" if other else ""
     click.echo(f"Wrote {' and '.join(map(str, written))}.{again}")
@@ -116,13 +140,14 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
     from lossviz.render.scene import KINDS
     from lossviz.render.style import make_style
 
-    if words["kind"] not in (None, *KINDS):
-        mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(KINDS)}.")
+    kinds = (*KINDS, "animation")
+    if words["kind"] not in (None, *kinds):
+        mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(kinds)}.")
     if words["scale"] not in ("auto", "log", "linear"):
         mistakes.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
     gather(lambda: parse_clip(words["clip"]), mistakes)
     gather(lambda: colour_table(words["colours"] or "lipari"), mistakes)
-    gather(lambda: make_style(words["style"]), mistakes)
+    gather(lambda: make_style(words["style"] or "text"), mistakes)
     levels = gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
     camera = gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)
     if camera and not 5 <= camera[1] <= 85:
@@ -130,8 +155,14 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
     dpi = gather(lambda: _numbers("--dpi", words["dpi"], "300", count=1), mistakes)
     if dpi and not 20 <= dpi[0] <= 1200:
         mistakes.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
+    rate = gather(lambda: _numbers("--fps", words["rate"], "20", count=1), mistakes)
+    seconds = gather(lambda: _numbers("--seconds", words["seconds"], "6", count=1), mistakes)
+    turn = gather(lambda: _numbers("--turn", words["turn"], "360", count=1), mistakes)
     return {
         **words,
+        "rate": round(rate[0]) if rate else None,
+        "seconds": seconds[0] if seconds else None,
+        "turn": turn[0] if turn else None,
         "levels": levels,
         "camera": camera,
         "dpi": int(dpi[0]) if dpi else None,
@@ -140,14 +171,15 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
 
 
 def _check_out(out: str | None, mistakes: list[str]) -> None:
+    from lossviz.render.animation import SUFFIXES as MOVING
     from lossviz.render.draw import SUFFIXES
     from lossviz.render.export import SUFFIXES as EXPORTS
 
     if out is None:
         return
-    if Path(out).suffix.lower() not in SUFFIXES + EXPORTS:
+    if Path(out).suffix.lower() not in SUFFIXES + MOVING + EXPORTS:
         others = f"or, for other programs, {', '.join(EXPORTS)}"
-        mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES)} {others}.")
+        mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES + MOVING)} {others}.")
     if not Path(out).absolute().parent.is_dir():
         mistakes.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
 

@@ -17,6 +17,7 @@ from lossviz.render import crameri
 SEQUENTIAL = ("lipari", "navia", "oslo", "viridis", "cividis", "magma")
 DIVERGING = ("vik",)
 DEFAULT = "lipari"
+DARK_GROUND = 0.42  # luminance below which lines are white
 PALE = "oslo60"  # one hue blended with paper: a ground on which several paths can be told apart
 
 

@@ -10,7 +10,7 @@ from matplotlib.path import Path
 
 from lossviz.render.cells import Cell, has_value
 from lossviz.render.colour_bar import band_positions
-from lossviz.render.colours import colour_at, luminance
+from lossviz.render.colours import DARK_GROUND, colour_at, luminance
 from lossviz.render.field import Field
 from lossviz.render.key import Key
 from lossviz.render.labels import place_labels
@@ -21,7 +21,6 @@ from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES, clip_pattern
 from lossviz.render.uncertainty import ribbon
 
-DARK_GROUND = 0.42  # luminance below which lines are white
 MM_PER_INCH = 25.4
 PATH_STATIONS = 60
 RIBBON = 0.3  # opacity

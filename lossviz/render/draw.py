@@ -129,10 +129,15 @@ def write_whole(path: Path, data: bytes) -> None:
         Path(name).unlink(missing_ok=True)
 
 
+def about_file(metadata: dict[str, Any], command: str | None) -> str:
+    """What a file says of itself, as JSON."""
+    facts = {"lossviz": __version__, **metadata, **({"command": command} if command else {})}
+    return json.dumps(facts, ensure_ascii=True, sort_keys=True)
+
+
 def _metadata(scene: Scene, suffix: str, command: str | None) -> dict[str, Any]:
-    facts = {"lossviz": __version__, **scene.metadata, **({"command": command} if command else {})}
     title = ", ".join(dict.fromkeys(panel.title for panel in scene.panels if panel.title)) or "Loss surface"
-    text = json.dumps(facts, ensure_ascii=True, sort_keys=True)
+    text = about_file(scene.metadata, command)
     creator = f"lossviz {__version__}"
     if suffix == ".png":
         return {"Software": creator, "Title": title, "Description": scene.caption, "lossviz": text}

@@ -27,6 +27,11 @@ class Box:
     width: float
     height: float
 
+    @property
+    def right(self) -> float:
+        """Its right edge."""
+        return self.left + self.width
+
     def fraction(self, width: float, height: float) -> tuple[float, float, float, float]:
         """The rectangle as fractions of a figure's width and height."""
         return self.left / width, self.bottom / height, self.width / width, self.height / height

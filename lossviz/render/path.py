@@ -63,6 +63,7 @@ class Path:
         dot_text: What a dot is.
         events: Marks.
         shares: Share of its variance along the panel's axes, (2,), or None.
+        ended: Whether its last place is its end; while it grows it is not.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Path:
     dot_text: str
     events: tuple[Event, ...]
     shares: np.ndarray | None
+    ended: bool = True
 
     @property
     def has_losses(self) -> bool:

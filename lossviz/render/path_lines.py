@@ -78,8 +78,11 @@ def start_look(path: Path, style: Style, colour: Any = None) -> dict[str, Any]:
 
 
 def end_look(path: Path, style: Style, colour: Any = None) -> dict[str, Any]:
-    """A star."""
+    """A star; a disc while the path grows."""
     k = style.line_scale
+    if not path.ended:
+        return {"ls": "none", "marker": "o", "ms": START_PT * k, "mfc": colour or path.colour, "mec": "#ffffff",
+                "mew": 1.1 * k}  # fmt: skip
     return {"ls": "none", "marker": "*", "ms": END_PT * k, "mfc": colour or path.colour, "mec": path.casing,
             "mew": 0.8 * k}  # fmt: skip
 

@@ -11,12 +11,12 @@ from matplotlib.ticker import MaxNLocator
 
 from lossviz.render.cells import Cell
 from lossviz.render.colour_bar import draw_colour_bar
-from lossviz.render.height_field import GBuffer, common_bounds, trace
+from lossviz.render.height_field import GBuffer, common_bounds, picture_bounds, trace
 from lossviz.render.key import Key
 from lossviz.render.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box, stack_label
 from lossviz.render.levels import spread_ticks
 from lossviz.render.lifted import draw_lifted
-from lossviz.render.lighting import make_light
+from lossviz.render.lighting import Light, make_light
 from lossviz.render.map_axes import panel_has_values
 from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
@@ -28,12 +28,13 @@ from lossviz.render.terrain import HEIGHT, Terrain
 
 OVERSAMPLE = 2
 MOST_COLUMNS = 3600
+STEEPEST = 62.0  # degrees of elevation above which heights are too foreshortened for an axis
 
 
 def draw_relief(scene: Scene, figure: Figure) -> None:
     """Draw every panel of a ``surface`` scene."""
     for index, panel in enumerate(scene.panels):
-        _Relief(scene, figure, index).draw()
+        Relief(scene, figure, index).draw()
         if strip := scene.layout.strips[index]:
             draw_strip(figure, scene.layout, strip, panel, scene.key_of(panel), scene.style)
         bar = scene.layout.bars[index]
@@ -50,16 +51,25 @@ def picture_columns(scene: Scene) -> int:
     return int(min(MOST_COLUMNS / OVERSAMPLE, max(64, round(inches * scene.style.dpi))))
 
 
-def render_panel(scene: Scene, index: int) -> tuple[GBuffer, np.ndarray]:
-    """The G-buffer of one panel's surface and its picture, sRGB with alpha, row 0 the lowest."""
+def render_panel(scene: Scene, index: int, light: Light | None = None) -> tuple[GBuffer, np.ndarray]:
+    """The G-buffer of one panel's surface and its picture, sRGB with alpha, row 0 the lowest.
+
+    Args:
+        scene: Of kind ``surface``.
+        index: Of the panel.
+        light: By default from the upper left of the picture.
+    """
     terrain, key = scene.terrains[index], scene.key_of(scene.panels[index])
     assert scene.camera is not None
-    buffer = trace(terrain, scene.camera, columns=picture_columns(scene) * OVERSAMPLE, floor=scene.floor)
+    own, common = picture_bounds(terrain, scene.camera, scene.floor), shown_bounds(scene)
+    share = (own[1] - own[0]) / (common[1] - common[0])
+    columns = max(64, round(picture_columns(scene) * share)) * OVERSAMPLE
+    buffer = trace(terrain, scene.camera, columns=columns, floor=scene.floor)
     pixels_per_pt = scene.style.dpi / 72 * OVERSAMPLE * scene.style.line_scale
     image = shade(
         buffer,
         terrain,
-        make_light(terrain, scene.camera),
+        light or make_light(terrain, scene.camera),
         colours=key.colours,
         levels=key.levels,
         theme=scene.style.theme,
@@ -69,12 +79,25 @@ def render_panel(scene: Scene, index: int) -> tuple[GBuffer, np.ndarray]:
     return buffer, image
 
 
-class _Relief:
-    """One panel while it is being drawn: axes in ground units, and the projection of its corners."""
+def shown_bounds(scene: Scene) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top on the screen that every panel shows: the scene's own, or what holds all surfaces."""
+    assert scene.camera is not None
+    return scene.bounds or common_bounds(scene.terrains, scene.camera, scene.floor)
 
-    def __init__(self, scene: Scene, figure: Figure, index: int) -> None:
+
+class Relief:
+    """One panel while it is being drawn: axes in ground units, and the projection of its corners.
+
+    Attributes:
+        axes: In screen coordinates.
+        buffer: What each pixel shows, once it is drawn.
+    """
+
+    buffer: GBuffer
+
+    def __init__(self, scene: Scene, figure: Figure, index: int, light: Light | None = None) -> None:
         assert scene.camera is not None
-        self.scene, self.index = scene, index
+        self.scene, self.index, self.light = scene, index, light
         self.panel: Panel = scene.panels[index]
         self.key: Key = scene.key_of(self.panel)
         self.terrain: Terrain = scene.terrains[index]
@@ -83,14 +106,14 @@ class _Relief:
         box = layout.panels[index]
         self.axes: Axes = figure.add_axes(box.fraction(layout.width, layout.height), gid=f"panel {index}")
         self.axes.set_axis_off()
-        left, right, _, _ = common_bounds(scene.terrains, self.camera, self.floor)
+        left, right, _, _ = shown_bounds(scene)
         margins = np.array(RELIEF_MARGINS_EM) * style.font_pt * PT
         self.em = (right - left) / (box.width - margins[0] - margins[1]) * style.font_pt * PT  # in ground units
         self.frame_line = {"color": style.theme.muted, "lw": 0.6 * style.line_scale, "solid_capstyle": "round"}
 
     def draw(self) -> None:
         """Picture, frame, ticks, marks and title."""
-        self.buffer, image = render_panel(self.scene, self.index)
+        self.buffer, image = render_panel(self.scene, self.index, self.light)
         left, _, bottom, _ = self.buffer.extent
         rows, columns = image.shape[:2]
         pixel = self.buffer.pixel * OVERSAMPLE
@@ -105,7 +128,8 @@ class _Relief:
         )
         self._limits()  # imshow takes those of its image
         self._floor_frame()
-        self._value_axis()
+        if self.camera.elevation <= STEEPEST:
+            self._value_axis()
         self._samples()
         self._marks()
         for path in self.panel.paths:
@@ -114,7 +138,7 @@ class _Relief:
         self.axes.set_title(self.panel.title)
 
     def _limits(self) -> None:
-        left, right, bottom, top = common_bounds(self.scene.terrains, self.camera, self.floor)
+        left, right, bottom, top = shown_bounds(self.scene)
         wide = np.array(RELIEF_MARGINS_EM) * self.em
         self.axes.set_xlim(left - wide[0], right + wide[1])
         self.axes.set_ylim(bottom - wide[2], top + wide[3])

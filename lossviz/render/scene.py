@@ -67,6 +67,7 @@ class Scene:
         caption: Factual text to go beside the figure.
         warnings: What a reader of the picture should be told.
         metadata: Flat facts for the file's own description.
+        bounds: Left, right, bottom and top on the screen that surfaces are drawn within; by default what holds them.
     """
 
     kind: str
@@ -86,6 +87,7 @@ class Scene:
     caption: str
     warnings: tuple[str, ...]
     metadata: dict[str, Any]
+    bounds: tuple[float, float, float, float] | None = None
 
     def key_of(self, panel: Panel) -> Key:
         """The key a panel's numbers are read with."""
@@ -111,6 +113,7 @@ def make_scene(
     path: bool = True,
     footer: bool = True,
     difference: bool = False,
+    most_panels: int = MOST_PANELS,
     warn: Callable[[str], None] | None = None,
 ) -> Scene:
     """Decide everything about a figure of one or several surfaces.
@@ -135,6 +138,7 @@ def make_scene(
         difference: Draw the first of two surfaces less the second, on a scale symmetric about 0.
         path: Whether to draw the optimization paths that the surfaces hold.
         footer: Whether to write the settings at the foot of the figure.
+        most_panels: How many panels there may be.
         warn: Called with a sentence for everything a reader should be told.
 
     Raises:
@@ -155,9 +159,9 @@ def make_scene(
     views = make_views(surfaces, names, kind)
     if difference:
         views = subtract_views(views, surfaces)
-    if kind != "line" and len(views) > MOST_PANELS:
+    if kind != "line" and len(views) > most_panels:
         raise UsageError(
-            f"{len(views)} panels do not fit one figure; at most {MOST_PANELS}. Name fewer files or quantities."
+            f"{len(views)} panels do not fit one figure; at most {most_panels}. Name fewer files or quantities."
         )
 
     # 1. one key for all views of a quantity

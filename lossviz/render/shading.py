@@ -15,7 +15,7 @@ import matplotlib.colors
 import numpy as np
 
 from lossviz.render.cells import Cell
-from lossviz.render.colours import colour_at, to_linear, to_srgb
+from lossviz.render.colours import DARK_GROUND, colour_at, luminance, to_linear, to_srgb
 from lossviz.render.height_field import GBuffer, Side
 from lossviz.render.levels import is_major
 from lossviz.render.lighting import Light
@@ -23,7 +23,7 @@ from lossviz.render.style import Theme
 from lossviz.render.terrain import HEIGHT, Terrain
 
 BAND_PIXELS = 160_000
-LINE_INK, LINE_LIGHT = 0.012, 0.85  # linear light of contour lines on light and on dark ground
+LINE_INK, LINE_LIGHT = 0.012, 0.66  # linear light of contour lines on light and on dark ground
 PATTERN_STEP = 0.05  # in ground units, so that a pattern turns with the surface
 
 
@@ -69,6 +69,11 @@ class _Painter:
         self.table = to_linear(colour_at(colours, np.linspace(0, 1, 1024))).astype(np.float32)
         heights = terrain.height_of(np.array(levels)) if len(levels) else np.zeros(0)
         self.heights = heights.astype(np.float32)
+        # as on maps: light lines where the map's own colour is dark, whatever the light does to it
+        dark = (
+            luminance(colour_at(colours, terrain.scale.position(np.array(levels)))) < DARK_GROUND if len(levels) else []
+        )
+        self.line_light = np.where(dark, LINE_LIGHT, LINE_INK).astype(np.float32)
         self.widths = np.array([ink.major if is_major(v, terrain.scale) else ink.minor for v in levels], np.float32)
 
     def paint(self, first: int, last: int, columns: int) -> np.ndarray:
@@ -124,9 +129,7 @@ class _Painter:
         cover[side == Side.UNDER] = 0
         if kinds is not None:
             cover[kinds != Cell.FINITE] = 0
-        dark = colour @ np.array([0.2126, 0.7152, 0.0722], np.float32) < 0.035
-        ground = np.where(dark, np.float32(LINE_LIGHT), np.float32(LINE_INK))
-        colour += cover[:, None] * (ground[:, None] - colour)
+        colour += cover[:, None] * (self.line_light[nearest][:, None] - colour)
 
     def _screen_gradient(self, slope_x, slope_y, side) -> np.ndarray:
         # dt/ds and dt/dv keep the pixel on the surface: v = t sin e + H(s, t) cos e

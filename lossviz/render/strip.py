@@ -29,8 +29,8 @@ def strip_height(paths: Sequence[Path]) -> float:
     return losses * LOSSES_EM + (losses and distances) * BETWEEN_EM + distances * DISTANCE_EM
 
 
-def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key, style: Style) -> None:
-    """Draw the strip of a panel's paths in its box."""
+def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key, style: Style) -> list[Axes]:
+    """Draw the strip of a panel's paths in its box; the axes drawn, from the top."""
     losses, distances = _has(panel.paths)
     share = LOSSES_EM / strip_height(panel.paths) if losses else 0.0
     foot = DISTANCE_EM / strip_height(panel.paths) if distances else 0.0
@@ -46,6 +46,7 @@ def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key,
         _draw_distance(axes, panel.paths, style)
         parts.append(axes)
     _set_steps(parts, panel.paths, style)
+    return parts
 
 
 def _has(paths: Sequence[Path]) -> tuple[bool, bool]:
@@ -64,15 +65,20 @@ def _draw_losses(axes: Axes, panel: Panel, key: Key, box: Box, style: Style) -> 
             axes.fill_between(path.steps, path.own, path.beneath, color=_seen(path, style), alpha=0.13, lw=0, zorder=1)
         known = np.concatenate([path.own, path.beneath])
         positive &= bool((known[np.isfinite(known)] > 0).all())
-    if key.scale.kind == "log" and positive:
+    scale_values(axes, log=key.scale.kind == "log" and positive, percent=key.percent)
+    axes.set_title(_title(panel, key, box, style), fontsize=style.small_pt, fontweight="normal", pad=2.5 * k)
+
+
+def scale_values(axes: Axes, *, log: bool, percent: bool) -> None:
+    """Few round ticks on a value axis, logarithmic or linear, written as everywhere else."""
+    if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, numticks=4))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.yaxis.set_major_locator(MaxNLocator(3))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, percent=key.percent, digits=2)))
-    axes.set_title(_title(panel, key, box, style), fontsize=style.small_pt, fontweight="normal", pad=2.5 * k)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, percent=percent, digits=2)))
 
 
 def _title(panel: Panel, key: Key, box: Box, style: Style) -> str:
