@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -117,7 +117,7 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     kind, first = options["kind"] or default_kind(read[0]), Path(files[0])
     ending = {"html": ".html", "animation": ".animation.gif"}.get(kind, f".{kind}.png")
     path = Path(out) if out else first.with_name(first.stem + ending)
-    command = shlex.join(["lossviz", *sys.argv[1:]])
+    command = command_line(sys.argv[1:])
     if kind == "animation":
         written = draw_film(read, path, options, command, note)
     else:
@@ -127,6 +127,21 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     names = " ".join(shlex.quote(file) for file in files)
     again = f" Another view: lossviz plot {names} --kind {other}" if other else ""
     click.echo(f"Wrote {' and '.join(map(str, written))}.{again}")
+
+
+def command_line(words: Sequence[str]) -> str:
+    """The command as a file may tell it: of every absolute path only the name, which is nobody's folder.
+
+    Example:
+        >>> command_line(["plot", "/home/me/net.h5", "--out=/tmp/a.png", "--dark"])
+        'lossviz plot net.h5 --out=a.png --dark'
+    """
+
+    def told(word: str) -> str:
+        option, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        return f"{option}{equals}{Path(value).name if Path(value).is_absolute() else value}"
+
+    return shlex.join(["lossviz", *map(told, words)])
 
 
 def note(text: str) -> None:

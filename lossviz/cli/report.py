@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 
 import click
 
-from lossviz.cli.plot import gather, note, stems
+from lossviz.cli.plot import command_line, gather, note, stems
 from lossviz.errors import UsageError, join_mistakes
 
 EPILOG = """\b
@@ -41,6 +40,6 @@ def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> 
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
     names = list(titles) or stems(files) or [Path(files[0]).stem]
-    command = shlex.join(["lossviz", *sys.argv[1:]])
+    command = command_line(sys.argv[1:])
     write_whole(path, write_report([surface for surface in read if surface], names, command=command, warn=note))
     click.echo(f"Wrote {path}. Open it in a browser; it needs nothing else.")

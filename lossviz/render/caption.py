@@ -63,8 +63,8 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
     elif panel.extremes:
         e = panel.extremes
         sentences.append(
-            f"Lowest grid value {key.text(e.low)} at {place_text(e.low_at)}, "
-            f"highest {key.text(e.high)} at {place_text(e.high_at)}."
+            f"Lowest grid value {key.text(e.low)} at {place_text(panel.view, e.low_at)}, "
+            f"highest {key.text(e.high)} at {place_text(panel.view, e.high_at)}."
         )
     trained = next((mark for mark in panel.marks if mark.kind == "trained"), None)
     if trained is not None and np.isfinite(trained.value):

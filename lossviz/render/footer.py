@@ -11,7 +11,7 @@ from lossviz.render.cells import Cell
 from lossviz.render.key import Key
 from lossviz.render.layout import PT
 from lossviz.render.panel import Panel
-from lossviz.render.plane_text import is_random
+from lossviz.render.plane_text import axis_symbol, is_random
 from lossviz.render.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.style import Style
 from lossviz.render.view import View
@@ -109,12 +109,13 @@ def _extreme_text(panels: Sequence[Panel], keys: Sequence[Key]) -> str:
         return "no finite value"
     panel = max(known, key=lambda p: p.extremes.high if p.extremes else -np.inf)
     assert panel.extremes
-    return f"max {keys[panel.key].text(panel.extremes.high)} at {place_text(panel.extremes.high_at)}"
+    return f"max {keys[panel.key].text(panel.extremes.high)} at {place_text(panel.view, panel.extremes.high_at)}"
 
 
-def place_text(at: tuple[float, ...]) -> str:
-    """Coordinates in brackets."""
-    return "(" + ", ".join(format_coordinate(c) for c in at) + ")"
+def place_text(view: View, at: tuple[float, ...]) -> str:
+    """Coordinates of a view with their names, such as ``α = 0.5, β = −1``."""
+    names = (axis_symbol(view.surface, axis) for axis in view.axes)
+    return ", ".join(f"{name} = {format_coordinate(c)}" for name, c in zip(names, at, strict=True))
 
 
 def _lacking(panels: Sequence[Panel]) -> dict[str, int]:

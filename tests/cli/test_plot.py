@@ -1,9 +1,11 @@
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from lossviz.cli.main import cli
 from lossviz.records.grid import Grid
@@ -69,7 +71,7 @@ def test_every_mistake_is_reported_at_once(result, tmp_path):
         "--levels",
         "a,b",
     ]
-    words += ["--camera", "1", "--dpi", "3", "--out", tmp_path / "nowhere" / "x.gif"]
+    words += ["--camera", "1", "--dpi", "3", "--out", tmp_path / "nowhere" / "x.bmp"]
     done = run(result, tmp_path / "none.h5", *words)
     assert done.exit_code == 2
     assert "11 mistakes" in done.stderr
@@ -122,3 +124,29 @@ def test_plotting_never_imports_torch(result, tmp_path):
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert result.with_name("net.surface.png").exists()
+
+
+def test_an_animation_by_its_suffix(result, tmp_path):
+    done = run(result, "--out", tmp_path / "x.gif", "--dpi", "40", "--seconds", "0.5", "--fps", "4")
+    assert done.exit_code == 0, done.output
+    with Image.open(tmp_path / "x.gif") as film:
+        assert film.n_frames >= 3
+    assert (tmp_path / "x.poster.png").exists() and "an MP4 of it" in done.stderr
+
+
+def test_what_does_not_fit_an_animation_is_told_at_once(result, tmp_path):
+    words = ("--kind", "animation", "--scene", "spin", "--style", "wide", "--diff", "--follow", "--fps", "x")
+    done = run(result, *words, "--out", tmp_path / "x.png")
+    assert done.exit_code == 2 and "6 mistakes" in done.stderr
+    assert "--seconds is for --kind animation" in run(result, "--seconds", "3").stderr
+    assert "1-D grid" in run(write_result(tmp_path / "one.h5", grid="-1:1:9"), "--kind", "animation").stderr
+
+
+def test_files_tell_names_and_no_folders(result, tmp_path, monkeypatch):
+    out = tmp_path / "a.png"
+    monkeypatch.setattr("sys.argv", ["/usr/bin/lossviz", "plot", str(result), "--out", str(out), f"--title={tmp_path}"])
+    assert run(result, "--out", out, "--dpi", "40").exit_code == 0
+    with Image.open(out) as image:
+        facts = json.loads(image.text["lossviz"])
+    assert facts["command"] == f"lossviz plot net.h5 --out a.png --title={tmp_path.name}"
+    assert str(tmp_path).encode() not in out.read_bytes()

@@ -28,7 +28,7 @@ def test_extremes_are_given_with_their_places(surface_of):
     z = np.full((3, 5), 2.0)
     z[2, 0], z[0, 4] = 204.0, 0.5
     caption = make_scene([surface_of(x, y, train_loss=z)]).caption
-    assert "Lowest grid value 0.5 at (1, −1), highest 204 at (−1, 1)" in caption
+    assert "Lowest grid value 0.5 at α = 1, β = −1, highest 204 at α = −1, β = 1" in caption
 
 
 def test_a_constant_surface_is_called_constant(surface_of):
