@@ -60,12 +60,16 @@ def list_ways(problem: Problem, baseline: Way) -> list[Way]:
     ways = [Way("loop", size) for size in sizes]
     if images:
         ways += [Way("loop", min(512 if not cuda else 4096, most), channels_last=True)]
+    if images and not cuda:  # measured to win on CPUs, with and without compiling
+        ways += [Way("loop", even_batch(most, 1024), channels_last=True, folded=True)]
     if not images or cuda:
         ways += [Way("stacked", min(size, most), points=points) for points, size in ((8, 512), (32, 8192))]
     compiled = "replayed" if cuda else "compiled"
     ways += [Way(compiled, min(4096 if cuda else 2048, most))]
     if images:
         ways += [Way(compiled, even_batch(most, 4096 if cuda else 1024), channels_last=True)]
+    if images and not cuda:
+        ways += [Way(compiled, even_batch(most, 1024), channels_last=True, folded=True)]
     return ways
 
 
