@@ -153,7 +153,7 @@ class TrajectoryRecorder:
             step=self._step,
             epoch=self._epoch,
             learning_rate=_rate_of(self.optimizer),
-            optimizer=type(self.optimizer).__name__ if self.optimizer is not None else None,
+            optimizer=_name_of(self.optimizer),
             marks=tuple(self._marks),
         )
         loss = self._loss
@@ -226,6 +226,13 @@ def copy_to_host(model: nn.Module, dtype: torch.dtype | None) -> tuple[dict[str,
     if event is not None:
         event.record()
     return state, event
+
+
+def _name_of(optimizer: Any) -> str | None:
+    """The class of an optimizer; Accelerate's and Lightning's wrappers hold the one that was asked for."""
+    while isinstance(getattr(optimizer, "optimizer", None), torch.optim.Optimizer):
+        optimizer = optimizer.optimizer
+    return type(optimizer).__name__ if optimizer is not None else None
 
 
 def _rate_of(optimizer: torch.optim.Optimizer | None) -> float | None:
