@@ -1,0 +1,85 @@
+"""What a command says of a run: the plan before it, the closing lines after it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lossviz.cli.plane_options import describe_plane
+from lossviz.records.plan import Plan
+
+if TYPE_CHECKING:
+    from lossviz.compute import Report
+
+
+def describe_plan(plan: Plan, out: Path) -> str:
+    """The plan in lines, for ``--dry-run``."""
+    values = plan.to_json()
+    lines = [f"{name}: {json.dumps(values[name])}" for name in values if name != "grid"]
+    sizes = " × ".join(str(len(axis)) for axis in plan.grid.axes)
+    return "\n".join([f"out: {out}", f"grid: {plan.grid} ({sizes} = {plan.grid.size} points)", *lines,
+                      f"digest: {plan.digest()}"])  # fmt: skip
+
+
+def describe_report(report: Report) -> str:
+    """The closing lines: what was computed, what is doubtful, what to type next."""
+    surface, facts = report.surface, report.surface.facts
+    speed = f", {report.evaluated / report.seconds:.3g} points/s" if report.seconds and report.evaluated else ""
+    some = f"{int(surface.evaluated().sum())} of " if surface.plan.refine else ""
+    lines = [f"{report.path}: {some}{surface.plan.grid.size} points; {report.evaluated} evaluated now in "
+             f"{report.seconds:.1f} s{speed}."]  # fmt: skip
+    for name in surface.names:
+        evaluated = surface.evaluated(surface.split_of(name))
+        lines.append(_describe_quantity(surface.values(name), evaluated, name, facts.get("origin", {}).get(name)))
+    lines += describe_plane(facts.get("plane")) or _describe_other(facts.get("plane_from"))
+    if "cosine" in facts:
+        low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
+        ratios = f"; filter norm ratios {low:.4g} to {high:.4g}" if surface.plan.plane.kind == "random" else ""
+        lines.append(f"Directions: cosine {facts['cosine']:+.4f}{ratios}.")
+    if facts.get("batchnorm_layers"):
+        lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan)}.")
+    if way := facts.get("engine", {}).get("way"):
+        lines.append(f"Evaluated by {_describe_way(way)}.")
+    lines += [f"Doubt: {doubt}" for doubt in report.doubts]
+    lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
+    return "\n".join(lines)
+
+
+def _describe_other(taken: dict[str, Any] | None) -> list[str]:
+    if not taken:
+        return []
+    line = f"The plane is that of {taken['file']}; "
+    if taken["carried"] or not taken["not_carried"]:
+        return [f"{line}{taken['carried']} of its points were carried over."]
+    return [f"{line}none of its points is carried over ({'; '.join(taken['not_carried'])})."]
+
+
+def _describe_batchnorm(plan: Plan) -> str:
+    return {
+        "fixed": "the checkpoint's running statistics at every point",
+        "recompute": f"statistics computed at every point over {plan.batchnorm_examples} examples",
+        "batch": f"statistics of each batch of {plan.batchnorm_examples}",
+    }[plan.batchnorm]
+
+
+def _describe_way(way: dict[str, Any]) -> str:
+    from lossviz.evaluate.way import Way
+
+    return str(Way.from_json(way))
+
+
+def _describe_quantity(values: Any, evaluated: Any, name: str, origin: float | None) -> str:
+    import numpy as np
+
+    values = values[evaluated]
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return f"{name}: no finite value."
+    centre = f", {origin:.4g} at the checkpoint" if origin is not None else ""
+    return f"{name}: {finite.min():.4g} to {finite.max():.4g}{centre}; {values.size - finite.size} not finite."
+
+
+def _kinds(dimension: int) -> str:
+    return "line" if dimension == 1 else "contour   (or filled, heatmap, surface)"
