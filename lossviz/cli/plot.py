@@ -75,6 +75,9 @@ T = TypeVar("T")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
 @click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
 @click.option("--path/--no-path", default=True, help="Draw the optimization paths that the file holds.  [on]")
+@click.option(
+    "--band/--no-band", default=True, help="Profiles of several seeds: median and range, or each alone.  [on]"
+)
 @click.option("--footer/--no-footer", default=True, help="Write the settings at the foot of the figure.  [on]")
 @click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
 @click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
@@ -122,7 +125,10 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
         written = draw_film(read, path, options, command, note)
     else:
         still = {name: value for name, value in options.items() if name not in OWN}
-        written = draw(make_scene(read, warn=note, **still), path, command=command)
+        scene = make_scene(read, warn=note, **still)
+        written = draw(scene, path, command=command)
+        if scene.table:
+            click.echo(f"{scene.table}\n")
     other = SHOWN_NEXT[kind] if read[0].plan.grid.dimension > 1 else None
     names = " ".join(shlex.quote(file) for file in files)
     again = f" Another view: lossviz plot {names} --kind {other}" if other else ""

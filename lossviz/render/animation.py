@@ -243,19 +243,19 @@ def _cover_future(axes: Axes, step: float, style: Any) -> None:
 
 
 def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
-    """The values at the trained parameters and the lowest ones of all surfaces of a sequence, and which is shown."""
+    """The values at the centres and the lowest ones of all surfaces of a sequence, and which is shown."""
     style, k = scene.style, scene.style.line_scale
     key: Key = scene.key_of(scene.panels[0])
     axes = figure.add_axes(box.fraction(scene.layout.width, scene.layout.height), gid="progress")
     place = np.arange(1, len(scene.panels) + 1)
     marks = [{mark.kind: mark.value for mark in panel.marks} for panel in scene.panels]
     curves = {
-        "at θ*": np.array([mark.get("trained", np.nan) for mark in marks]),
+        "centre": np.array([mark.get("trained", np.nan) for mark in marks]),
         "lowest": np.array([panel.extremes.low if panel.extremes else np.nan for panel in scene.panels]),
     }
-    same = np.array_equal(curves["at θ*"], curves["lowest"], equal_nan=True)
+    same = np.array_equal(curves["centre"], curves["lowest"], equal_nan=True)
     for name, values in list(curves.items())[: 1 + (not same)]:
-        look: dict[str, Any] = {"color": style.theme.path if name == "at θ*" else style.theme.muted, "lw": 1.1 * k}
+        look: dict[str, Any] = {"color": style.theme.path if name == "centre" else style.theme.muted, "lw": 1.1 * k}
         axes.plot(place, values, marker="o", ms=2.6 * k, zorder=3 - (name == "lowest"), **look)
         if np.isfinite(values[now]):
             big: dict[str, Any] = {"ms": 6 * k, "mfc": look["color"], "mec": style.theme.paper}
@@ -267,7 +267,7 @@ def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.tick_params(labelsize=style.label_pt)
     axes.set_xlabel("surface", fontsize=style.small_pt)
-    words = f"{key.label}: at θ*" + ("" if same else " (red), lowest (grey)")
+    words = f"{key.label}: centre" + ("" if same else " (red), lowest (grey)")
     axes.set_title(words, fontsize=style.small_pt, fontweight="normal")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

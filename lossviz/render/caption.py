@@ -15,6 +15,7 @@ from lossviz.render.panel import Panel
 from lossviz.render.path_text import path_sentences
 from lossviz.render.plane_text import axis_symbol, centre_text, plane_phrase
 from lossviz.render.quantity import format_coordinate, format_value, quantity_label
+from lossviz.render.seeds import Band
 from lossviz.render.uncertainty import samples_some
 from lossviz.render.view import View
 
@@ -37,9 +38,13 @@ def write_caption(
     smooth: bool,
     camera: Camera | None,
     warnings: Sequence[str],
+    bands: Sequence[Band] = (),
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for warnings."""
     general = [_what(panels, kind), _how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
+    if bands:
+        told = " and ".join(dict.fromkeys(band.text for band in bands))
+        general.append(f"Thick lines are medians and bands the {told} at each coordinate; thin lines are single seeds.")
     own = [
         " ".join(
             [

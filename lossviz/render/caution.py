@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,11 +14,22 @@ from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 
 STEEP_SHARE = 0.02
+MOST_VALUES = 12
 
 
 def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[str]:
-    """For each further surface, the settings in which it differs from the first, by name."""
+    """For each further surface, the settings in which it differs from the first, by name.
+
+    Where it is one and the same setting in all of three or more, one sentence gives its values.
+    """
     first = surfaces[0].plan
+    fields = [surface.plan.fields() for surface in surfaces]
+    found = {name for own in fields[1:] for name in {**fields[0], **own} if fields[0].get(name) != own.get(name)}
+    if len(surfaces) > 2 and len(found) == 1:
+        (name,) = found
+        values = [json.dumps(own.get(name)) for own in fields]
+        shown = ", ".join([*values[:MOST_VALUES], *(["…"] if len(values) > MOST_VALUES else [])])
+        return [f"The {len(surfaces)} surfaces differ in {name} alone: {shown}."]
     return [
         f"{called[0]} and {called[i]} differ in {'; '.join(differences)}."
         for i, surface in enumerate(surfaces)

@@ -90,7 +90,7 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
             return [path]
     picture = draw_bytes(scene, suffix, command=command)
     write_whole(path, picture)
-    write_whole(caption, scene.caption.encode())
+    write_whole(caption, (scene.caption + (f"\n{scene.table}\n" if scene.table else "")).encode())
     return [path, caption]
 
 

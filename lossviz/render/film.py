@@ -66,7 +66,7 @@ class Film:
         frames: In the order they are seen.
         rate: Frames a second of the motion.
         title: Above the picture.
-        strip: For a sequence, the box of its values at the trained parameters, file by file.
+        strip: For a sequence, the box of its values at the centre, file by file.
         caption: Factual text to go beside it.
         metadata: Flat facts for the file's own description.
     """
@@ -270,7 +270,7 @@ def _sequence_frames(plane: Scene, surfaces: Sequence[Surface], rate: int, secon
         key = plane.key_of(panel)
         centre = next((mark.value for mark in panel.marks if mark.kind == "trained"), np.nan)
         texts = [panel.title or f"surface {i + 1}", f"{i + 1} of {count}"]
-        texts += [f"at θ* {key.text(centre)}"] if np.isfinite(centre) else []
+        texts += [f"centre {key.text(centre)}"] if np.isfinite(centre) else []
         texts += [f"lowest {key.text(panel.extremes.low)}"] if panel.extremes else ["no finite value"]
         held = each + (LAST_S if i == count - 1 else 0.0)
         frames.append(Frame(held, panel=i, words=tuple(texts)))

@@ -35,7 +35,7 @@ def write_footer(panels: Sequence[Panel], keys: Sequence[Key]) -> tuple[str, ...
         *(f"{kind} plane" for kind in dict.fromkeys(s.plan.plane.kind for s in surfaces) if kind != "random"),
         f"{normalizations} normalization" if normalizations else "",
         f"seed {seeds}" if seeds else "",
-        f"plan {_each(s.plan.digest()[:10] for s in surfaces)}",
+        f"plan {_each((s.plan.digest()[:10] for s in surfaces), most=4)}",
         _each(precision_text(s) for s in surfaces),
         _each(noise_text(s) for s in surfaces),
         _extreme_text(panels, keys),
@@ -88,8 +88,10 @@ def noise_text(surface: Surface) -> str:
     return f"repeat noise {format_value(noise, digits=2)}" if noise else ""
 
 
-def _each(texts: Iterable[str]) -> str:
-    return ", ".join(text for text in dict.fromkeys(texts) if text)
+def _each(texts: Iterable[str], most: int = 12) -> str:
+    different = [text for text in dict.fromkeys(texts) if text]
+    beyond = len(different) - most
+    return ", ".join(different) if beyond <= 0 else f"{', '.join(different[:most])} and {beyond} more"
 
 
 def _broken(fact: str, letters: int) -> list[str]:

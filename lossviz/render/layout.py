@@ -139,7 +139,7 @@ def plan_layout(
         strip = Box(x + inset[0], y - beneath, width - inset[1], strip_em * em)
         strips.append(strip if strip_em else None)
         bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
-    figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (0.6 if not bars_width else 0.1) * em
+    figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (1.2 if not bars_width else 0.1) * em
     legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
     return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips))
 

@@ -14,6 +14,7 @@ from lossviz.render.panel import Panel
 from lossviz.render.path import Path
 from lossviz.render.plane_text import centre_text
 from lossviz.render.quantity import quantity_label
+from lossviz.render.seeds import Band
 from lossviz.render.uncertainty import samples_some
 
 MOST_EVENTS = 6
@@ -25,6 +26,9 @@ Sign = Literal[
     "cell",
     "curve",
     "band",
+    "median",
+    "range",
+    "seed",
     "samples",
     "more",
     "path",
@@ -47,6 +51,7 @@ class LegendEntry:
         cell: For ``"cell"``, which pattern.
         curve: For ``"curve"``, which panel's curve.
         path: For signs of a path, the path.
+        family: For the median of a family of seeds, its index.
     """
 
     sign: Sign
@@ -54,11 +59,17 @@ class LegendEntry:
     cell: Cell | None = None
     curve: int | None = None
     path: Path | None = None
+    family: int = 0
 
 
-def choose_entries(panels: Sequence[Panel], keys: Sequence[Key], *, kind: str) -> tuple[LegendEntry, ...]:
+def choose_entries(
+    panels: Sequence[Panel], keys: Sequence[Key], *, kind: str, bands: Sequence[Band] = (), families: Sequence[str] = ()
+) -> tuple[LegendEntry, ...]:
     """The entries a figure needs, in the order a reader meets them."""
-    entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
+    if bands:
+        entries = _seed_entries(panels, bands, families)
+    else:
+        entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
     marks = {mark.kind for panel in panels for mark in panel.shown_marks}
     if "trained" in marks:
         centres = sorted({centre_text(panel.view.surface).removeprefix("the ") for panel in panels})
@@ -139,6 +150,15 @@ def _curve_entries(panels: Sequence[Panel]) -> list[LegendEntry]:
     if any((panel.stderr > 0).any() for panel in panels):
         entries.append(LegendEntry("band", "± 2 standard errors"))
     return entries
+
+
+def _seed_entries(panels: Sequence[Panel], bands: Sequence[Band], families: Sequence[str]) -> list[LegendEntry]:
+    entries = [
+        LegendEntry("median", f"median{f', {name}' if name and len(families) > 1 else ''}", family=i)
+        for i, name in enumerate(families)
+    ]
+    entries += [LegendEntry("range", text) for text in dict.fromkeys(band.text for band in bands)]
+    return [*entries, LegendEntry("seed", "one seed")]
 
 
 def _first_of_each(panels: Sequence[Panel]) -> list[int]:

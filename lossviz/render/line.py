@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -18,7 +20,19 @@ from lossviz.render.panel import Panel
 from lossviz.render.quantity import format_coordinate
 from lossviz.render.scale import Scale
 from lossviz.render.scene import Scene
-from lossviz.render.signs import CHANCE_DASHES, cell_look, draw_legend, mark_line
+from lossviz.render.seeds import Band
+from lossviz.render.signs import (
+    CHANCE_DASHES,
+    MEDIAN_PT,
+    RANGE_ALPHA,
+    SEED_ALPHA,
+    SEED_PT,
+    cell_look,
+    draw_legend,
+    family_colour,
+    mark_line,
+)
+from lossviz.render.style import Style
 
 LIGHT_COLOURS = ("#111111", "#D55E00", "#0072B2", "#00583F", "#E69F00", "#6B3F00")
 DARK_COLOURS = ("#f2f3f7", "#ff8a4c", "#6db7ff", "#4fd1a5", "#ffc14d", "#d9a679")
@@ -39,6 +53,9 @@ def draw_lines(scene: Scene, figure: Figure) -> None:
         for i in group:
             _draw_holes(axes, scene.panels[i], scene)
             curves[i] = _draw_curve(axes, scene.panels[i], key, scene)
+        for band in scene.bands:
+            if band.group == index:
+                _draw_seeds(axes, band, key, scene.style)
         if key.chance is not None:
             axes.axhline(
                 float(key.scale.forward(key.chance)), color=scene.style.theme.ink, ls=CHANCE_DASHES, lw=0.8, zorder=1
@@ -86,6 +103,9 @@ def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
     names = list(dict.fromkeys(p.view.name for p in scene.panels))
     dashes = DASHES[names.index(panel.view.name) % len(DASHES)]
     x, display = curve_points(panel, key.scale, smooth=scene.smooth)
+    if scene.bands:  # one seed of several
+        look: dict[str, Any] = {"color": scene.style.theme.muted, "lw": SEED_PT * k, "alpha": SEED_ALPHA}
+        return axes.plot(x, display, zorder=2.4, gid="curve", **look)[0]
     _draw_band(axes, panel, key, colour)
     (line,) = axes.plot(x, display, color=colour, lw=1.2 * k, ls=dashes, zorder=3, gid="curve", solid_capstyle="round")
     if len(panel.x) <= MANY_POINTS or scene.samples or panel.guessed.any():
@@ -132,6 +152,20 @@ def _draw_band(axes: Axes, panel: Panel, key: Key, colour: str) -> None:
         )
     low = np.where(known & ~np.isfinite(low), display_limits(key)[0], low)  # a band that reaches 0 on a log scale
     axes.fill_between(panel.x, low, high, where=known, color=colour, alpha=0.22, lw=0, zorder=2, gid="band")
+
+
+def _draw_seeds(axes: Axes, band: Band, key: Key, style: Style) -> None:
+    colour, (bottom, top) = family_colour(band.family, style), display_limits(key)
+    low, high = (np.clip(key.scale.forward(values), bottom, top) for values in (band.low, band.high))
+    known = np.isfinite(low) & np.isfinite(high)
+    axes.fill_between(band.x, low, high, where=known, color=colour, alpha=RANGE_ALPHA, lw=0, zorder=2.2, gid="range")
+    median = key.scale.forward(band.median)
+    x = band.x
+    if np.isfinite(median).all():
+        x = np.union1d(refine(band.x, 8 * len(band.x)), band.x)
+        median = interpolate(band.x, median, x)
+    median = np.where(np.isfinite(median), median, np.nan)
+    axes.plot(x, median, color=colour, lw=MEDIAN_PT * style.line_scale, zorder=3.2, gid="median")
 
 
 def _draw_holes(axes: Axes, panel: Panel, scene: Scene) -> None:

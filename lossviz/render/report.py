@@ -15,7 +15,9 @@ from typing import Any
 
 from lossviz import __version__
 from lossviz.errors import UsageError
+from lossviz.records.shape import CAUTION
 from lossviz.records.surface import Surface
+from lossviz.render.comparison import comparison_rows
 from lossviz.render.csv_table import write_csv
 from lossviz.render.draw import draw_bytes
 from lossviz.render.findings import (
@@ -91,7 +93,7 @@ def write_report(
             _header(heading, surfaces, titles, command),
             "<h2>How to read this</h2>" + _list(READING),
             "<h2>Figures</h2>" + "".join(figures) + live,
-            "<h2>In numbers</h2>" + "".join(_scalars(s, t) for s, t in zip(surfaces, titles, strict=True)),
+            "<h2>In numbers</h2>" + _comparison(surfaces, titles) + "".join(_scalars(s, t) for s, t in zip(surfaces, titles, strict=True)),
             "<h2>The plan</h2>" + "".join(_plan(s, t, len(surfaces)) for s, t in zip(surfaces, titles, strict=True)),
             "<h2>Checks and doubts</h2>" + _differences(surfaces, titles)
             + "".join(_checks(s, t, len(surfaces)) for s, t in zip(surfaces, titles, strict=True)),
@@ -177,6 +179,22 @@ def _scalars(surface: Surface, title: str) -> str:
     rows = scalar_rows(surface)
     if not rows:
         return f"<h3>{html.escape(title)}</h3><p>No point has been evaluated yet.</p>"
+    return f"<h3>{html.escape(title)}</h3>{_table(rows)}"
+
+
+def _comparison(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:
+    """For several surfaces a table of each quantity that all of them have."""
+    if len(surfaces) < 2:
+        return ""
+    shared = [name for name in surfaces[0].names if all(name in surface.sums for surface in surfaces)]
+    parts = [
+        f"<h3>{html.escape(_heading(surfaces[0], n))}</h3>{_table(comparison_rows(surfaces, titles, n))}"
+        for n in shared
+    ]
+    return "".join(parts) + f'<p class="muted">{html.escape(CAUTION)}</p>' if parts else ""
+
+
+def _table(rows: Sequence[dict[str, str]]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
     body = "".join(
         "<tr>"
@@ -184,7 +202,7 @@ def _scalars(surface: Surface, title: str) -> str:
         + "</tr>"
         for row in rows
     )
-    return f'<h3>{html.escape(title)}</h3><div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _plan(surface: Surface, title: str, count: int) -> str:

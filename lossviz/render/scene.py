@@ -20,6 +20,7 @@ from lossviz.render.camera import Camera, choose_camera
 from lossviz.render.caption import write_caption
 from lossviz.render.caution import difference_cautions, panel_cautions
 from lossviz.render.colours import DEFAULT, PALE
+from lossviz.render.comparison import comparison_text
 from lossviz.render.difference import make_difference_key, subtract_views
 from lossviz.render.field import Field, make_field
 from lossviz.render.footer import wrap_facts, write_footer
@@ -32,6 +33,7 @@ from lossviz.render.path import Path, known_losses, make_paths
 from lossviz.render.path_text import path_cautions
 from lossviz.render.request import KINDS, check_request
 from lossviz.render.scale import Scale, parse_clip
+from lossviz.render.seeds import Band, find_families, make_bands
 from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
 from lossviz.render.strip import strip_height
 from lossviz.render.style import Style, make_style
@@ -67,6 +69,8 @@ class Scene:
         caption: Factual text to go beside the figure.
         warnings: What a reader of the picture should be told.
         metadata: Flat facts for the file's own description.
+        bands: For profiles of several seeds, medians and ranges; else empty.
+        table: Several surfaces in numbers, as text; empty for one.
         bounds: Left, right, bottom and top on the screen that surfaces are drawn within; by default what holds them.
     """
 
@@ -87,6 +91,8 @@ class Scene:
     caption: str
     warnings: tuple[str, ...]
     metadata: dict[str, Any]
+    bands: tuple[Band, ...] = ()
+    table: str = ""
     bounds: tuple[float, float, float, float] | None = None
 
     def key_of(self, panel: Panel) -> Key:
@@ -113,6 +119,7 @@ def make_scene(
     path: bool = True,
     footer: bool = True,
     difference: bool = False,
+    band: bool = True,
     most_panels: int = MOST_PANELS,
     warn: Callable[[str], None] | None = None,
 ) -> Scene:
@@ -138,6 +145,7 @@ def make_scene(
         difference: Draw the first of two surfaces less the second, on a scale symmetric about 0.
         path: Whether to draw the optimization paths that the surfaces hold.
         footer: Whether to write the settings at the foot of the figure.
+        band: Whether profiles of three or more seeds are shown as median and range over thin single lines.
         most_panels: How many panels there may be.
         warn: Called with a sentence for everything a reader should be told.
 
@@ -201,7 +209,11 @@ def make_scene(
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
     boxes = group_panels(panels, kind)
-    rows = legend_rows(choose_entries(panels, keys, kind=kind), style, kind, len(boxes))
+    called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
+    families = find_families(surfaces, called) if kind == "line" and band else ()
+    bands = make_bands(panels, boxes, families)
+    entries = choose_entries(panels, keys, kind=kind, bands=bands, families=[family.name for family in families])
+    rows = legend_rows(entries, style, kind, len(boxes))
     strip = max((strip_height(panel.paths) for panel in panels), default=0.0) if kind != "html" else 0.0
     place = partial(
         lay_out,
@@ -231,7 +243,6 @@ def make_scene(
     layout = place(footer_lines=len(foot))
 
     # 4. words
-    called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
     warnings = tuple(
         dict.fromkeys(
             [*difference_cautions(surfaces, called), *panel_cautions(panels, keys), *path_cautions(panels), *unknown]
@@ -255,9 +266,11 @@ def make_scene(
         samples=samples,
         smooth=smooth,
         footer=foot,
-        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, warnings=warnings),
+        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, warnings=warnings, bands=bands),
         warnings=warnings,
         metadata=file_facts(surfaces, panels, keys, kind, colours, chosen),
+        bands=bands,
+        table="" if difference else comparison_text(surfaces, called, names),
     )
 
 

@@ -34,7 +34,8 @@ def legend_rows(
     """The legend in rows as wide as the figure; a single map is narrower than the style."""
     em = style.font_pt * PT
     alone = boxes == 1 and kind != "surface"
-    width = min(style.width_in, style.panel_in + 12 * em) if alone else style.width_in
+    room = 5.0 if kind == "line" else 12.0  # beside a single panel: a bar, or nothing
+    width = min(style.width_in, style.panel_in + room * em) if alone else style.width_in
     return arrange(entries, width / em - 5)
 
 
@@ -77,7 +78,7 @@ def lay_out(
 def _columns(keys: Sequence[int], most: int) -> int:
     most_of_one = max(keys.count(key) for key in keys)
     if most_of_one == 1 or len(set(keys)) == 1:
-        return min(len(keys), most)
+        return -(-len(keys) // -(-len(keys) // most))  # rows as even as can be
     return min(most_of_one, most)
 
 

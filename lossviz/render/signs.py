@@ -26,6 +26,16 @@ from lossviz.render.scene import Scene
 from lossviz.render.style import Style, Theme
 
 CHANCE_DASHES = (0, (4, 2))
+MEDIAN_PT, SEED_PT = 1.9, 0.55  # widths of the median of several seeds, and of one seed
+RANGE_ALPHA, SEED_ALPHA = 0.22, 0.75
+LIGHT_FAMILIES = ("#D55E00", "#0072B2", "#00583F", "#6B3F00")
+DARK_FAMILIES = ("#ff8a4c", "#6db7ff", "#4fd1a5", "#d9a679")
+
+
+def family_colour(family: int, style: Style) -> str:
+    """Colour of the median and range of a family of seeds."""
+    colours = DARK_FAMILIES if style.theme.name == "dark" else LIGHT_FAMILIES
+    return colours[family % len(colours)]
 
 
 def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line2D:
@@ -133,6 +143,12 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> A
     if entry.sign == "curve":
         assert entry.curve is not None
         return curves[entry.curve]
+    if entry.sign == "seed":
+        return Line2D([0, 1], [0, 0], color=style.theme.muted, lw=SEED_PT * k, alpha=SEED_ALPHA)
+    if entry.sign == "median":
+        return Line2D([0, 1], [0, 0], color=family_colour(entry.family, style), lw=MEDIAN_PT * k)
+    if entry.sign == "range":
+        return Patch(facecolor=family_colour(0, style), alpha=RANGE_ALPHA, linewidth=0)
     if entry.sign == "band":
         return Patch(facecolor=style.theme.muted, alpha=0.35, linewidth=0)
     assert entry.cell is not None

@@ -110,7 +110,7 @@ def test_a_sequence_has_one_scale_and_a_frame_for_each_file(surface_of):
     film = make_film(bowls, titles=["epoch 0", "epoch 5", "epoch 9"], warn=lambda _: None)
     assert [frame.panel for frame in film.frames] == [0, 1, 2]
     assert [round(frame.seconds, 9) for frame in film.frames] == [EACH_S, EACH_S, EACH_S + LAST_S]
-    assert film.frames[1].words == ("epoch 5", "2 of 3", "at θ* 0.2", "lowest 0.2")
+    assert film.frames[1].words == ("epoch 5", "2 of 3", "centre 0.2", "lowest 0.2")
     plane, surface = film.plates
     assert len(plane.keys) == 1 and plane.keys[0].scale.low == pytest.approx(0.1) and len(surface.terrains) == 3
     assert "nothing is interpolated between them" in film.caption
