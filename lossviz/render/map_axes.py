@@ -72,7 +72,7 @@ def finish_map(
     if panel.paths:
         draw_paths(axes, panel.paths, style, scene.layout.panels[index])
     if strip := scene.layout.strips[index]:
-        draw_strip(figure, scene.layout, strip, panel, key, style)
+        draw_strip(figure, scene.layout, strip, panel, key, style, [p for p in scene.panels if p.key == panel.key])
     bar = scene.layout.bars[index]
     if bar and panel_has_values(scene, panel):
         draw_colour_bar(scene, figure, key, bar, bands=bands)

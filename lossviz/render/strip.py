@@ -20,6 +20,7 @@ from lossviz.render.quantity import format_value, quantity_label
 from lossviz.render.style import Style
 
 LOSSES_EM, DISTANCE_EM, BETWEEN_EM = 5.0, 2.6, 0.7
+WITHIN = 1e-6  # distance under which a path lies in the plane, and share of a loss under which two are one
 MANY_PATHS = 4  # from which their areas would cover each other
 
 
@@ -29,8 +30,13 @@ def strip_height(paths: Sequence[Path]) -> float:
     return losses * LOSSES_EM + (losses and distances) * BETWEEN_EM + distances * DISTANCE_EM
 
 
-def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key, style: Style) -> list[Axes]:
-    """Draw the strip of a panel's paths in its box; the axes drawn, from the top."""
+def draw_strip(
+    figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key, style: Style, beside: Sequence[Panel] = ()
+) -> list[Axes]:
+    """Draw the strip of a panel's paths in its box; the axes drawn, from the top.
+
+    ``beside`` are the panels whose losses share its scale.
+    """
     losses, distances = _has(panel.paths)
     share = LOSSES_EM / strip_height(panel.paths) if losses else 0.0
     foot = DISTANCE_EM / strip_height(panel.paths) if distances else 0.0
@@ -39,6 +45,7 @@ def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key,
         part = Box(box.left, box.bottom + (1 - share) * box.height, box.width, share * box.height)
         axes = figure.add_axes(part.fraction(layout.width, layout.height), gid="own loss")
         _draw_losses(axes, panel, key, part, style)
+        _share_limits(axes, [path for other in beside for path in other.paths])
         parts.append(axes)
     if distances:
         part = Box(box.left, box.bottom, box.width, foot * box.height)
@@ -51,17 +58,24 @@ def draw_strip(figure: Figure, layout: Layout, box: Box, panel: Panel, key: Key,
 
 def _has(paths: Sequence[Path]) -> tuple[bool, bool]:
     several = [path for path in paths if len(path.steps) > 1]
-    return any(path.has_losses for path in several), any(np.isfinite(path.distance).any() for path in several)
+    return any(path.has_losses for path in several), any((path.distance > WITHIN).any() for path in several)
+
+
+def _is_within(paths: Sequence[Path]) -> bool:
+    """Whether the plane hides nothing of these paths, as one through all the parameters there are does."""
+    return all(np.allclose(path.own, path.beneath, rtol=10 * WITHIN, equal_nan=True) for path in paths)
 
 
 def _draw_losses(axes: Axes, panel: Panel, key: Key, box: Box, style: Style) -> None:
     k, positive = style.line_scale, True
     shown = [path for path in panel.paths if path.has_losses]
+    apart = not _is_within(shown)
     for path in shown:
         axes.plot(path.steps, path.own, color=_seen(path, style), lw=1.1 * k, zorder=3, gid="own")
-        axes.plot(path.steps, path.beneath, color=_seen(path, style), lw=0.9 * k, ls=(0, (2.4, 1.4)), zorder=2.9,
-                  gid="beneath")  # fmt: skip
-        if len(shown) < MANY_PATHS:
+        if apart:
+            axes.plot(path.steps, path.beneath, color=_seen(path, style), lw=0.9 * k, ls=(0, (2.4, 1.4)), zorder=2.9,
+                      gid="beneath")  # fmt: skip
+        if len(shown) < MANY_PATHS and apart:
             axes.fill_between(path.steps, path.own, path.beneath, color=_seen(path, style), alpha=0.13, lw=0, zorder=1)
         known = np.concatenate([path.own, path.beneath])
         positive &= bool((known[np.isfinite(known)] > 0).all())
@@ -81,10 +95,21 @@ def scale_values(axes: Axes, *, log: bool, percent: bool) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, percent=percent, digits=2)))
 
 
+def _share_limits(axes: Axes, paths: Sequence[Path]) -> None:
+    """Widen the value axis to what the panels beside this one show, with the same margin."""
+    known = np.concatenate([values for path in paths for values in (path.own, path.beneath)] or [np.zeros(0)])
+    known = known[np.isfinite(known) & ((known > 0) | (axes.get_yscale() != "log"))]
+    if len(known):
+        axes.update_datalim([(axes.dataLim.x0, known.min()), (axes.dataLim.x0, known.max())])
+        axes.autoscale_view(scalex=False)
+
+
 def _title(panel: Panel, key: Key, box: Box, style: Style) -> str:
     """What the lines are, as fully as the width allows."""
     words = quantity_label(panel.view.name, panel.view.split) + (" (%)" if key.percent else "")
     fitting = int(box.width / (LETTER_EM * style.small_pt * PT))
+    if _is_within([path for path in panel.paths if path.has_losses]):
+        return words
     titles = (
         f"{words}: own (line), of the plane beneath (dashed)",
         f"{words}: own, plane's (dashed)",

@@ -1,5 +1,6 @@
 """Paths: where they run, what is drawn of them, and what is said of what the plane does not show."""
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -183,6 +184,27 @@ def test_the_strip_shows_both_losses_and_the_distance(bowl):
     np.testing.assert_array_equal(artists(drawn(scene, "distance"), "off plane")[0].get_ydata(), path.distance)
     assert "own training loss is 0.25 to 2 times that of the plane beneath them: the path does not lie" in scene.caption
     assert "lie 0 to 2 away" in scene.caption
+
+
+def test_a_plane_that_hides_nothing_needs_no_second_line(bowl):
+    own = np.array([2.0, 0.5, 0.05, 0.02])
+    path = path_of(own=own, beneath=own * (1 + 1e-7), distance=np.zeros(4))
+    scene = make_scene([with_paths(bowl, path)])
+    losses = drawn(scene, "own loss")
+    assert not artists(losses, "beneath")
+    assert losses.get_title(loc="left") == "training loss"
+    with pytest.raises(StopIteration):
+        drawn(scene, "distance")
+
+
+def test_strips_side_by_side_have_one_scale(bowl):
+    low, high = (path_of(own=np.array([2.0, 1.0, 0.5, 0.2]) * k, beneath=np.ones(4)) for k in (0.1, 10.0))
+    surfaces = [with_paths(copy.deepcopy(bowl), path) for path in (low, high)]
+    with settings(scene := make_scene(surfaces)):
+        figure = make_figure(scene)
+    one, other = [axes.get_ylim() for axes in figure.axes if axes.get_gid() == "own loss"]
+    assert one == pytest.approx(other)
+    assert one[0] < 0.02 < 20 < one[1]
 
 
 def test_the_strip_lies_under_its_panel_and_on_the_paper(bowl):

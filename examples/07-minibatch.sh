@@ -1,0 +1,11 @@
+# Mini-batches: where one step can land, and what it costs
+#
+# Seen: from one point, 2,000 random batches of each size land in ellipses that shrink as one over the root of the size,
+# around the step that all examples would make; a single example loses on average, and beyond 16 a step gains little more
+# while its cost grows as the size.
+#
+# Not to be concluded: that small batches are always cheaper, for hardware takes many examples at once for nearly the price
+# of one, and near a minimum, where the gradient is smaller than its noise, the sizes part much further.
+set -eu
+lossviz compute examples/valley.py --plane 'axes w1 w2' --grid 1:2.6:121,-0.8:1:97 --out runs/minibatch.h5
+python examples/minibatch.py runs/minibatch.h5 figures/07-minibatch.png
