@@ -30,6 +30,7 @@ from lossviz.evaluate.batchnorm import batchnorm_layers, with_batchnorm
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
+from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.quantities import select_quantities
@@ -139,8 +140,12 @@ def prepare(
     precision = settled.get("precision") or settle_precision(
         plan, problem, plane, (way or default_way(problem, settings.batch_size)).batch_size
     )
+    derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, precision["used"])
-    engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error)
+    engine = Engine(
+        problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error,
+        derivatives=derivatives,
+    )  # fmt: skip
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     if "request" in directions.recipe:
@@ -269,6 +274,8 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "warnings": list(problem.warnings),
         "engine": engine.settings,
     }
+    if engine.derivatives is not None:
+        facts["derivatives"] = engine.derivatives.facts
     if plane.dimension > 1:
         facts["cosine"] = plane.cosine()
     return {**facts, **check_centre(plan, problem, engine.exhaustive())}
@@ -298,7 +305,7 @@ def store_facts(run: Run, facts: dict[str, Any], directions: Directions, engine:
     elif mistakes := check_facts(run.surface.facts, facts):
         raise PlanError("\n".join([f"{run.path} cannot be continued:", *mistakes, "Write to another --out file."]))
     else:
-        check_stored(run.surface, engine)
+        check_stored(run.surface, engine.exhaustive() if engine.derivatives else engine)
 
 
 def session_facts(device: str) -> dict[str, Any]:

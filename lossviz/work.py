@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.compute import Progress, Report, Update, evaluate_asked, is_finished, until_dropped
 from lossviz.errors import StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
+from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
@@ -146,15 +147,16 @@ def join_run(out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = 
     """
     problem = load_plan_problem(plan, device)
     plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
+    derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, surface.facts["precision"]["used"])
     way = Way.from_json(surface.facts["engine"]["way"])
-    engine = Engine(problem, plane, way=way, relative_error=plan.relative_error)
+    engine = Engine(problem, plane, way=way, relative_error=plan.relative_error, derivatives=derivatives)
     found = prepare_facts(plan, problem, plane, engine)
     for name, value in surface.facts["origin"].items():
         count = surface.facts["examples"][surface.split_of(name)]
         if not agree(name, found["origin"][name], value, count):
             raise StoreError(f"{name} at the checkpoint is {found['origin'][name]:.7g} here and {value:.7g} in {out}.")
-    check_stored(surface, engine)
+    check_stored(surface, engine.exhaustive() if derivatives else engine)
     return engine
 
 

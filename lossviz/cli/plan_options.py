@@ -56,7 +56,12 @@ _REST = (
     ),
     click.option("--split", "splits", default="train", show_default=True, metavar="NAMES", help="Parts of the data."),
     click.option(
-        "--quantity", "quantities", default="all", show_default=True, metavar="NAMES", help="Of what loss returns."
+        "--quantity",
+        "quantities",
+        default="all",
+        show_default=True,
+        metavar="NAMES",
+        help="Of what loss returns; or, of its derivatives, min_eigenvalue, max_eigenvalue, gradient_norm.",
     ),
     click.option("--samples", type=int, help="Use a fixed random subset of so many examples of each split."),
     click.option(

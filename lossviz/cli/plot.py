@@ -57,7 +57,11 @@ T = TypeVar("T")
     metavar="PATH",
     help="File: .png .pdf .svg .html .gif .mp4 .webm, or .vts .glb .obj .stl .csv.  [FILE.KIND.png]",
 )
-@click.option("--quantity", metavar="NAMES", help="Such as train_loss,test_error.  [the first loss]")
+@click.option(
+    "--quantity",
+    metavar="NAMES",
+    help="Such as train_loss,test_error, convexity_ratio or second_difference_alpha.  [the first loss]",
+)
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
 @click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")

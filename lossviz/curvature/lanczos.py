@@ -138,6 +138,7 @@ def leading_eigenpairs(
     bottom: int,
     tolerance: float = 1e-4,
     most: int = 300,
+    settle: int = 0,
     dtype: torch.dtype | None = None,
 ) -> Eigenpairs:
     """The ``top`` largest and the ``bottom`` smallest eigenvalues, with eigenvectors and measured residuals.
@@ -152,6 +153,8 @@ def leading_eigenpairs(
         tolerance: Largest residual, relative to the eigenvalue, or to a hundredth of the largest in size where that is
             more: a value so small beside another cannot be known better in floating point.
         most: Products, at most, before what was found is given as it is.
+        settle: Products to go on with after the tolerance was met, at the end of which it must be met still: a start
+            that is nearly orthogonal to the outermost eigenvector meets the next one first.
         dtype: Of the stored basis of ``most`` vectors at most; None takes that of the start vector.
 
     Example:
@@ -162,7 +165,7 @@ def leading_eigenpairs(
     """
     krylov = Krylov(apply, fresh(0), dtype)
     size, restarts = len(fresh(0)), 0
-    wanted = min(top + bottom, size)
+    wanted, since = min(top + bottom, size), math.inf
     while True:
         krylov.step()
         last = krylov.steps >= min(most, size)
@@ -173,6 +176,9 @@ def leading_eigenpairs(
         errors = krylov.beside[-1] * vectors[-1].abs()[chosen]
         allowed = tolerance * values[chosen].abs().clamp(min=0.01 * float(values.abs().max()))
         converged = len(chosen) >= wanted and bool((errors <= allowed).all())
+        since = min(since, krylov.steps) if converged else math.inf
+        if converged and krylov.steps < since + settle and not (last or krylov.exhausted):
+            continue
         # an exhausted space may hold one of several equal eigenvalues: look on a little
         if converged and not (krylov.exhausted and krylov.steps < min(2 * wanted, size)):
             break

@@ -35,6 +35,7 @@ def check_other(other: OtherRun, plan: Plan, facts: dict[str, Any], engine: Engi
     data = {split: data[split] for split in facts["dataset_sha256"]}
     if mistakes := check_facts({**other.facts, "dataset_sha256": data}, facts):
         raise PlanError("\n".join([f"{other.path} cannot be extended:", *mistakes, _PLANE_ALONE.format(other)]))
+    engine = engine.exhaustive() if engine.derivatives else engine
     check_stored(_in_common(other.surface, plan), engine, advice=_PLANE_ALONE.format(other))
     return other.points_for(plan)
 

@@ -14,6 +14,7 @@ import torch
 from lossviz.errors import ProblemError
 from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.choice import Choice, Trial, default_way
+from lossviz.evaluate.derivatives import Derivatives
 from lossviz.evaluate.way import Evaluator, Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
@@ -35,6 +36,8 @@ class Engine:
         batch_size: Examples a forward pass of the way that measuring starts from; None takes the device's default.
         relative_error: Stop a point when the standard error of its loss is under this fraction of it. Points then
             differ in length, so that nothing is measured and the plain loop is taken unless ``way`` says otherwise.
+        derivatives: Adds quantities to every point, beside which its forward passes cost little: nothing is measured
+            then either.
 
     Attributes:
         way: The way in use.
@@ -51,17 +54,19 @@ class Engine:
         way: Way | None = None,
         batch_size: int | None = None,
         relative_error: float | None = None,
+        derivatives: Derivatives | None = None,
     ) -> None:
         self.problem, self.plane, self.relative_error = problem, plane, relative_error
+        self.derivatives = derivatives
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        self._unmeasured = way is None and relative_error is None
+        self._unmeasured = way is None and relative_error is None and derivatives is None
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)
         self._evaluator: Evaluator | None = None
 
     def exhaustive(self) -> Engine:
-        """An engine in the same way that takes all examples at every point."""
+        """An engine in the same way that takes all examples at every point, for what the loss returns alone."""
         return Engine(self.problem, self.plane, way=self.way)
 
     @property
@@ -90,7 +95,7 @@ class Engine:
             ProblemError: If the user's model or loss raises, or not even one example at a time fits into memory.
         """
         for splits, indices in group_by_splits(pending):
-            left = coarse_to_fine(grid, indices)
+            left = coarse_to_fine(grid, indices, snake=self.derivatives is not None)
             if self._unmeasured:
                 for points in self._choose(left, grid.coordinates(left), splits):
                     left = left[len(points) // len(splits) :]
@@ -109,7 +114,10 @@ class Engine:
             try:
                 self._evaluator = self._evaluator or self.way.build(self.problem, self.plane, self.relative_error)
                 with cpu_threads(self.way.threads), blamed_on_loss():
-                    return self._evaluator.evaluate(indices, coordinates, splits)
+                    points = self._evaluator.evaluate(indices, coordinates, splits)
+                    if self.derivatives is None:
+                        return points
+                    return self.derivatives.extend(points, dict(zip(indices, coordinates, strict=True)))
             except (RuntimeError, MemoryError) as error:
                 self._take(self._smaller(error))
             except ProblemError as error:

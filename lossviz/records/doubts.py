@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.records.point import Status
+from lossviz.records.quantity import EIGENVALUES, RESIDUAL, is_derivative
 from lossviz.records.surface import Surface
 
 RELATIVE_TOLERANCE = 1e-4
@@ -16,12 +17,13 @@ RELATIVE_TOLERANCE = 1e-4
 def doubts_of(surface: Surface) -> list[str]:
     """What a careful reader of a finished surface should know, a sentence each."""
     doubts = list(surface.facts.get("warnings", []))
+    doubts += _search_doubts(surface)
     for name in surface.names:
         values = surface.values(name)[surface.evaluated(surface.split_of(name))]
         if bad := int((~np.isfinite(values)).sum()):
             doubts.append(f"{name} is not finite at {bad} of {values.size} points.")
         finite = values[np.isfinite(values)]
-        if finite.size > 1 and np.ptp(finite) == 0:
+        if finite.size > 1 and np.ptp(finite) == 0 and not is_derivative(name):
             doubts.append(f"{name} is the same at every point: the plane does not move what the loss depends on.")
     doubts += _centre_doubts(surface)
     cosine = surface.facts.get("cosine", 0.0)
@@ -51,6 +53,20 @@ def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[str]:
     if refinement["failed"]:
         sentence += f"; around {refinement['failed']} points where it failed all were evaluated"
     return [f"{sentence}."]
+
+
+def _search_doubts(surface: Surface) -> list[str]:
+    """Where the search for eigenvalues ended before its tolerance was met."""
+    tolerance = (surface.facts.get("derivatives") or {}).get("tolerance", np.inf)
+    doubts = []
+    for split in surface.splits:
+        ends = [f"{split}_{end}" for end in EIGENVALUES if f"{split}_{end}" in surface.sums]
+        sizes = [np.abs(surface.values(name)) for name in ends]
+        for name, size in zip(ends, sizes, strict=True):
+            allowed = 1.01 * tolerance * np.maximum(size, 0.01 * np.max(sizes, axis=0))
+            if missed := int((surface.values(name + RESIDUAL) > allowed).sum()):
+                doubts.append(f"{name} did not reach its tolerance at {missed} points; its residual bounds the error.")
+    return doubts
 
 
 def _centre_doubts(surface: Surface) -> list[str]:

@@ -88,19 +88,21 @@ def second_differences(grid: Grid, values: np.ndarray) -> np.ndarray:
         >>> second_differences(grid, 3 * x**2 - y**2)
         array([ 6., -2.])
     """
-    found = np.full(grid.dimension, np.nan)
     if grid.origin_index is None:
-        return found
+        return np.full(grid.dimension, np.nan)
     at = grid.position(grid.origin_index)
-    for k, axis in enumerate(grid.axes):
-        line = values[(*at[: grid.dimension - 1 - k], slice(None), *at[grid.dimension - k :])]
-        i, x = at[grid.dimension - 1 - k], axis.coordinates
-        if 0 < i < len(axis) - 1:
-            ahead, behind = x[i + 1] - x[i], x[i] - x[i - 1]
-            with np.errstate(invalid="ignore"):
-                slope = (line[i + 1] - line[i]) / ahead - (line[i] - line[i - 1]) / behind
-            found[k] = 2 * slope / (ahead + behind)
-    return found
+    return np.array([second_differences_at(grid, values, axis)[at] for axis in range(grid.dimension)])
+
+
+def second_differences_at(grid: Grid, values: np.ndarray, axis: int) -> np.ndarray:
+    """Second difference along one axis at every point, of the grid's shape; NaN without neighbours on both sides."""
+    x, place = grid.axes[axis].coordinates, grid.dimension - 1 - axis
+    along = np.moveaxis(np.asarray(values, np.float64), place, -1)
+    found = np.full(along.shape, np.nan)
+    with np.errstate(invalid="ignore"):
+        slopes = np.diff(along) / np.diff(x)
+        found[..., 1:-1] = np.diff(slopes) / ((x[2:] - x[:-2]) / 2)
+    return np.moveaxis(found, -1, place)
 
 
 def ring(grid: Grid, values: np.ndarray, radius: float) -> np.ndarray:

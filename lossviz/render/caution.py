@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lossviz.records.quantity import RATIO, SECOND_DIFFERENCE
 from lossviz.records.surface import Surface
 from lossviz.render.cells import Cell
 from lossviz.render.field import steep_share
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.view import View
 
 STEEP_SHARE = 0.02
 MOST_VALUES = 12
@@ -37,10 +39,28 @@ def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> l
     ]
 
 
+def made_cautions(view: View) -> list[str]:
+    """What a quantity that follows from others leaves out."""
+    if view.quantity.startswith(SECOND_DIFFERENCE):
+        return [
+            "A second difference is the mean curvature along one direction over one grid step, per squared coordinate: "
+            "the Hessian's eigenvalues reach beyond it on both sides."
+        ]
+    if view.quantity == RATIO:
+        lowest = view.surface.values(f"{view.split}_min_eigenvalue")
+        if convex := int((lowest > 0).sum()):
+            return [
+                f"The ratio leaves out the sign: at {convex} of {int(np.isfinite(lowest).sum())} points the lowest "
+                "eigenvalue is positive, and the loss convex."
+            ]
+    return []
+
+
 def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
     """What was found while computing, nothing to show, and grids too coarse for what they show."""
     cautions = [str(text) for panel in panels for text in panel.view.surface.facts.get("warnings") or []]
     for panel in panels:
+        cautions += made_cautions(panel.view)
         if panel.counts[Cell.NOT_EVALUATED] == panel.kinds.size:
             cautions.append("No point of the grid has been evaluated yet.")
         elif panel.extremes is None:

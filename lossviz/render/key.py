@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lossviz.records.quantity import SECOND_DIFFERENCE
+from lossviz.render.colours import DIVERGING
 from lossviz.render.levels import TICKS_APART, choose_levels, is_major, spread_ticks
 from lossviz.render.quantity import format_value, quantity_label
-from lossviz.render.scale import LINEAR_QUANTITIES, Scale, choose_scale
+from lossviz.render.scale import LINEAR_QUANTITIES, Scale, choose_scale, choose_symmetric
 from lossviz.render.view import View
 
 CHANCE_CLEARANCE = 0.02
@@ -61,7 +63,10 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
     """
     values = np.concatenate([*(view.values()[view.evaluated()].ravel() for view in views), also])
     first = views[0]
-    chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip)
+    if is_signed(first.quantity):
+        chosen, colours = choose_symmetric(values, clip=clip), DIVERGING[0]
+    else:
+        chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip)
     known = (chance for view in views if (chance := chance_level(view)) is not None)
     chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
     words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity
@@ -75,6 +80,16 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
         chance_text=chance_name(chance, first.quantity) if chance is not None else "",
         percent=percent,
     )
+
+
+def is_signed(quantity: str) -> bool:
+    """Whether the sign of a quantity is what matters, so that its scale is symmetric about 0.
+
+    Example:
+        >>> is_signed("min_eigenvalue"), is_signed("max_eigenvalue")
+        (True, False)
+    """
+    return quantity == "min_eigenvalue" or quantity.startswith(SECOND_DIFFERENCE)
 
 
 def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, width_mm: float) -> Key:

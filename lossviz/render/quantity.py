@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from lossviz.records.grid import AXIS_NAMES
+
 SPLITS = {"train": "training", "val": "validation", "valid": "validation", "eval": "evaluation"}
 PERCENT = ("error", "accuracy")
 SYMBOLS = ("α", "β", "γ")
+# what lossviz makes of a split's loss -> its name in prose, to be followed by "of the training loss"
+MADE = {
+    "min_eigenvalue": "lowest Hessian eigenvalue",
+    "max_eigenvalue": "largest Hessian eigenvalue",
+    "min_eigenvalue_residual": "residual of the lowest Hessian eigenvalue",
+    "max_eigenvalue_residual": "residual of the largest Hessian eigenvalue",
+    "gradient_norm": "gradient norm",
+    "convexity_ratio": "|λmin / λmax|",
+    **{f"second_difference_{a}": f"second difference along {s}" for a, s in zip(AXIS_NAMES, SYMBOLS, strict=True)},
+}
 
 
 def base_name(name: str, split: str) -> str:
@@ -25,8 +37,11 @@ def quantity_label(name: str, split: str) -> str:
     Example:
         >>> quantity_label("train_loss", "train"), quantity_label("test_error", "test")
         ('training loss', 'test error')
+        >>> quantity_label("train_convexity_ratio", "train")
+        '|λmin / λmax| of the training loss'
     """
-    return f"{SPLITS.get(split, split)} {base_name(name, split).replace('_', ' ')}"
+    base, part = base_name(name, split), SPLITS.get(split, split)
+    return f"{MADE[base]} of the {part} loss" if base in MADE else f"{part} {base.replace('_', ' ')}"
 
 
 def format_value(value: float, *, percent: bool = False, digits: int = 3) -> str:

@@ -39,7 +39,7 @@ from lossviz.render.strip import strip_height
 from lossviz.render.style import Style, make_style
 from lossviz.render.terrain import Terrain, make_terrain
 from lossviz.render.uncertainty import error_field, samples_some, separate
-from lossviz.render.view import View, choose_names, make_views, title_views
+from lossviz.render.view import View, choose_names, derive, make_views, title_views
 
 MOST_PANELS = 12
 __all__ = ["KINDS", "Scene", "default_kind", "make_scene"]
@@ -130,7 +130,8 @@ def make_scene(
     Args:
         surfaces: At least one.
         kind: One of :data:`KINDS`; by default contour for a plane and line for a 1-D grid.
-        quantity: Names such as ``"train_loss"``, or several, separated by commas; by default the first loss.
+        quantity: Names such as ``"train_loss"``, or several, separated by commas; by default the first loss. Also what
+            follows from those, such as ``"convexity_ratio"`` and ``"second_difference_alpha"``.
         titles: One for each surface.
         scale: ``"auto"``, ``"log"`` or ``"linear"``.
         clip: ``"auto"``, ``"none"``, ``"qNN"`` or the highest value to show.
@@ -163,7 +164,8 @@ def make_scene(
     kind = kind or default_kind(surfaces[0])
     check_request(surfaces, kind, titles, colours or DEFAULT, camera, levels, style)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
-    names = choose_names(surfaces, quantity.split(",") if isinstance(quantity, str) else quantity, every=kind == "html")
+    surfaces, wanted = derive(surfaces, quantity)
+    names = choose_names(surfaces, wanted, every=kind == "html")
     views = make_views(surfaces, names, kind)
     if difference:
         views = subtract_views(views, surfaces)

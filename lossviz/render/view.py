@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossviz.errors import UsageError, join_mistakes
+from lossviz.records.quantity import SECOND_DIFFERENCE, derived_names, with_derived
 from lossviz.records.surface import Surface
 from lossviz.render.plane_text import axis_symbol
 from lossviz.render.quantity import format_coordinate, quantity_label
@@ -55,7 +56,8 @@ class View:
 
     def coordinates(self, position: int) -> np.ndarray:
         """Coordinates along x (position 0) or y (1)."""
-        return self.surface.plan.grid.axes[self.axes[position]].coordinates
+        axis = self.axes[position]
+        return self.surface.plan.grid.axes[axis].coordinates[self._part(axis)]
 
     def values(self) -> np.ndarray:
         """Values, (n_y, n_x) or (n_x,), NaN and inf as they are."""
@@ -82,10 +84,15 @@ class View:
         return all(axes[a].coordinates[i] == 0.0 for a, i in self.at)
 
     def _cut(self, table: np.ndarray) -> np.ndarray:
-        index: list[slice | int] = [slice(None)] * table.ndim
+        index: list[slice | int] = [self._part(axis) for axis in reversed(range(table.ndim))]
         for axis, i in self.at:
             index[table.ndim - 1 - axis] = i
         return table[tuple(index)]
+
+    def _part(self, axis: int) -> slice:
+        """Where on an axis the quantity is: a second difference needs neighbours on both sides."""
+        inner = self.quantity == f"{SECOND_DIFFERENCE}{self.surface.plan.grid.axes[axis].name}"
+        return slice(1, -1) if inner else slice(None)
 
     def _nothing(self) -> np.ndarray:
         return self._cut(np.full(self.surface.plan.grid.shape, np.nan))
@@ -114,7 +121,29 @@ def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> 
                 views.append(View(surface, source, name, (0, 1), ()))
             else:
                 views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface)]
+    for view in views:
+        if min(len(view.coordinates(position)) for position in range(len(view.axes))) < 2:
+            raise UsageError(f"{view.name} needs at least 4 points along that axis of the grid to be drawn.")
     return views
+
+
+def derive(
+    surfaces: Sequence[Surface], wanted: str | Sequence[str] | None
+) -> tuple[Sequence[Surface], tuple[str, ...] | None]:
+    """The surfaces with what is wanted of them and follows from what they hold; and its names, each with a split.
+
+    ``convexity_ratio`` stands for ``train_convexity_ratio`` where ``train`` is the first split that has it.
+    """
+    if not wanted:
+        return surfaces, None
+    wanted = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else wanted
+    known = [name for surface in surfaces for name in (*surface.names, *derived_names(surface))]
+    splits = [split for surface in surfaces for split in surface.splits]
+    full = []
+    for name in wanted:
+        candidates = [name, *(f"{split}_{name}" for split in splits)]
+        full.append(next((c for c in candidates if c in known), name))
+    return [with_derived(surface, full) for surface in surfaces], tuple(full)
 
 
 def choose_names(surfaces: Sequence[Surface], wanted: Sequence[str] | None, *, every: bool = False) -> tuple[str, ...]:
@@ -134,7 +163,8 @@ def choose_names(surfaces: Sequence[Surface], wanted: Sequence[str] | None, *, e
         missing = [name for name in wanted if surface.names and name not in surface.names]
         if missing:
             which = f"File {number}" if len(surfaces) > 1 else "The file"
-            mistakes.append(f"{which} has no quantity {', '.join(missing)}; it holds {', '.join(surface.names)}.")
+            made = f", from which {', '.join(derived)} follow" if (derived := derived_names(surface)) else ""
+            mistakes.append(f"{which} has no quantity {', '.join(missing)}; it holds {', '.join(surface.names)}{made}.")
     if mistakes:
         raise UsageError(join_mistakes(mistakes))
     return tuple(dict.fromkeys(wanted))

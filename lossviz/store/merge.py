@@ -13,6 +13,7 @@ from lossviz.records.doubts import closing_facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point, Status
+from lossviz.records.quantity import RESIDUAL, is_derivative, split_quantities
 from lossviz.records.surface import Surface
 from lossviz.store.run import Run
 from lossviz.store.schema import canonical_path
@@ -104,7 +105,10 @@ def covers(old: Surface, plan: Plan) -> bool:
     mine, wanted = old.plan.quantities, plan.quantities
     if plan.relative_error is not None and mine != wanted:
         return False  # points were evaluated until the first quantity was known well enough
-    return mine == ALL_QUANTITIES or (wanted != ALL_QUANTITIES and set(wanted) <= set(mine))
+    (had, derived), (returned, derivatives) = split_quantities(mine), split_quantities(wanted)
+    if not set(derivatives) <= set(derived):
+        return False
+    return had == ALL_QUANTITIES or (returned != ALL_QUANTITIES and set(returned) <= set(had))
 
 
 def _new_indices(old: Grid, new: Grid) -> np.ndarray:
@@ -120,7 +124,10 @@ def _new_indices(old: Grid, new: Grid) -> np.ndarray:
 
 
 def _select(point: Point, index: int, quantities: tuple[str, ...]) -> Point:
-    names = point.sums if quantities == ALL_QUANTITIES else quantities
+    returned, derivatives = split_quantities(quantities)
+    made = {name for name in point.sums if is_derivative(name)}
+    names = [name for name in point.sums if name not in made] if returned == ALL_QUANTITIES else list(returned)
+    names += [name for name in point.sums if name in made and name.removesuffix(RESIDUAL) in derivatives]
     return Point(
         index=index,
         split=point.split,
