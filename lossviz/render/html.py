@@ -1,8 +1,9 @@
 """The interactive page: one HTML file that needs nothing else, and opens offline.
 
-Values cross over as base64 float32 (float64 where float32 cannot hold them), so that the page's readout is the array's
-value and not a colour's; standard errors as half floats, to three digits. The page interpolates by the same monotone
-rule as the printed figures. Where there is no WebGL, or no script, a still picture stands in.
+Values cross over as float32 (float64 where float32 cannot hold them), so that the page's readout is the array's value
+and not a colour's; standard errors as half floats, to three digits. Both scales, their levels and the legend are
+decided here; the page interpolates by the same monotone rule as the printed figures. Where there is no WebGL, or no
+script, a still picture stands in.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import base64
 import html
 import io
 import json
+import re
+import shlex
 from collections.abc import Callable
 from importlib import resources
 from typing import Any
@@ -20,19 +23,24 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lossviz import __version__
+from lossviz.render.block import Block
 from lossviz.render.cells import runs_of
 from lossviz.render.colours import colour_table
-from lossviz.render.key import Key
+from lossviz.render.page_path import make_page_path
+from lossviz.render.page_scale import make_page_scales
 from lossviz.render.panel import Panel
-from lossviz.render.path import Path, clip_path, frame_of
 from lossviz.render.plane_text import axis_symbol
-from lossviz.render.quantity import quantity_label
+from lossviz.render.quantity import SPLITS, quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
-STILL_DPI, STILL_COLOURS = 60, 32
+STILL_DPI, STILL_COLOURS = 80, 32
 LARGEST_HALF = 6e4
-MOST_SNAPSHOTS = 2000  # of a path in the page; every second, third … of longer ones
+MOST_BESIDE = 4  # surfaces side by side when the page opens
+# in this order one script: each file uses only what stands before it
+SCRIPTS = ("data", "scale", "field", "isoline", "shaders", "surface", "strokes", "camera", "axes", "bar", "player",
+           "reading", "settings", "controls", "room", "pace", "main")  # fmt: skip
+FACETS = {"surface": "Network", "quantity": "Quantity", "data": "Data", "slice": "Slice"}
 
 
 def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command: str | None = None) -> bytes:
@@ -43,34 +51,46 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         still: Draws the scene as a figure, for readers without WebGL; None leaves it out.
         command: The command line, for the page's description of itself.
     """
-    # of several surfaces and quantities the surfaces' own names: what is shown stands beneath
-    several = len({panel.view.source for panel in scene.panels}) > 1 and len({p.view.name for p in scene.panels}) > 1
-    titles = (panel.title.rpartition(", ")[0] if several else panel.title for panel in scene.panels)
-    title = ", ".join(dict.fromkeys(filter(None, titles))) or "Loss surface"
-    picture = _still(scene, still) if still else ""
+    folder = resources.files("lossviz.render") / "page"
+    script = _compact("\n".join((folder / "live" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS))
+    block = Block()
+    views = [_view(scene, panel, index, block) for index, panel in enumerate(scene.panels)]
+    facets = _facets(views)
     data = {
-        "views": [_view(scene, panel) for panel in scene.panels],
-        "colours": _base64(np.rint(colour_table(scene.keys[0].colours) * 255).astype(np.uint8)),
+        "views": views,
+        "facets": facets,
+        "beside": _beside(facets),
+        "script": block.put_words(f'(() => {{\n"use strict";\n{script}\n}})();'),
+        "block": block.text(),
+        "colours": _colours(scene),
         "camera": [scene.camera.azimuth, scene.camera.elevation] if scene.camera else list(CAMERA),
         "dark": scene.style.theme.name == "dark",
-        "caption": scene.caption,
+        "caption": scene.caption.strip(),
+        "files": _files(command),
         "metadata": {"lossviz": __version__, **scene.metadata, **({"command": command} if command else {})},
     }
-    folder = resources.files("lossviz.render") / "page"
     parts = {
         "__GENERATOR__": html.escape(f"lossviz {__version__}"),
-        "__TITLE__": html.escape(title[:200]),
+        "__TITLE__": html.escape(_title(scene)[:200]),
         "__THEME__": scene.style.theme.name,
         "__STYLE__": _compact((folder / "page.css").read_text(encoding="utf-8")),
-        "__STILL__": picture,
+        "__STILL__": _still(scene, still) if still else "",
         # "<" never appears in the data, so no text in it can end the script element
         "__DATA__": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
-        "__SCRIPT__": _compact((folder / "page.js").read_text(encoding="utf-8")),
+        "__SCRIPT__": _compact((folder / "boot.js").read_text(encoding="utf-8")),
     }
-    page = (folder / "page.html").read_text(encoding="utf-8")
-    # in one pass, so that what one part holds is never taken for another's place
-    pieces = _split_at(page, list(parts))
-    return "".join(parts.get(piece, piece) for piece in pieces).encode()
+    return fill((folder / "page.html").read_text(encoding="utf-8"), parts).encode()
+
+
+def fill(page: str, parts: dict[str, str]) -> str:
+    """The page with its marks replaced, in one pass, so that what one part holds is never taken for another's mark.
+
+    Example:
+        >>> fill("a __B__ c __D__", {"__B__": "__D__", "__D__": "d"})
+        'a __D__ c d'
+    """
+    pattern = re.compile("|".join(map(re.escape, parts)))
+    return pattern.sub(lambda found: parts[found.group()], page)
 
 
 def _compact(source: str) -> str:
@@ -79,98 +99,96 @@ def _compact(source: str) -> str:
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
-def _split_at(text: str, marks: list[str]) -> list[str]:
-    pieces = [text]
-    for mark in marks:
-        pieces = [
-            part
-            for piece in pieces
-            for i, rest in enumerate(piece.split(mark) if piece not in marks else [piece])
-            for part in ([mark, rest] if i else [rest])
-        ]
-    return pieces
+def _title(scene: Scene) -> str:
+    # of several quantities the surfaces' own names: what is shown stands beneath
+    names = [_surface_name(panel) for panel in scene.panels]
+    if len({panel.view.name for panel in scene.panels}) == 1:
+        names = [panel.title for panel in scene.panels] if not scene.panels[0].view.at else names
+    return ", ".join(dict.fromkeys(filter(None, names))) or "Loss surface"
 
 
-def _view(scene: Scene, panel: Panel) -> dict[str, Any]:
-    key = scene.key_of(panel)
+def _surface_name(panel: Panel) -> str:
+    words, fixed = quantity_label(panel.view.name, panel.view.split), panel.view.fixed_text()
+    name = panel.title.removesuffix(f", {fixed}") if fixed else panel.title
+    name = name.removesuffix(f", {words}")
+    own = str(panel.view.surface.facts.get("problem") or "")
+    return own if name.lower() in ("", words) else name
+
+
+def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any]:
     assert panel.y is not None
-    plan = panel.view.surface.plan
-    words = quantity_label(panel.view.name, panel.view.split)
-    values = np.where(panel.guessed, panel.guesses, panel.view.values())
+    view, plan = panel.view, panel.view.surface.plan
+    words = quantity_label(view.name, view.split)
+    values = np.where(panel.guessed, panel.guesses, view.values())
     return {
         "title": panel.title or words,
-        "subtitle": _subtitle(panel, words, str(plan.grid)),
-        "name": panel.view.name,
+        "subtitle": _subtitle(panel, words),
+        "name": view.name,
         "quantity": words,
-        "percent": key.percent,
-        "digits": max(key.digits, 4) - 1,
-        "x": panel.x.tolist(),
-        "y": panel.y.tolist(),
+        "facets": {
+            "surface": _surface_name(panel) or plan.problem.source,
+            "quantity": view.quantity.replace("_", " "),
+            "data": SPLITS.get(view.split, view.split),
+            "slice": view.fixed_text(),
+        },
+        "percent": scene.key_of(panel).percent,
+        "x": block.put(panel.x, "f8"),
+        "y": block.put(panel.y, "f8"),
         "labels": [panel.x_label, panel.y_label],
-        "symbols": [axis_symbol(panel.view.surface, axis) for axis in panel.view.axes],
-        **_values(values),
-        **_errors(panel.stderr),
-        "pending": runs_of(~panel.view.evaluated().ravel()),
+        "symbols": [axis_symbol(view.surface, axis) for axis in view.axes],
+        "values": block.put(values, "f4" if _fits_float32(values) else "f8"),
+        **_errors(panel.stderr, block),
+        "pending": runs_of(~view.evaluated().ravel()),
         "key": panel.key,
-        "scale": _scale(key),
-        "levels": list(key.levels[:24]),
-        "paths": [_path(path, panel) for path in panel.paths],
-        "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.marks],
+        "scale": scene.key_of(panel).scale.kind,
+        "scales": make_page_scales(scene, index),
+        "paths": [make_page_path(path, panel, block) for path in panel.paths],
+        "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.shown_marks],
     }
 
 
-def _path(path: Path, panel: Panel) -> dict[str, Any]:
-    stride = max(1, -(-len(path.x) // MOST_SNAPSHOTS))
-    kept = np.unique([*range(0, len(path.x), stride), *range(len(path.x) - 1, len(path.x))]).astype(int)
-    pieces, _ = clip_path(np.stack([path.x, path.y], axis=1)[kept], frame_of(panel.view)) if len(kept) else ([], None)
-    # pieces follow each other with a gap of NaN between them
-    gap = np.full((1, 3), np.nan)
-    rows = np.concatenate([part for piece in pieces for part in (piece, gap)]) if pieces else gap
-    return {
-        "name": path.name,
-        "colour": path.colour,
-        "casing": path.casing,
-        "lifted": path.colour if len(panel.paths) > 1 else "#14171c",
-        "unit": path.unit,
-        "stride": stride,
-        "steps": path.steps[kept].tolist(),
-        "line": _base64(rows.astype("<f4")),
-        **{name: _base64(getattr(path, name)[kept].astype("<f4")) for name in ("x", "y", "own", "beneath", "distance")},
-        "dots": np.flatnonzero(np.isin(kept, path.dots)).tolist(),
-        "events": [{"at": int(np.searchsorted(kept, e.at)), "kind": e.kind, "label": e.label} for e in path.events],
-    }
+def _facets(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the views differ in, with the values in order; only facets that have several."""
+    found = {name: list(dict.fromkeys(view["facets"][name] for view in views)) for name in FACETS}
+    return [{"id": name, "name": FACETS[name], "values": v} for name, v in found.items() if len(v) > 1]
 
 
-def _subtitle(panel: Panel, words: str, grid: str) -> str:
+def _beside(facets: list[dict[str, Any]]) -> str:
+    """Several networks are seen side by side at once: unlike pictures on one scale are the message."""
+    return next((f["id"] for f in facets if f["id"] == "surface" and len(f["values"]) <= MOST_BESIDE), "")
+
+
+def _colours(scene: Scene) -> str:
+    table = np.rint(colour_table(scene.keys[0].colours) * 255).astype(np.uint8)
+    return base64.b64encode(table.tobytes()).decode()
+
+
+def _files(command: str | None) -> str:
+    words = shlex.split(command) if command else []
+    named = [shlex.quote(word) for word in words if word.endswith((".h5", ".hdf5"))]
+    return " ".join(dict.fromkeys(named)) or "FILE"
+
+
+def _subtitle(panel: Panel, words: str) -> str:
     count = panel.view.surface.splits[panel.view.split].count
     examples = f", mean over {int(count.max())} examples" if count.max() else ""
     n_y, n_x = panel.z.shape
     part = f", {panel.done} evaluated, between them interpolated" if panel.guessed.any() else ""
-    return f"{words} on {n_x} × {n_y} points{part}{examples}"
+    fixed = f", {panel.view.fixed_text()}" if panel.view.at else ""
+    return f"{words} on {n_x} × {n_y} points{fixed}{part}{examples}"
 
 
-def _values(values: np.ndarray) -> dict[str, Any]:
+def _fits_float32(values: np.ndarray) -> bool:
     finite = np.abs(values[np.isfinite(values) & (values != 0)])
-    fits = not len(finite) or (finite.max() < 1e38 and finite.min() > 1e-37)
-    return {"z": _base64(values.astype("<f4" if fits else "<f8")), "double": not fits}
+    return not len(finite) or bool(finite.max() < 1e38 and finite.min() > 1e-37)
 
 
-def _errors(errors: np.ndarray) -> dict[str, Any]:
+def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
     finite = errors[np.isfinite(errors)]
     if not len(finite) or not finite.max() > 0:
-        return {"se": None, "seUnit": 1.0}
+        return {"errors": None, "errorUnit": 1.0}
     unit = float(finite.max()) / LARGEST_HALF
-    return {"se": _base64((errors / unit).astype("<f2")), "seUnit": unit}
-
-
-def _scale(key: Key) -> dict[str, Any]:
-    scale = key.scale
-    unit = float(scale.inverse(1.0)) if scale.kind == "linear" else 1.0
-    return {"kind": scale.kind, "low": scale.low, "high": scale.high, "clipped": scale.clipped, "unit": unit}
-
-
-def _base64(table: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(table).tobytes()).decode()
+    return {"errors": block.put(errors / unit, "f2"), "errorUnit": unit}
 
 
 def _still(scene: Scene, still: Callable[[Scene], Figure]) -> str:

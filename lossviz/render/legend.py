@@ -174,7 +174,7 @@ def _path_entries(panels: Sequence[Panel], kind: str) -> list[LegendEntry]:
         return []
     first, alone = paths[0], all(len(panel.paths) < 2 for panel in panels)
     entries = [LegendEntry("path", f"path {path.name}" if alone else path.name, path=path) for path in paths]
-    if kind == "surface" and any(np.isfinite(path.own).any() for path in paths):
+    if kind in ("surface", "html") and any(np.isfinite(path.own).any() for path in paths):
         entries.append(
             LegendEntry(
                 "lifted", "the same at its own loss" if alone else "above the floor: at its own loss", path=first

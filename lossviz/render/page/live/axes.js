@@ -1,0 +1,125 @@
+// Everything with letters: axes, value axis, colour bar, legend and signs, on a canvas over the surface.
+const FONT = "px Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+const line = (c, a, b) => {
+  c.beginPath();
+  c.moveTo(a[0], a[1]);
+  c.lineTo(b[0], b[1]);
+  c.stroke();
+};
+const small = () => (viewWidth < 700 ? 10 : 11);
+
+function drawAxes(c, stage) {
+  const { fine } = stage,
+    corners = [
+      [-1, -1],
+      [1, -1],
+      [1, 1],
+      [-1, 1],
+    ].map(([x, y]) => [x * fine.halfX, y * fine.halfY]);
+  const low = (p) => project(stage, ...p, FLOOR)[1],
+    near = corners.reduce((a, b) => (low(b) > low(a) + 1e-6 ? b : a));
+  for (const axis of [0, 1]) drawAxis(c, stage, axis, near);
+  if (state.el < 80) drawValueAxis(c, stage, near);
+}
+function drawAxis(c, stage, axis, near) {
+  const { view } = stage,
+    end = [...near],
+    centre = project(stage, 0, 0, FLOOR);
+  end[axis] = -end[axis];
+  const a = project(stage, ...near, FLOOR),
+    b = project(stage, ...end, FLOOR),
+    l = Math.hypot(b[0] - a[0], b[1] - a[1]) || 1,
+    along = [(b[0] - a[0]) / l, (b[1] - a[1]) / l];
+  let out = [-along[1], along[0]];
+  if (out[0] * ((a[0] + b[0]) / 2 - centre[0]) + out[1] * ((a[1] + b[1]) / 2 - centre[1]) < 0) out = [-out[0], -out[1]];
+  c.strokeStyle = theme.css.muted;
+  c.fillStyle = theme.css.ink;
+  c.lineWidth = 1;
+  line(c, a, b);
+  c.font = small() + FONT;
+  c.textAlign = "center";
+  c.textBaseline = "middle";
+  const range = axis ? view.y : view.x,
+    first = range[0],
+    last = range[range.length - 1];
+  if (l > 60)
+    for (const tick of roundTicks(first, last, clamp(Math.round(l / 70), 1, 5))) {
+      const g = axis ? [near[0], toGround(stage, 0, tick)[1]] : [toGround(stage, tick, 0)[0], near[1]],
+        p = project(stage, ...g, FLOOR);
+      line(c, p, [p[0] + out[0] * 5, p[1] + out[1] * 5]);
+      const aside = Math.hypot(p[0] - a[0], p[1] - a[1]) < 9 ? 9 : 0; // two numbers meet at the near corner
+      const words = coordinate(tick),
+        room = 10 + (Math.abs(out[0]) * c.measureText(words).width) / 2 + Math.abs(out[1]) * 5;
+      c.fillText(words, p[0] + out[0] * room + along[0] * aside, p[1] + out[1] * room + along[1] * aside);
+    }
+  c.font = small() + 1 + FONT;
+  const words = c.measureText(view.labels[axis]).width < l + 60 ? view.labels[axis] : view.symbols[axis];
+  upright(c, words, (a[0] + b[0]) / 2 + out[0] * 40, (a[1] + b[1]) / 2 + out[1] * 40, Math.atan2(along[1], along[0]));
+}
+function upright(c, words, x, y, angle) {
+  c.save();
+  c.translate(x, y);
+  c.rotate(Math.abs(angle) > Math.PI / 2 + 1e-6 ? angle + Math.PI : angle);
+  c.fillText(words, 0, 0);
+  c.restore();
+}
+function drawValueAxis(c, stage, near) {
+  const { view, scale } = stage,
+    sides = [
+      [-near[0], near[1]],
+      [near[0], -near[1]],
+    ].sort((a, b) => project(stage, ...a, 0)[0] - project(stage, ...b, 0)[0]);
+  const left = sides[0],
+    foot = project(stage, ...left, 0),
+    head = project(stage, ...left, state.height);
+  c.lineWidth = 1;
+  c.strokeStyle = theme.css.muted;
+  c.setLineDash([1, 3]);
+  for (const corner of [...sides, near]) line(c, project(stage, ...corner, FLOOR), project(stage, ...corner, 0));
+  c.setLineDash([]);
+  c.strokeStyle = c.fillStyle = theme.css.ink;
+  line(c, foot, head);
+  c.textAlign = "right";
+  c.textBaseline = "middle";
+  c.font = small() + FONT;
+  let widest = 0;
+  for (const v of barTicks(scale, 14 / Math.max(foot[1] - head[1], 1))) {
+    const p = project(stage, ...left, clamp(scale.at(v), 0, 1) * state.height),
+      words = levelText(view, scale, v);
+    line(c, p, [p[0] - 5, p[1]]);
+    c.fillText(words, p[0] - 9, p[1]);
+    widest = Math.max(widest, c.measureText(words).width);
+  }
+  c.textAlign = "center";
+  const room = foot[0] - widest - 22; // in a narrow window the bar alone names the quantity
+  if (room > 10 && c.measureText(scale.label).width < foot[1] - head[1] + 40)
+    upright(c, scale.label, room, (foot[1] + head[1]) / 2, -Math.PI / 2);
+}
+function drawMarks(c, stage) {
+  // the trained parameters and the lowest grid point, where the surface does not hide them
+  for (const mark of stage.view.marks) {
+    const [x, y] = toGround(stage, mark.x, mark.y),
+      p = project(stage, x, y, FLOOR);
+    if (!hiddenAt(stage, x, y, FLOOR)) drawMark(c, mark.kind, ...p);
+  }
+}
+function drawMark(c, kind, x, y) {
+  c.beginPath();
+  if (kind === "trained") c.arc(x, y, 4.2, 0, 7);
+  else {
+    c.rect(x - 1.5, y - 5, 3, 10);
+    c.rect(x - 5, y - 1.5, 10, 3);
+  }
+  for (const [colour, width] of kind === "trained"
+    ? [
+        ["#fff", 4],
+        ["#14171c", 2],
+      ]
+    : [["#fff", 2.4]]) {
+    c.strokeStyle = colour;
+    c.lineWidth = width;
+    c.stroke();
+  }
+  c.fillStyle = kind === "trained" ? "#fff" : "#14171c";
+  c.fill();
+}

@@ -1,0 +1,170 @@
+// Which surfaces are shown, a frame of them, and the start.
+const theme = { css: {} };
+let stages = [];
+
+function setTheme(dark) {
+  state.dark = dark;
+  document.documentElement.dataset.theme = dark ? "dark" : "light";
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["paper", "ink", "muted", "rule", "masked", "hatch"]) {
+    const text = (theme.css[name] = style.getPropertyValue("--" + name).trim());
+    theme[name] = colourOf(text);
+  }
+  $("dark").checked = dark;
+  remember();
+  ask();
+}
+function colourOf(text) {
+  return (text.length < 7 ? text.replace(/[0-9a-f]/gi, "$&$&") : text)
+    .match(/[0-9a-f]{2}/gi)
+    .slice(0, 3)
+    .map((h) => parseInt(h, 16) / 255);
+}
+const made = new Map();
+function stageOf(index, kind) {
+  // a surface on a scale, worked out and uploaded once
+  const view = page.views[index],
+    key = index + kind;
+  if (!made.has(key)) {
+    const scale = makeScale(view.scales[kind]);
+    made.set(key, { view, scale, fine: refine(view, scale) });
+  }
+  const stage = made.get(key);
+  if (!stage.mesh) uploadSurface(stage);
+  return stage;
+}
+const scaleOf = (view) => (state.scale in view.scales ? state.scale : view.scale); // asked for, or the one that suits it
+function choose() {
+  // the surfaces that the settings name
+  const view = page.views[state.view],
+    beside = page.facets.find((f) => f.id === state.beside);
+  const others = Object.entries(view.facets).filter(([id]) => id !== state.beside);
+  const shown = beside
+    ? page.views
+        .map((_, i) => i)
+        .filter((i) => others.every(([id, value]) => page.views[i].facets[id] === value))
+        .slice(0, 6)
+    : [state.view];
+  stages = shown.map((i) => stageOf(i, scaleOf(page.views[i])));
+  for (const stage of stages) stage.short = beside ? stage.view.facets[beside.id] : stage.view.title;
+  findTicks();
+  state.step = clamp(state.step, 0, Math.max(0, ticks.length - 1));
+  const oneKey = new Set(stages.map((stage) => stage.view.key)).size === 1;
+  $("subtitle").textContent = beside
+    ? `${others
+        .map(([, value]) => value)
+        .filter(Boolean)
+        .slice(beside.id === "surface" ? 0 : 1)
+        .join(", ")}, by ${beside.name.toLowerCase()}, ${oneKey ? "on one scale" : "each on its own scale"}`
+    : view.subtitle;
+  cursor = null;
+  tellReading();
+  buildPaths();
+  showSettings();
+  tellStep();
+  arrange();
+  remember();
+  ask();
+}
+// ---------- a frame ----------
+function draw(whole) {
+  const full = state.ratio || Math.min(2, devicePixelRatio || 1),
+    began = performance.now(),
+    sizes = [
+      ["gl", (ratio = whole ? full : full * stats.quality)],
+      ["overlay", full],
+    ];
+  for (const [id, r] of sizes) {
+    const canvas = $(id),
+      w = Math.round(viewWidth * r),
+      h = Math.round(viewHeight * r);
+    if (canvas.width !== w || canvas.height !== h) {
+      canvas.width = w;
+      canvas.height = h;
+    }
+  }
+  const c = $("overlay").getContext("2d");
+  c.setTransform(full, 0, 0, full, 0, 0);
+  c.clearRect(0, 0, viewWidth, viewHeight);
+  clearAll();
+  for (const stage of stages) {
+    look(stage);
+    drawSurface(stage);
+    drawLetters(c, stage);
+  }
+  if (room.oneKey) drawBar(c, stages[0], room.bar);
+  drawLegend(c, legend, room.legendX, room.legendY);
+  stats.drawMs = performance.now() - began;
+  stats.frames++;
+}
+function drawLetters(c, stage) {
+  const { x, y, w, h } = stage.rect;
+  c.save();
+  c.beginPath();
+  c.rect(x, y, w, h);
+  c.clip();
+  drawAxes(c, stage);
+  drawMarks(c, stage);
+  drawPathEnds(c, stage);
+  drawCursor(c, stage);
+  if (stages.length > 1) {
+    c.font = "600 12" + FONT;
+    c.textAlign = "left";
+    c.textBaseline = "top";
+    c.fillStyle = theme.css.ink;
+    c.fillText(stage.short, x + 10, y + 6, w - 20);
+    if (!room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
+  }
+  c.restore();
+}
+// ---------- start ----------
+function keepContext(canvas) {
+  // a driver may drop everything: then nothing is drawn until it is back, and all is uploaded again
+  canvas.addEventListener("webglcontextlost", (e) => {
+    e.preventDefault();
+    cancelAnimationFrame(pending);
+    pending = 1;
+  });
+  canvas.addEventListener("webglcontextrestored", () => {
+    pending = 0;
+    for (const stage of made.values()) stage.mesh = stage.skyTexture = null;
+    startGl();
+    choose();
+  });
+}
+function start() {
+  gl = $("gl").getContext("webgl2", { antialias: true, alpha: false, powerPreference: "high-performance" });
+  if (!gl) {
+    standStill("This browser shows no WebGL.");
+    return;
+  }
+  unpackAll();
+  state.beside = innerWidth >= 700 ? page.beside : "";
+  state.dark = page.dark || matchMedia("(prefers-color-scheme: dark)").matches;
+  readSettings(location.hash.slice(1));
+  buildPanel();
+  startGl();
+  setTheme(state.dark);
+  choose();
+  keepContext($("gl"));
+  watchPointer($("gl"));
+  watchKeys();
+  addEventListener("resize", () => {
+    arrange();
+    ask();
+  });
+  addEventListener("beforeprint", () => {
+    const { dark } = state;
+    setTheme(false);
+    $("print").src = sheet(3).toDataURL();
+    setTheme(dark);
+  });
+  const spot = (x, y, z = FLOOR, n = 0) => project(stages[n], ...toGround(stages[n], x, y), z);
+  Object.assign(window.lossviz, { state, stats, project: spot, look: draw, ready: performance.now() });
+}
+try {
+  start();
+} catch (error) {
+  standStill("The interactive view cannot be shown.");
+  throw error;
+}

@@ -1,0 +1,150 @@
+// What can be taken away: the settings in the address, the command of the same view on paper, and a picture.
+const home = () => ({ az: page.camera[0], el: page.camera[1], zoom: 1, panX: 0, panY: 0 });
+const state = {
+  view: 0,
+  beside: "",
+  scale: "",
+  height: 0.85,
+  ...home(),
+  step: Infinity,
+  contours: true,
+  dark: false,
+  hidden: new Set(),
+};
+let later = 0;
+
+function remember() {
+  // not at each frame: browsers limit how often the address changes
+  if (later || location.protocol === "about:") return; // within another page there is no address
+  later = setTimeout(() => {
+    later = 0;
+    history.replaceState(null, "", "#" + writeSettings());
+  }, 250);
+}
+function writeSettings() {
+  const s = state,
+    round = (v, d) => +v.toFixed(d),
+    parts = {
+      view: s.view,
+      height: round(s.height, 2),
+      az: round(s.az, 1),
+      el: round(s.el, 1),
+      zoom: round(s.zoom, 3),
+      dark: +s.dark,
+    };
+  if (s.scale) parts.scale = s.scale;
+  if (s.beside) parts.beside = s.beside;
+  if (s.panX || s.panY) parts.pan = [round(s.panX, 3), round(s.panY, 3)].join();
+  if (!s.contours) parts.lines = 0;
+  if (ticks.length && s.step < ticks.length - 1) parts.step = s.step;
+  const names = pathNames();
+  if (s.hidden.size) parts.hide = [...s.hidden].map((name) => names.indexOf(name)).join();
+  return new URLSearchParams(parts).toString().replaceAll("%2C", ",");
+}
+function readSettings(words) {
+  // what is not understood is left as it is
+  const given = new URLSearchParams(words),
+    within = (name, low, high, use) => {
+      const text = given.get(name),
+        value = +text;
+      if (text !== null && text.trim() !== "" && value >= low && value <= high) use(value);
+    };
+  within("view", 0, page.views.length - 1, (v) => {
+    state.view = Math.floor(v);
+  });
+  if (["log", "linear"].includes(given.get("scale"))) state.scale = given.get("scale");
+  if (page.facets.some((f) => f.id === given.get("beside"))) state.beside = given.get("beside");
+  else if (given.has("view")) state.beside = "";
+  for (const [name, low, high] of [
+    ["height", 0.2, 1.8],
+    ["az", -180, 180],
+    ["el", 5, 90],
+    ["zoom", 0.2, 20],
+  ])
+    within(name, low, high, (v) => {
+      state[name] = v;
+    });
+  within("dark", 0, 1, (v) => {
+    state.dark = v > 0;
+  });
+  within("lines", 0, 1, (v) => {
+    state.contours = v > 0;
+  });
+  within("step", 0, 1e9, (v) => {
+    state.step = Math.floor(v);
+  });
+  const pan = (given.get("pan") || "").split(",").map(Number),
+    names = pathNames();
+  if (pan.length === 2 && pan.every((v) => Math.abs(v) < 20)) [state.panX, state.panY] = pan;
+  for (const i of (given.get("hide") || "").split(","))
+    if (i !== "" && names[i] !== undefined) state.hidden.add(names[i]);
+}
+const pathNames = () => [...new Set(page.views.flatMap((view) => view.paths.map((path) => path.name)))];
+
+function commandWords() {
+  // of the printed figure of the same view
+  const view = stages[0].view,
+    camera = flat() ? "" : ` --camera=${Math.round(state.az)},${Math.round(clamp(state.el, 5, 85))}`;
+  return `lossviz plot ${page.files} --kind ${flat() ? "contour" : "surface"}${camera} --scale ${stages[0].scale.kind} --quantity ${view.name}${state.dark ? " --dark" : ""}`;
+}
+async function copyOut(words) {
+  say(words);
+  try {
+    await navigator.clipboard.writeText(words);
+    say("Copied: " + words);
+  } catch {
+    // not allowed within another page: to be copied by hand
+    const range = document.createRange();
+    range.selectNodeContents($("said"));
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    if (document.execCommand("copy")) $("said").dataset.copied = "1";
+  }
+}
+let quiet = 0;
+function say(words) {
+  clearTimeout(quiet);
+  $("said").textContent = words;
+  $("said").hidden = false;
+  quiet = setTimeout(() => {
+    $("said").hidden = true;
+  }, 6000);
+}
+
+// ---------- picture ----------
+function sheet(least) {
+  // what is seen, with its title, as a canvas of at least so many pixels to a css pixel
+  const out = document.createElement("canvas"),
+    before = cursor;
+  cursor = null;
+  state.ratio = Math.max(least, devicePixelRatio || 1);
+  draw(true);
+  [out.width, out.height] = [$("overlay").width, $("overlay").height];
+  const c = out.getContext("2d");
+  c.fillStyle = theme.css.paper;
+  c.fillRect(0, 0, out.width, out.height);
+  c.drawImage($("gl"), 0, 0, out.width, out.height);
+  c.drawImage($("overlay"), 0, 0);
+  c.scale(state.ratio, state.ratio);
+  c.textBaseline = "top";
+  c.fillStyle = theme.css.ink;
+  c.font = "650 17" + FONT;
+  c.fillText(document.querySelector("h1").textContent, 20, 16, viewWidth - 40);
+  c.fillStyle = theme.css.muted;
+  c.font = "13" + FONT;
+  c.fillText($("subtitle").textContent, 20, 40, viewWidth - 40);
+  delete state.ratio;
+  cursor = before;
+  draw();
+  return out;
+}
+function savePicture() {
+  sheet(2).toBlob((blob) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = `${stages[0].view.name}-${flat() ? "map" : "surface"}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1e4);
+    say(`Saved ${link.download}, ${blob.size >> 10} kB.`);
+  });
+}

@@ -1,0 +1,107 @@
+// The programs of the graphics processor. Colours are blended as light (linear), never as screen values.
+const FLOOR = -0.62,
+  LOOKUP = 1024;
+const SURFACE = `#version 300 es
+in vec3 at; // place on the scale, its slope along x and y
+uniform ivec2 size; uniform vec2 reach; uniform mat4 camera; uniform float level, onFloor;
+out vec2 ground; out float place; out vec3 normal;
+void main() {
+  ivec2 node = ivec2(gl_VertexID % size.x, gl_VertexID / size.x);
+  ground = (vec2(node) / vec2(size - 1) * 2.0 - 1.0) * reach;
+  place = at.x;
+  normal = vec3(-at.yz * level, 1.0);
+  gl_Position = camera * vec4(ground, onFloor > 0.5 ? ${FLOOR.toFixed(3)} : place * level, 1.0);
+}`;
+const COLOUR = `#version 300 es
+precision highp float;
+in vec2 ground; in float place; in vec3 normal;
+uniform sampler2D colours, sky, levels; uniform highp usampler2D kinds;
+uniform vec2 reach; uniform float onFloor, contours, lineWidth; uniform vec3 sun, masked, hatch, paper;
+out vec4 result;
+vec3 light(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(0.04045, c)); }
+vec3 screen(vec3 c) { return mix(c * 12.92, 1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c)); }
+vec3 signOf(uint kind, vec3 c) {
+  vec2 d = vec2(ground.x + ground.y, ground.x - ground.y) / 0.05, far = abs(d - round(d));
+  if (kind < 3u) return length(1.2 * d - round(1.2 * d)) < 0.17 ? (kind == 1u ? c * 0.3 : vec3(0.85)) : c;
+  bool line = (kind == 3u && far.y < 0.08) || (kind == 4u && far.x < 0.08) || (kind == 5u && min(far.x, far.y) < 0.08);
+  float row = ground.y / 0.035;
+  line = line || (kind == 6u && abs(row - round(row)) < 0.09);
+  return light(line ? hatch : kind == 6u ? mix(masked, paper, 0.5) : masked);
+}
+void main() {
+  ivec2 size = textureSize(kinds, 0);
+  vec2 share = (ground + reach) / (2.0 * reach);
+  uint kind = texelFetch(kinds, clamp(ivec2(round(share * vec2(size - 1))), ivec2(0), size - 1), 0).r;
+  if (kind == 6u && onFloor < 0.5) discard;
+  float entry = place * 255.0; int low = int(clamp(floor(entry), 0.0, 254.0));
+  vec3 c = light(mix(texelFetch(colours, ivec2(low, 0), 0).rgb, texelFetch(colours, ivec2(low + 1, 0), 0).rgb, entry - float(low)));
+  if (kind > 0u) c = signOf(kind, c);
+  bool back = !gl_FrontFacing && onFloor < 0.5;
+  if (onFloor < 0.5) { // an open, level patch keeps exactly its colour
+    float facing = dot(normalize(normal), sun);
+    float open = texture(sky, share).r;
+    c *= back ? 0.30 + 0.22 * max(-facing, 0.0) : clamp(0.46 * pow(open, 1.3) + 0.54 * max(facing, 0.0) / sun.z, 0.42, 1.18);
+  }
+  if (contours > 0.5 && kind == 0u && !back) {
+    vec2 line = texelFetch(levels, ivec2(int(place * ${(LOOKUP - 1).toFixed(1)} + 0.5), 0), 0).rg; // the nearest level, its width
+    float cover = clamp(line.g * lineWidth * 0.5 - abs(place - line.r) / max(fwidth(place), 1e-7) + 0.5, 0.0, 1.0);
+    c = mix(c, vec3(dot(c, vec3(0.2126, 0.7152, 0.0722)) < 0.035 ? 0.85 : 0.012), 0.62 * cover * min(line.g, 1.0));
+  }
+  result = vec4(screen(clamp(c, 0.0, 1.0)), 1.0);
+}`;
+// a stretch of a line as a capsule in screen space: round ends make round joins
+const STROKE = `#version 300 es
+in vec3 from, to; in vec2 run; // ends on the ground with their place on the scale (below −1: unknown), and arc length there
+uniform mat4 camera; uniform vec2 screen; uniform float level, lifted, radius, bias;
+out vec2 at; flat out vec2 a, b, arc; flat out float span;
+void main() {
+  vec4 p = camera * vec4(from.xy, lifted > 0.5 ? from.z * level : ${FLOOR.toFixed(3)}, 1.0);
+  vec4 q = camera * vec4(to.xy, lifted > 0.5 ? to.z * level : ${FLOOR.toFixed(3)}, 1.0);
+  vec2 d = (q.xy - p.xy) * screen;
+  span = length(d);
+  vec2 along = span > 1e-4 ? d / span : vec2(1.0, 0.0), corner = vec2(gl_VertexID & 1, gl_VertexID >> 1), side = corner * 2.0 - 1.0;
+  at = vec2(corner.x * span, 0.0) + side * (radius + 1.0);
+  a = from.xy; b = to.xy; arc = run;
+  float t = span > 1e-4 ? clamp(at.x / span, 0.0, 1.0) : 0.0;
+  gl_Position = vec4(p.xy + (along * at.x + vec2(-along.y, along.x) * at.y) / screen, mix(p.z, q.z, t) - bias, 1.0);
+  if (lifted > 0.5 && min(from.z, to.z) < -1.0) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
+}`;
+const INK = `#version 300 es
+precision highp float;
+in vec2 at; flat in vec2 a, b, arc; flat in float span;
+uniform vec4 colour; uniform vec2 reach, dash; uniform float radius; // dash: its period along the ground, the share that is drawn
+out vec4 result;
+void main() {
+  float t = span > 1e-4 ? clamp(at.x / span, 0.0, 1.0) : 0.0;
+  if (any(greaterThan(abs(mix(a, b, t)), reach + 1e-4))) discard; // beyond the frame
+  if (dash.x > 0.0 && fract(mix(arc.x, arc.y, t) / dash.x) > dash.y) discard;
+  float cover = clamp(radius + 0.5 - length(vec2(at.x - clamp(at.x, 0.0, span), at.y)), 0.0, 1.0);
+  if (cover == 0.0) discard;
+  result = vec4(colour.rgb, colour.a * cover);
+}`;
+const DISC = `#version 300 es
+in vec3 where; in vec4 look; // place, and kind of sign, radius in pixels, colour, rim
+uniform mat4 camera; uniform vec2 screen, reach; uniform float level, lifted, ratio, bias; uniform vec3 colours[4];
+out vec2 at; flat out vec4 sign_; flat out vec3 fill, rim;
+void main() {
+  vec4 p = camera * vec4(where.xy, lifted > 0.5 ? where.z * level : ${FLOOR.toFixed(3)}, 1.0);
+  sign_ = vec4(look.x, look.y * ratio, ratio, 0.0);
+  fill = colours[int(look.z)]; rim = colours[int(look.w)];
+  at = (vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0) * (sign_.y + 1.0);
+  gl_Position = vec4(p.xy + at / screen, p.z - bias, 1.0);
+  if ((lifted > 0.5 && where.z < -1.0) || any(greaterThan(abs(where.xy), reach + 1e-4))) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
+}`;
+const SIGN = `#version 300 es
+precision highp float;
+in vec2 at; flat in vec4 sign_; flat in vec3 fill, rim; uniform float alpha; out vec4 result;
+void main() {
+  vec2 p = abs(at); float r = sign_.y, far = length(at);
+  if (sign_.x == 1.0) far = max(p.x, p.y) * 1.13;
+  if (sign_.x == 2.0) far = max(p.x * 0.87 + at.y * 0.5, -at.y) * 1.45;
+  if (sign_.x == 3.0) far = (p.x + p.y) * 0.8;
+  if (sign_.x == 4.0) far = max(p.x * 0.87 - at.y * 0.5, at.y) * 1.45;
+  if (sign_.x == 5.0) far = max(max(p.x, p.y), min(p.x, p.y) * 2.6);
+  float cover = clamp(r + 0.5 - far, 0.0, 1.0);
+  if (cover == 0.0) discard;
+  result = vec4(mix(fill, rim, clamp(far - r + sign_.z + 0.5, 0.0, 1.0)), alpha * cover);
+}`;
