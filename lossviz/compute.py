@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossviz.directions.stored import StoreDirections
-from lossviz.errors import StoppedError
+from lossviz.errors import PointDropped, StoppedError
 from lossviz.evaluate.engine import Engine
 from lossviz.prepare import Settings, Stop, open_existing, prepare
 from lossviz.records.doubts import closing_facts
@@ -59,10 +59,6 @@ class Report:
 
 
 Progress = Callable[[Update], None]
-
-
-class PointDropped(BaseException):
-    """Raised inside a chunk by a ``stop`` that waits no longer; nothing of the chunk is kept, all before it is."""
 
 
 def compute(

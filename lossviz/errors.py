@@ -85,6 +85,10 @@ class LaunchError(LossvizError):
     """A batch job could not be made or submitted."""
 
 
+class PointDropped(BaseException):
+    """Raised inside a chunk by a ``stop`` that waits no longer; nothing of the chunk is kept, all before it is."""
+
+
 def join_mistakes(mistakes: Sequence[str]) -> str:
     """Join all mistakes of one input into one message, a line each.
 

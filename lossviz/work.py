@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lossviz.compute import Progress, Report, Update, evaluate_asked, is_finished, until_dropped
-from lossviz.errors import StoppedError, StoreError, UsageError
+from lossviz.errors import PointDropped, StoppedError, StoreError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
+from lossviz.launch.division import share
+from lossviz.launch.requeue import own_job
+from lossviz.launch.rounds import read_round
 from lossviz.prepare import (
     Settings,
     Stop,
@@ -26,7 +32,6 @@ from lossviz.prepare import (
     prepare_plane,
 )
 from lossviz.records.doubts import agree
-from lossviz.records.order import coarse_to_fine
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -35,32 +40,12 @@ from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan, read_surface
 
 Warn = Callable[[str], None]
+T = TypeVar("T")
 
 
-def parse_part(text: str) -> tuple[int, int]:
-    """Read a share ``I/N``, I counting from 1.
-
-    Raises:
-        UsageError: If it is anything else.
-
-    Example:
-        >>> parse_part("3/8")
-        (3, 8)
-    """
-    first, slash, last = text.partition("/")
-    if slash and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last):
-        return int(first), int(last)
-    raise UsageError(f"--part is {text!r}; write I/N with I from 1 to N, for example --part 3/8.")
-
-
-def share_of(surface: Surface, split: str, part: tuple[int, int]) -> np.ndarray:
-    """Flat indices still missing in ``split`` of a share: every N-th point of the coarse-to-fine order, from the I-th.
-
-    Shares are fixed by the grid alone, so that processes that never speak to each other take disjoint ones.
-    """
-    index, count = part
-    mine = coarse_to_fine(surface.plan.grid, np.arange(surface.plan.grid.size))[index - 1 :: count]
-    return np.intersect1d(mine, surface.pending(split))
+def share_of(surface: Surface, split: str, part: tuple[int, int], points: np.ndarray | None = None) -> np.ndarray:
+    """Flat indices still missing in ``split`` of a share of ``points``, see :func:`~lossviz.launch.division.share`."""
+    return np.intersect1d(share(surface.plan.grid, part, points), surface.pending(split))
 
 
 def prepare_only(
@@ -104,6 +89,7 @@ def work(
     out: Path,
     part: tuple[int, int],
     *,
+    round_number: int | None = None,
     device: str = "auto",
     sync_interval_s: float = 1.0,
     disk_wait_s: float = 600.0,
@@ -116,6 +102,7 @@ def work(
     Args:
         out: The run's HDF5 file, made by :func:`prepare_only` or by a run that was stopped.
         part: Share I of N, I counting from 1.
+        round_number: Of the submission whose points are shared; None shares the whole grid.
         device: As for :func:`lossviz.compute.compute`.
         sync_interval_s: Most work a power cut may take.
         disk_wait_s: How long to wait for room on a full disk.
@@ -131,11 +118,48 @@ def work(
     if plan is None or not read_surface(out).facts.get("engine"):
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
     settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
-    with open_run(out, plan, settings, warn, stop, role="worker", part=f"{part[0]}/{part[1]}") as run:
-        engine = join_run(out, plan, run.surface, device, warn)
-        pending = {split: share_of(run.surface, split, part) for split in run.surface.splits}
+    points = _points_of(out, plan, round_number, warn)
+    with open_run(out, plan, settings, warn, stop, role="worker", **_who(part)) as run:
+        pending = {split: share_of(run.surface, split, part, points) for split in run.surface.splits}
+        if not any(map(len, pending.values())):
+            return Report(run.surface, out, 0.0, 0)
+        engine = unless_dropped(lambda: join_run(out, plan, run.surface, device, warn), stop)
+        if engine is None:
+            raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
         evaluated = _fill_share(run, engine, pending, progress, stop)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
+
+
+def _points_of(out: Path, plan: Plan, number: int | None, warn: Warn) -> np.ndarray | None:
+    """The points a submission covers; None for the whole grid."""
+    if number is None:
+        return None
+    made = read_round(out, number)
+    if made is None:
+        warn(f"There is no record of round {number} beside {out}; the whole grid is shared.")
+        return None
+    if made.size != plan.grid.size:
+        raise StoreError(f"Round {number} of {out} is for {made.size} points, the run has {plan.grid.size}.")
+    return made.points
+
+
+def _who(part: tuple[int, int]) -> dict[str, Any]:
+    """What a worker's session says of its place among others."""
+    job, gpus = own_job(os.environ), os.environ.get("CUDA_VISIBLE_DEVICES")
+    return {
+        "part": f"{part[0]}/{part[1]}",
+        **({"slurm_job": job.job, "slurm_life": job.life} if job else {}),
+        **({"cuda_visible_devices": gpus} if gpus is not None else {}),
+    }
+
+
+def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:
+    """What ``make`` returns; None if ``stop`` gives up on it meanwhile."""
+    try:
+        with getattr(stop, "while_evaluating", nullcontext)():
+            return make()
+    except PointDropped:
+        return None
 
 
 def join_run(out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = lambda message: None) -> Engine:

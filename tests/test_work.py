@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from lossviz.compute import compute
 from lossviz.errors import PlanError, StoppedError, StoreError, UsageError
+from lossviz.launch.ranks import parse_part
 from lossviz.prepare import Settings
 from lossviz.problem.reference import resolve_problem
 from lossviz.records.grid import Grid
@@ -17,7 +18,7 @@ from lossviz.records.surface import Surface
 from lossviz.store.merge import merge
 from lossviz.store.surface_file import read_surface
 from lossviz.store.verify import verify
-from lossviz.work import parse_part, prepare_only, recompute, share_of, work
+from lossviz.work import prepare_only, recompute, share_of, work
 from tests.test_compute import PROBLEM, stop_after, values_of
 
 LOOP = Settings(strategy="loop")

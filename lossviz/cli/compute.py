@@ -62,11 +62,12 @@ Examples:
 @device_option
 @progress_option
 @journal_options
+@click.option("--requeue", is_flag=True, hidden=True)
 @click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
     problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
-    dry_run: bool, show_rules: bool, **words: Any,
+    dry_run: bool, show_rules: bool, requeue: bool, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -85,16 +86,17 @@ def compute(
         return
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
+    from lossviz.cli.warned import requeued_when_warned
 
-    plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn)
-    if prepare_only:
-        with stop_on_signal() as stop:
+    with stop_on_signal() as stop, requeued_when_warned(stop, requeue, _warn):
+        plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn)
+        if prepare_only:
             _prepare_only(plan, out, plane_from, settings, stop)
-        return
-    from lossviz.compute import compute as run_compute
+            return
+        from lossviz.compute import compute as run_compute
 
-    with show_progress(progress, plan.grid) as tell, stop_on_signal() as stop:
-        report = run_compute(plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, **settings)
+        with show_progress(progress, plan.grid) as tell:
+            report = run_compute(plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, **settings)
         paths = asked.draw_paths(out, settings["device"], stop, _warn)
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from lossviz.compute import PointDropped
+from lossviz.errors import PointDropped
 
 STOPPING = ("SIGTERM", "SIGINT", "SIGUSR1")  # SIGUSR1 is what Slurm's --signal sends
 GRACE_S = 5.0  # a chunk that lasts longer after the first signal is dropped
@@ -22,11 +22,12 @@ class Signals:
     """
 
     def __init__(self) -> None:
-        self._came = self._given_up = self._evaluating = False
+        self.number: int | None = None  # of the first signal
+        self._given_up = self._evaluating = False
 
     def __call__(self) -> bool:
         """Whether to stop."""
-        return self._came
+        return self.number is not None
 
     @contextmanager
     def while_evaluating(self) -> Iterator[None]:
@@ -45,9 +46,9 @@ class Signals:
 
     def note(self, number: int, frame: FrameType | None) -> None:
         """Handle a stopping signal."""
-        if self._came:
+        if self.number is not None:
             os._exit(128 + number)
-        self._came = True
+        self.number = number
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, GRACE_S)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -9,34 +10,62 @@ import click
 
 from lossviz.cli.options import device_option, journal_options, progress_option
 
+EPILOG = """\b
+Examples:
+  lossviz work net.h5 --part 3/8                      (then: lossviz merge net.h5)
+  parallel lossviz work net.h5 --part {}/8 ::: 1 2 3 4 5 6 7 8
+  torchrun --nproc-per-node 4 -m lossviz work net.h5  (each rank takes its share, on its GPU)
+"""
 
-@click.command(epilog="Example: lossviz work net.h5 --part 3/8     (then: lossviz merge net.h5)")
+
+@click.command(epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN.h5")
-@click.option("--part", default="1/1", show_default=True, metavar="I/N", help="The I-th of N shares.")
+@click.option(
+    "--part", metavar="I/N",
+    help="The I-th of N shares.  [default: 1/1; under torchrun each rank takes its part of that]",
+)  # fmt: skip
+@click.option("--round", "number", type=click.IntRange(min=1), help="Share the points of this submission only.")
+@click.option("--requeue", is_flag=True, help="In a Slurm job that is warned: save, and go back into the queue.")
 @device_option
 @progress_option
 @journal_options
-def work(run: Path, part: str, device: str, progress: str, sync_interval_s: float, disk_wait_s: float) -> None:
+def work(
+    run: Path, part: str | None, number: int | None, requeue: bool, device: str, progress: str,
+    sync_interval_s: float, disk_wait_s: float,
+) -> None:  # fmt: skip
     """Evaluate what is missing of one share of the prepared RUN.h5.
 
     Make the run with 'lossviz compute … --prepare-only'; start any number of these, on any machines that see the
     file; publish with 'lossviz merge'. Each writes a journal segment of its own, so nothing needs a lock. A part that
-    was killed goes on when it is started again.
+    was killed goes on when it is started again. On a Slurm cluster 'lossviz submit' does all of this.
     """
-    from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
-    from lossviz.store.surface_file import peek_plan
-    from lossviz.work import parse_part
-    from lossviz.work import work as run_work
+    from lossviz.cli.warned import requeued_when_warned
 
-    share, plan = parse_part(part), peek_plan(run)
-    size = plan.grid if plan is not None else None
-    with show_progress(progress if size else "none", size) as tell, stop_on_signal() as stop:
-        report = run_work(
-            run, share, device=device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s, progress=tell,
-            stop=stop,
-            warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
-        )  # fmt: skip
+    # a warning that comes while torch is imported must not kill
+    with stop_on_signal() as stop, requeued_when_warned(stop, requeue, warn):
+        from lossviz.cli.progress import show_progress
+        from lossviz.launch.ranks import Ranks, parse_part
+        from lossviz.store.surface_file import peek_plan
+
+        ranks = Ranks.read(os.environ)
+        share, plan = ranks.part_of(parse_part(part or "1/1")), peek_plan(run)
+        import torch
+
+        from lossviz.work import work as run_work
+
+        device = ranks.device(device, torch.cuda.device_count())
+        with show_progress(progress if plan else "none", plan.grid if plan else None) as tell:
+            report = run_work(
+                run, share, round_number=number, device=device, sync_interval_s=sync_interval_s,
+                disk_wait_s=disk_wait_s, progress=tell, stop=stop, warn=warn,
+            )  # fmt: skip
     left = len(report.surface.pending())
-    click.echo(f"Part {part} of {run}: {report.evaluated} evaluations now; {left} points not seen yet.", err=True)
+    said = f"Part {share[0]}/{share[1]} of {run}: {report.evaluated} evaluations now; {left} points not seen yet."
+    click.echo(said, err=True)
     click.echo(f"Next: lossviz merge {shlex.quote(str(run))}", err=progress == "json")
+
+
+def warn(message: str) -> None:
+    """Say what does not stop the run."""
+    click.echo(f"lossviz: warning: {message}", err=True)

@@ -1,0 +1,262 @@
+"""``lossviz submit``: a run on a Slurm cluster, prepared once, in an array of tasks with a merge behind it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lossviz.cli.compute import SETTINGS, compute
+from lossviz.cli.plan_options import make_plan
+from lossviz.cli.plane_options import AskedPlane
+from lossviz.cli.slurm_options import How, make_request, slurm_options
+from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.errors import LaunchError, UsageError
+from lossviz.launch.division import Speed
+from lossviz.launch.duration import span
+
+if TYPE_CHECKING:
+    from lossviz.launch.script import Request
+    from lossviz.launch.submit import Draft
+    from lossviz.records.plan import Plan
+
+EPILOG = """\b
+Examples:
+  lossviz submit problem.py --checkpoint net.pt --out net.h5 --partition gpu --gpus-per-task 1 --time 4:00:00
+  lossviz submit problem.py --checkpoint net.pt --out net.h5 --dry-run      (print the script and a table)
+  lossviz submit net.h5                                                     (again: what is missing)
+  lossviz submit problem.py --checkpoints 'runs/*/best.pt' --out surfaces   (one run each, in one array)
+
+Every option of 'lossviz compute' that says what is evaluated may be given too; sbatch's own variables
+(SBATCH_PARTITION, SBATCH_ACCOUNT, …) count as always.
+"""
+_NOT_OURS = ("source", "progress", "prepare_only", "dry_run", "show_rules", "workers", "requeue")
+_USUAL_STARTUP_S = 60.0
+
+
+@click.command(epilog=EPILOG)
+@source_options
+@slurm_options
+@click.option("--dry-run", is_flag=True, help="Print the script and a table, and stop.")
+def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
+    """Prepare a run and submit it to Slurm: an array over what is missing, and a merge job behind it.
+
+    SOURCE is a problem, as for 'lossviz compute', or a run's file: then what is missing of it is submitted. Tasks that
+    are preempted or reach their time limit save and go back into the queue by themselves. The script and a record of
+    the round lie in RUN.h5.journal.
+    """
+    request, how = make_request(words)
+    if how.checkpoints:
+        from lossviz.cli.submit_runs import submit_runs
+
+        submit_runs(problem, request, how, words, dry_run)
+        return
+    if problem.source and problem.source.endswith(".h5"):
+        _refuse_words()
+        run, startup_s = Path(problem.source), None
+    else:
+        plan, run, settle = _planned(problem, words)
+        first = _draft(run, None, plan, how, request, None, dry_run)
+        if dry_run and not run.exists():
+            click.echo(describe(first))
+            return
+        startup_s = None if dry_run else _prepare(plan, run, settle, first)
+    draft = _draft(run, _read(run), None, how, request, startup_s, dry_run)
+    if not draft.division.points:
+        click.echo(f"{run}: every point is evaluated, nothing to submit. Next: lossviz status {shlex.quote(str(run))}")
+    elif dry_run:
+        click.echo(describe(draft))
+    else:
+        _submit(draft)
+
+
+def add_compute_options() -> None:
+    """What is evaluated is said as for ``lossviz compute``."""
+    mine = {param.name for param in submit.params}
+    submit.params += [param for param in compute.params if param.name not in mine and param.name not in _NOT_OURS]
+
+
+add_compute_options()
+
+
+def warn(message: str) -> None:
+    """Say what does not stop the command."""
+    click.echo(f"lossviz: warning: {message}", err=True)
+
+
+def _refuse_words() -> None:
+    """A run that exists has its plan already."""
+    from click.core import ParameterSource
+
+    context = click.get_current_context()
+    typed = [
+        param.opts[0]
+        for param in compute.params
+        if param.name not in ("source", "device", "dry_run")
+        and context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
+    ]
+    if typed:
+        raise UsageError(
+            f"{context.params['source']} is a run that exists and says itself what is evaluated; leave "
+            f"{', '.join(typed)} out, or name the problem in its place."
+        )
+
+
+def _planned(
+    problem: SourceWords, words: dict[str, Any]
+) -> tuple[Plan, Path, Callable[[], tuple[Plan, Path | None, Any]]]:
+    """The plan as far as the words say it, the run's file, and what makes the plane and the settings."""
+    from lossviz.prepare import Settings
+
+    settings = Settings(**{name: words.pop(name) for name in SETTINGS})
+    out, plane_from = words.pop("out"), words.pop("plane_from")
+    asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
+    plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
+    return plan, out, lambda: (*asked.settle(plan, out, plane_from, settings.device, warn), settings)
+
+
+def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None, Any]], draft: Draft) -> float:
+    """Make the run unless it is there, once the cluster would take it; returns how long that took, in seconds."""
+    from lossviz.cli.signals import stop_on_signal
+    from lossviz.launch.submit import check_no_round_alive
+    from lossviz.work import prepare_only
+
+    _check_cluster(draft)
+    check_no_round_alive(run)
+    started = time.perf_counter()
+    with stop_on_signal() as stop:
+        plan, plane_from, settings = settle()
+        click.echo(f"Preparing {run} …", err=True)
+        prepare_only(run, plan, _for_cluster(settings, draft.request), plane_from=plane_from, warn=warn, stop=stop)
+    return time.perf_counter() - started
+
+
+def _for_cluster(settings: Any, request: Request) -> Any:
+    """Settings to prepare with: what is measured on this machine's CPU says nothing about the job's GPU."""
+    from lossviz.prepare import choose_device
+
+    there = request.worker_device
+    if not there.startswith("cuda") or settings.strategy != "auto":
+        return settings
+    settings = replace(settings, device="auto" if settings.device.startswith("cuda") else settings.device)
+    if choose_device(settings.device).type == "cuda":
+        return settings
+    click.echo("No GPU here: tasks will evaluate by the plain loop; --strategy chooses another.", err=True)
+    return replace(settings, strategy="loop", batch_size=settings.batch_size or 4096)
+
+
+def _read(run: Path) -> Any:
+    from lossviz.launch.status import read_lives
+    from lossviz.store.schema import canonical_path
+    from lossviz.store.surface_file import peek_plan
+
+    path = canonical_path(run)
+    plan = peek_plan(path)
+    if plan is None:
+        raise UsageError(f"There is no run {run}. Name its problem: lossviz submit PROBLEM.py … --out {run}")
+    return read_lives(path, plan)
+
+
+def _draft(
+    run: Path, found: Any, plan: Plan | None, how: How, request: Request, startup_s: float | None, dry_run: bool
+) -> Draft:
+    """Divide what is missing, at the speed that is known."""
+    import numpy as np
+
+    from lossviz.launch.status import measured_startup_s, seconds_per_point
+    from lossviz.launch.submit import draft_round
+
+    if found is None:
+        assert plan is not None
+        missing, size, point_s, before_s = np.arange(plan.grid.size), plan.grid.size, None, None
+    else:
+        surface, lives = found
+        if surface.facts.get("engine") is None:
+            raise UsageError(f"{run} is not prepared yet. Name its problem: lossviz submit PROBLEM.py … --out {run}")
+        missing, size = surface.pending(), surface.plan.grid.size
+        point_s, before_s = seconds_per_point(surface), measured_startup_s(lives)
+    speed = Speed(how.seconds_per_point or point_s, max(before_s or 0.0, startup_s or 0.0) or _USUAL_STARTUP_S)
+    return draft_round(
+        run, missing, size, request, folder=Path.cwd(), speed=speed, tasks=how.tasks, merge=how.merge,
+        largest_array=_largest_array(dry_run),
+        command_line=shlex.join(["lossviz", *sys.argv[1:]]),
+    )  # fmt: skip
+
+
+def _largest_array(dry_run: bool) -> int:
+    from lossviz.launch import slurm
+    from lossviz.launch.submit import USUAL_LARGEST_ARRAY
+
+    try:
+        return slurm.largest_array()
+    except LaunchError:
+        if not dry_run:
+            raise
+        return USUAL_LARGEST_ARRAY
+
+
+def _submit(draft: Draft) -> None:
+    from lossviz.launch.submit import submit_round
+
+    made = submit_round(draft)
+    jobs = ", ".join(array.job for array in made.arrays)
+    behind = f", merge job {made.merge}" if made.merge else ""
+    name = shlex.quote(str(draft.run))
+    click.echo("\n".join(table(draft)))
+    click.echo(f"Submitted round {made.number}: job {jobs} with {made.tasks} tasks{behind}.")
+    click.echo(f"Next: lossviz status {name} --watch     (or: lossviz cancel {name})")
+
+
+def _check_cluster(draft: Draft) -> None:
+    """Say how the partition treats its jobs; refuse what Slurm would, before anything is computed."""
+    from lossviz.launch import slurm
+
+    request = draft.request
+    slurm.check_script(draft.script)
+    partition = slurm.read_partition(request.partition)
+    if partition is None:
+        return
+    limit_s = slurm.parse_time(request.time) if request.time else None
+    if limit_s and partition.limit_s and limit_s > partition.limit_s:
+        raise UsageError(
+            f"--time {request.time} is more than partition {partition.name} allows ({span(partition.limit_s)}). "
+            "Ask for less: a task that reaches its limit saves and goes back into the queue."
+        )
+    if partition.preempts:
+        after = f" {partition.grace_s} s after a warning" if partition.grace_s else " without a grace time"
+        click.echo(f"Partition {partition.name}: jobs may be preempted ({partition.preempts}){after}.", err=True)
+
+
+def describe(draft: Draft) -> str:
+    """The whole script and the table, for ``--dry-run``."""
+    return "\n".join([draft.script, *table(draft), "Nothing was submitted."])
+
+
+def table(draft: Draft) -> list[str]:
+    """What a round will cost, a line each."""
+    cut, asked = draft.division, draft.request
+    unit = "GPU-hours" if asked.gpus_per_task else "CPU-hours"
+    width = asked.gpus_per_task or asked.cpus_per_task or 1
+    limit = f" of {asked.time}" if asked.time else ""
+    rows = [
+        ("points", f"{cut.points} of {draft.made.size} missing"),
+        ("tasks", f"{cut.tasks}, at most {cut.most} points each" + _arrays(draft)),
+        ("one point", f"{cut.speed.point_s:.3g} s" if cut.speed.point_s else "not known before the run is prepared"),
+    ]
+    if cut.task_s is not None and cut.total_s is not None and cut.wall_s is not None:
+        rows += [
+            ("one task", f"{span(cut.task_s)}{limit}, {span(cut.speed.startup_s)} of it to start"),
+            ("all", f"{width * cut.total_s / 3600:.3g} {unit}"),
+            ("time", f"{span(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
+        ]
+    return [f"{name:<10} {text}" for name, text in rows]
+
+
+def _arrays(draft: Draft) -> str:
+    return f", in {len(draft.arrays)} arrays" if len(draft.arrays) > 1 else ""

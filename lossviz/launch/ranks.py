@@ -1,0 +1,77 @@
+"""Shares of a run: ``I/N`` on the command line, and the ranks that torchrun starts, each of which takes one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lossviz.errors import UsageError
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Read a share ``I/N``, I counting from 1.
+
+    Raises:
+        UsageError: If it is anything else.
+
+    Example:
+        >>> parse_part("3/8")
+        (3, 8)
+    """
+    first, slash, last = text.partition("/")
+    if slash and first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last):
+        return int(first), int(last)
+    raise UsageError(f"--part is {text!r}; write I/N with I from 1 to N, for example --part 3/8.")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that were started together.
+
+    Attributes:
+        rank: From 0.
+        count: How many there are.
+        local: This one's number on its machine.
+    """
+
+    rank: int = 0
+    count: int = 1
+    local: int = 0
+
+    @classmethod
+    def read(cls, environment: Mapping[str, str]) -> Ranks:
+        """The place that torchrun's variables say; alone without them.
+
+        Raises:
+            UsageError: If they contradict each other.
+
+        Example:
+            >>> Ranks.read({"RANK": "5", "WORLD_SIZE": "8", "LOCAL_RANK": "1"})
+            Ranks(rank=5, count=8, local=1)
+        """
+        if "RANK" not in environment or "WORLD_SIZE" not in environment:
+            return cls()
+        texts = [environment["RANK"], environment["WORLD_SIZE"], environment.get("LOCAL_RANK", "0")]
+        if not all(text.isdecimal() for text in texts) or int(texts[0]) >= int(texts[1]):
+            raise UsageError(f"RANK, WORLD_SIZE and LOCAL_RANK are {', '.join(texts)}: no rank below a world's size.")
+        return cls(*map(int, texts))
+
+    def part_of(self, part: tuple[int, int]) -> tuple[int, int]:
+        """This rank's share of a share.
+
+        Example:
+            >>> Ranks(rank=1, count=4).part_of((3, 8))
+            (10, 32)
+        """
+        index, count = part
+        return (index - 1) * self.count + self.rank + 1, count * self.count
+
+    def device(self, name: str, gpus: int) -> str:
+        """The device of this rank, where the name leaves it open; ranks beyond the number of GPUs share them.
+
+        Example:
+            >>> Ranks(rank=5, count=8, local=1).device("auto", gpus=4), Ranks().device("auto", gpus=4)
+            ('cuda:1', 'auto')
+        """
+        several = self.count > 1 and gpus > 0 and name in ("auto", "cuda")
+        return f"cuda:{self.local % gpus}" if several else name

@@ -1,0 +1,181 @@
+"""The batch scripts, as text: everything a job needs stands in them, to be read, kept and changed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# what a job without model or data keeps of the user's own options: where it may run, and who pays
+_SITE = ("--account", "-A", "--partition", "-p", "--qos", "-q", "--reservation", "--clusters", "-M", "--wckey",
+         "--mail-type", "--mail-user")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job asks of the cluster; None leaves it to the site's default.
+
+    Attributes:
+        partition: Where to run.
+        account: Who pays.
+        qos: Quality of service.
+        gpus_per_task: GPUs of a task.
+        cpus_per_task: CPU cores of a task.
+        mem: Memory of a node, as sbatch takes it.
+        time: Time limit, as sbatch takes it.
+        max_running: Tasks of an array that may run at once.
+        sbatch: Further options, each a word or more as on sbatch's command line.
+        setup: Lines of shell pasted before the worker is started: modules, environments.
+        python: Command of the Python that has lossviz.
+        signal_lead_s: How long before the time limit a task is warned.
+        device: What the workers compute on; None takes a GPU where one is asked for.
+    """
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    gpus_per_task: int | None = None
+    cpus_per_task: int | None = None
+    mem: str | None = None
+    time: str | None = None
+    max_running: int | None = None
+    sbatch: tuple[str, ...] = ()
+    setup: str = ""
+    python: str = shlex.quote(sys.executable)
+    signal_lead_s: int = 120
+    device: str | None = None
+
+    @property
+    def worker_device(self) -> str:
+        """The device's name for the workers: a GPU that was asked for and does not work must not pass unnoticed."""
+        return self.device or ("cuda" if self.gpus_per_task else "auto")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the scripts of one round have in common.
+
+    Attributes:
+        run: The run's file, absolute.
+        folder: Where the commands run.
+        name: The jobs' name.
+        logs: Folder of the logs, absolute.
+        said: One line for the reader: what this is.
+        request: What is asked of the cluster.
+    """
+
+    run: Path
+    folder: Path
+    name: str
+    logs: Path
+    said: str
+    request: Request
+
+
+def array_script(job: Job, *, number: int, tasks: int, indices: int) -> str:
+    """The script of a round's tasks.
+
+    The worker is started by ``srun``: processes of the batch script itself are not warned in time, or at all, and a
+    shell that is sent the warning dies of it. ``--requeue`` makes a warned worker put itself back into the queue.
+
+    Args:
+        job: What it has in common with the others.
+        number: The round's.
+        tasks: In the round.
+        indices: In one array; where there are more tasks, several arrays are submitted, each with the number of tasks
+            before it as its argument.
+    """
+    index = "$SLURM_ARRAY_TASK_ID" if indices >= tasks else "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"
+    worker = [
+        "work", shlex.quote(str(job.run)), "--part", f'"{index}/{tasks}"', "--round", str(number),
+        "--device", shlex.quote(job.request.worker_device), "--progress", "json", "--requeue",
+    ]  # fmt: skip
+    return _script(job, _array_header(job, min(indices, tasks)), worker)
+
+
+def runs_script(job: Job, commands: Sequence[Sequence[str]]) -> str:
+    """The script of an array with one whole run a task.
+
+    Args:
+        job: What it has in common with the others; its ``run`` is not used.
+        commands: The words after ``lossviz`` of each task.
+    """
+    cases = [f"  {k}) run=({shlex.join(words)}) ;;" for k, words in enumerate(commands, 1)]
+    chosen = ['case "$SLURM_ARRAY_TASK_ID" in', *cases, "esac"]
+    worker = ['"${run[@]}"', "--device", shlex.quote(job.request.worker_device), "--progress", "json", "--requeue"]
+    return _script(job, _array_header(job, len(commands)), worker, chosen)
+
+
+def merge_script(job: Job) -> str:
+    """The script of the job that publishes when every task is done."""
+    header = _header(
+        [
+            ("job-name", f"{job.name}-merge"),
+            *_site(job.request),
+            ("ntasks", "1"),
+            ("open-mode", "append"),
+            ("output", _pattern(job.logs / "merge-%j.out")),
+        ]
+    )
+    kept = [f"#SBATCH {words}" for words in job.request.sbatch if words.startswith(_SITE)]
+    command = f"exec {job.request.python} -m lossviz merge {shlex.quote(str(job.run))}"
+    return "\n".join([*_top(job), *header, *kept, "", *_setup(job), command, ""])
+
+
+def _script(job: Job, header: list[str], worker: list[str], chosen: Sequence[str] = ()) -> str:
+    srun = ["exec srun --kill-on-bad-exit=1 --unbuffered"]
+    # srun does not take this from the batch job's own options
+    srun += [f"--cpus-per-task={job.request.cpus_per_task}"] if job.request.cpus_per_task else []
+    command = " ".join([*srun, job.request.python, "-m lossviz", *worker])
+    return "\n".join([*_top(job), *header, "", *_setup(job), *chosen, command, ""])
+
+
+def _top(job: Job) -> list[str]:
+    return ["#!/bin/bash", f"# {job.said}"]
+
+
+def _array_header(job: Job, indices: int) -> list[str]:
+    asked = job.request
+    at_once = f"%{asked.max_running}" if asked.max_running else ""
+    lines = _header(
+        [
+            ("job-name", job.name),
+            ("array", f"1-{indices}{at_once}"),
+            *_site(asked),
+            ("nodes", "1"),
+            ("ntasks", "1"),
+            ("gpus-per-task", asked.gpus_per_task),
+            ("cpus-per-task", asked.cpus_per_task),
+            ("mem", asked.mem),
+            ("time", asked.time),
+            ("signal", f"USR1@{asked.signal_lead_s}"),
+            ("requeue", ""),
+            ("open-mode", "append"),
+            ("output", _pattern(job.logs / "%A_%a.out")),
+        ]
+    )
+    return lines + [f"#SBATCH {words}" for words in asked.sbatch]
+
+
+def _site(request: Request) -> list[tuple[str, object]]:
+    return [("partition", request.partition), ("account", request.account), ("qos", request.qos)]
+
+
+def _header(options: Sequence[tuple[str, object]]) -> list[str]:
+    return [
+        f"#SBATCH --{name}" + (f"={shlex.quote(str(value))}" if value != "" else "")
+        for name, value in options
+        if value is not None
+    ]
+
+
+def _pattern(path: Path) -> str:
+    """A log's path in whose last part alone Slurm fills in numbers."""
+    return str(path).removesuffix(path.name).replace("%", "%%") + path.name
+
+
+def _setup(job: Job) -> list[str]:
+    lines = [*job.request.setup.rstrip("\n").split("\n"), ""] if job.request.setup.strip() else []
+    return [*lines, f"cd {shlex.quote(str(job.folder))}"]
