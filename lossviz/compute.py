@@ -15,7 +15,7 @@ from pathlib import Path
 from lossviz.directions.stored import StoreDirections
 from lossviz.errors import PointDropped, StoppedError
 from lossviz.evaluate.engine import Engine
-from lossviz.prepare import Settings, Stop, open_existing, prepare
+from lossviz.prepare import Settings, Stop, Tell, open_existing, prepare
 from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
@@ -75,6 +75,7 @@ def compute(
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
+    tell: Tell = lambda checks: None,
 ) -> Report:
     """Evaluate the surface of ``plan`` and save it in ``out``; go on where an earlier run of the same plan stopped.
 
@@ -95,6 +96,7 @@ def compute(
         stop: Asked between chunks; when it says True the run is saved and ends with :class:`StoppedError`. If it has
             a context manager ``while_evaluating``, that is entered for each chunk and may raise :class:`PointDropped`.
         warn: Called with sentences that do not stop the run.
+        tell: Called with the verdict of the self-check of a new run, before its first point.
 
     Returns:
         The surface, and what is doubtful about it.
@@ -110,7 +112,7 @@ def compute(
     try:
         if run is not None and is_finished(run.surface):
             return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])
-        run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other)
         surface, seconds, evaluated = fill(run, engine, progress=progress, stop=stop)
         return Report(surface, out, seconds, evaluated, surface.facts["doubts"])
     finally:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import os
-import platform
-import socket
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 
-import lossviz
 from lossviz.directions.make import norm_ratios
 from lossviz.directions.stored import (
     Directions,
@@ -25,7 +18,7 @@ from lossviz.directions.stored import (
     read_stored,
     taken_recipe,
 )
-from lossviz.errors import PlanError, UsageError
+from lossviz.errors import PlanError
 from lossviz.evaluate.batchnorm import batchnorm_layers, with_batchnorm
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
@@ -33,14 +26,17 @@ from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision, settle_precision
+from lossviz.evaluate.probes import probe_problem
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.way import Strategy, Way
+from lossviz.problem.device import choose_device, session_facts
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.rules import rule_table
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.rule import Rule, override
+from lossviz.records.verdict import Check, verdict_of
 from lossviz.render.trial import find_drawing_fault
 from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane, check_plane
@@ -49,7 +45,9 @@ from lossviz.store.other_run import OtherRun
 from lossviz.store.run import Role, Run, check_writable
 from lossviz.store.schema import directions_path, journal_folder
 
+REREAD_S = 2.0  # data read in less are read twice before a new run
 Warn = Callable[[str], None]
+Tell = Callable[[list[Check]], None]
 Stop = Callable[[], bool]
 
 
@@ -110,6 +108,7 @@ def prepare(
     warn: Warn,
     *,
     stop: Stop = lambda: False,
+    tell: Tell = lambda checks: None,
     other: OtherRun | None = None,
 ) -> tuple[Run, Engine]:
     """Make everything ready to evaluate points; a new run is opened only after all checks passed.
@@ -121,6 +120,7 @@ def prepare(
         settings: How to carry it out.
         warn: Called with sentences that do not stop the run.
         stop: Asked while a full disk is waited for.
+        tell: Called with the verdict of the self-check of a new run.
         other: A run whose plane, and points where they are the same, this one takes.
 
     Returns:
@@ -133,7 +133,7 @@ def prepare(
     extends = other is not None and not other.reasons_against(plan) and other.surface is not None
     settled = known or (dict(other.facts) if other is not None and extends else {})
     # 1. the problem, the plane, and the way to evaluate
-    problem = load_plan_problem(plan, settings.device)
+    problem = load_plan_problem(plan, settings.device, reread_s=0.0 if known else REREAD_S)
     directions = find_directions(plan, problem, out, warn, stored=bool(known), other=other)
     plane = prepare_plane(plan, problem, directions)
     way = choose_way(problem, settings, settled)
@@ -148,6 +148,9 @@ def prepare(
     )  # fmt: skip
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
+    if not known:
+        facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"])
+        tell(verdict_of(plan, facts))
     if "request" in directions.recipe:
         facts.update(plane_facts(directions.recipe))
     carried: list[Point] = []
@@ -167,8 +170,8 @@ def prepare(
     return run, engine
 
 
-def load_plan_problem(plan: Plan, device: str) -> Problem:
-    """Load model, checkpoint and examples of a plan onto a device."""
+def load_plan_problem(plan: Plan, device: str, *, reread_s: float = 0.0) -> Problem:
+    """Load model, checkpoint and examples of a plan onto a device; ``reread_s`` as for :func:`load_problem`."""
     dtype = torch.float64 if plan.precision == "float64" else torch.float32
     problem = load_problem(
         plan.problem,
@@ -177,30 +180,13 @@ def load_plan_problem(plan: Plan, device: str) -> Problem:
         seed=plan.plane.seed,
         device=choose_device(device),
         dtype=dtype,
+        reread_s=reread_s,
     )
     problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
     if plan.relative_error is not None:
         shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
         problem = replace(problem, examples=shuffled)
     return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        UsageError: If torch does not know the name or cannot reach the device.
-    """
-    if name == "auto":
-        kinds = (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True))
-        name = next(kind for kind, there in kinds if there)
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        first = str(error).splitlines()[0]
-        raise UsageError(f"--device {name} cannot be used here: {first} Use --device auto or --device cpu.") from None
-    return device
 
 
 def find_directions(
@@ -306,18 +292,3 @@ def store_facts(run: Run, facts: dict[str, Any], directions: Directions, engine:
         raise PlanError("\n".join([f"{run.path} cannot be continued:", *mistakes, "Write to another --out file."]))
     else:
         check_stored(run.surface, engine.exhaustive() if engine.derivatives else engine)
-
-
-def session_facts(device: str) -> dict[str, Any]:
-    """One row of provenance: which machine and software computes, since when."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "device": device,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "lossviz": lossviz.__version__,
-        "command_line": " ".join(sys.argv),
-    }

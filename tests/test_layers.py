@@ -23,6 +23,7 @@ FLOORS = {
     "compute": 7,
     "planes": 7,
     "project": 7,
+    "selfcheck": 7,
     "trace": 8,
     "work": 8,
     "bench": 7,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -10,7 +11,8 @@ from torch import nn
 
 from lossviz.errors import CheckpointError, ProblemError
 from lossviz.problem.checkpoint import Matching, read_checkpoint
-from lossviz.problem.definition import make_module, model_piece, read_definition
+from lossviz.problem.data import Examples
+from lossviz.problem.definition import Definition, make_module, model_piece, read_definition
 from lossviz.problem.file import surroundings
 from lossviz.problem.importing import find_file
 from lossviz.problem.isolation import preserved_globals
@@ -24,8 +26,9 @@ from lossviz.records.plan import ProblemRef
 
 
 def load_problem(
-    ref: ProblemRef, *, splits: Sequence[str], samples: int | None, seed: int, device: torch.device, dtype: torch.dtype
-) -> Problem:
+    ref: ProblemRef, *, splits: Sequence[str], samples: int | None, seed: int, device: torch.device,
+    dtype: torch.dtype, reread_s: float = 0.0,
+) -> Problem:  # fmt: skip
     """Load model, data and loss as a reference says.
 
     The user's code runs with the global random generators seeded, and every global setting is put back afterwards.
@@ -37,9 +40,10 @@ def load_problem(
         seed: Chooses the subset.
         device: Where model and examples are to lie.
         dtype: Floating-point type of the forward passes.
+        reread_s: Read the data a second time and compare, if the first time took no longer.
 
     Raises:
-        ProblemError: If the user's code raises, or model, data or loss are not what they must be.
+        ProblemError: If the user's code raises, model, data or loss are not what they must be, or the data differ.
         CheckpointError: If the checkpoint cannot be read or does not fit the model.
 
     Example:
@@ -62,10 +66,12 @@ def load_problem(
         if ref.checkpoint and notes is None:
             notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
         # 3. the examples
-        with preserved_globals():
-            data = definition.make_data(dict(ref.data_args))
-            with blamed_on(definition.data.path, "reading the data"):
-                examples = reader.read_splits(data, splits)
+        began = time.perf_counter()
+        examples = _read_examples(definition, ref, reader, splits)
+        read_twice = time.perf_counter() - began < reread_s
+        if read_twice:
+            again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
+            _check_same(examples, _read_examples(definition, ref, again, splits))
     return assemble(
         model,
         definition.loss.call,
@@ -75,7 +81,27 @@ def load_problem(
         chance=definition.chance,
         notes=notes or [],
         warnings=[*warnings, *reader.warnings],
+        read_twice=read_twice,
     )
+
+
+def _read_examples(
+    definition: Definition, ref: ProblemRef, reader: Reader, splits: Sequence[str]
+) -> dict[str, Examples]:
+    with preserved_globals():
+        data = definition.make_data(dict(ref.data_args))
+        with blamed_on(definition.data.path, "reading the data"):
+            return reader.read_splits(data, splits)
+
+
+def _check_same(first: Mapping[str, Examples], second: Mapping[str, Examples]) -> None:
+    differ = [split for split in first if first[split].sha256() != second[split].sha256()]
+    if differ:
+        raise ProblemError(
+            f"The data of split {', '.join(differ)} were other ones when read a second time, so that no run could be "
+            "repeated or continued. Likely reason: random augmentation, a shuffle, or a random generator without a "
+            "seed in data(); np.random.default_rng(0) has one."
+        )
 
 
 def matching_of(ref: ProblemRef) -> Matching:

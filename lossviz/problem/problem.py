@@ -40,6 +40,7 @@ class Problem:
         notes: What was decided while loading, for the record.
         warnings: What the user should know about the model or data.
         statistics: Examples whose statistics BatchNorm takes at every point; None leaves it as the model has it.
+        read_twice: Whether the data were read a second time as a whole, and were the same.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
     """
 
@@ -54,6 +55,7 @@ class Problem:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     statistics: Examples | None = None
+    read_twice: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict)
 
     @property
@@ -125,6 +127,7 @@ def assemble(
     chance: Mapping[str, float],
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    read_twice: bool = False,
 ) -> Problem:
     """Make a problem of a private model in its final type: evaluation mode, on ``device``, gradients off.
 
@@ -154,6 +157,7 @@ def assemble(
         chance=dict(chance),
         notes=(*notes, *note),
         warnings=(*warnings, *_not_finite({**tensors, **buffers})),
+        read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
     )
 

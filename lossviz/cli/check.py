@@ -1,0 +1,40 @@
+"""``lossviz check``: is this problem fit for a surface, asked without computing one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from lossviz.cli.options import Mistakes, device_option
+from lossviz.cli.plan_options import plan_options, read_plan
+from lossviz.cli.source_options import SourceWords, source_options
+
+EPILOG = """\b
+Examples:
+  lossviz check problem.py --checkpoint net.pt
+  lossviz check --model torchvision.models:resnet18 --checkpoint net.pth --data imagefolder:val --data-args size=224
+"""
+
+
+@click.command(epilog=EPILOG)
+@source_options
+@plan_options
+@device_option
+@click.pass_context
+def check(context: click.Context, problem: SourceWords, device: str, **words: Any) -> None:
+    """Check a problem, its checkpoint and its plane as 'compute' does before the first point, and print the verdict.
+
+    The options are those of 'compute'. The data are read twice. The exit status is 1 where something is wrong.
+    """
+    mistakes = Mistakes()
+    plan = read_plan(problem, words, mistakes)
+    mistakes.check()
+    assert plan is not None
+    from lossviz.records.verdict import is_sound, table_of
+    from lossviz.selfcheck import check_plan
+
+    checks = check_plan(plan, device=device, warn=lambda text: click.echo(f"lossviz: warning: {text}", err=True))
+    click.echo("\n".join(table_of(checks)))
+    if not is_sound(checks):
+        context.exit(1)

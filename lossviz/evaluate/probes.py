@@ -1,0 +1,135 @@
+"""What is measured of a problem and its plane before the first point, beside that the loss is repeatable."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossviz.evaluate.precision import relative_error
+from lossviz.evaluate.reference import evaluate_params
+from lossviz.problem.data import Examples
+from lossviz.problem.outcome import read_outcome
+from lossviz.problem.problem import Problem, cast
+from lossviz.records.plan import Plan
+from lossviz.records.rule import Rule
+from lossviz.space.plane import Plane
+
+PROBED_EXAMPLES = 256
+GRADIENT_EXAMPLES = 8
+LARGEST_COPY_BYTES = 1 << 30
+
+
+def probe_problem(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule], precision: str) -> dict[str, Any]:
+    """Facts for the verdict: what moves, what does not, and how exactly.
+
+    Returns:
+        ``moved``, each quantity's value at the centre and at the end of the first axis; ``float64_error``, how far
+        float32 is from float64 there on a few examples, None where that cannot be said; ``unused``, parameters that
+        no gradient reaches, None likewise; ``not_moved``, names by reason; ``read_twice``; ``peak_bytes``.
+    """
+    end = _end_of_first_axis(plan)
+    split = plan.splits[0]
+    few = _few(problem, split, PROBED_EXAMPLES)
+    before, after = (evaluate_params(few, point, split) for point in (plane.origin, plane.point(end)))
+    return {
+        "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
+        "float64_error": float64_error(few, plane, end, split) if precision == "float32" else None,
+        "unused": find_unused(problem, split, plane),
+        "not_moved": _not_moved(plan, problem, plane, rules),
+        "read_twice": problem.read_twice,
+        "peak_bytes": peak_bytes(problem.device),
+    }
+
+
+def float64_error(problem: Problem, plane: Plane, coordinates: list[float], split: str) -> float | None:
+    """Largest difference between float32 and float64 at the origin and one point, relative to the value.
+
+    None where the model is too large to be copied for it, or does not run in float64.
+    """
+    if sum(t.nbytes for t in problem.model.state_dict().values() if isinstance(t, Tensor)) > LARGEST_COPY_BYTES:
+        return None
+    try:
+        wide = replace(
+            problem,
+            model=cast(copy.deepcopy(problem.model), torch.float64),
+            examples={name: part.mapped(_widened) for name, part in problem.examples.items()},
+            buffers={name: _widened(buffer) for name, buffer in problem.buffers.items()},
+        )
+        errors = []
+        for point in (plane.origin, plane.point(coordinates)):
+            values = [
+                evaluate_params(each, {name: t.to(kind) for name, t in point.items()}, split)
+                for each, kind in ((problem, torch.float32), (wide, torch.float64))
+            ]
+            first = next(iter(values[0].sums))
+            errors.append(relative_error(*(np.array([found.mean(first)]) for found in values)))
+    except (RuntimeError, TypeError, NotImplementedError):  # buffers of a fixed type, operations without float64
+        return None
+    return max(errors)
+
+
+def find_unused(problem: Problem, split: str, plane: Plane) -> list[str] | None:
+    """Parameters that move and that no gradient of the loss of a few examples reaches; None if it has no gradient."""
+    model = problem.model
+    tensors = {name: p for name, p in model.named_parameters() if name in plane.moved}
+    batch = _few(problem, split, GRADIENT_EXAMPLES).examples[split].batches(None)[0]
+    try:
+        with torch.enable_grad():
+            for tensor in tensors.values():
+                tensor.requires_grad_(True)
+            values = read_outcome(problem.loss(model, batch), batch).values
+            total = sum(value.sum() for value in values.values() if value.requires_grad)
+            if not isinstance(total, Tensor):
+                return None
+            found = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
+    except (RuntimeError, NotImplementedError):
+        return None
+    finally:
+        for tensor in tensors.values():
+            tensor.requires_grad_(False)
+    return [name for name, gradient in zip(tensors, found, strict=True) if gradient is None]
+
+
+def peak_bytes(device: torch.device) -> int:
+    """Most memory held so far: the device's, or on the CPU the whole process's."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _few(problem: Problem, split: str, count: int) -> Problem:
+    """The same problem with the first few examples of one split, and fixed statistics."""
+    first = problem.examples[split].batches(count)[0]
+    return replace(problem, examples={split: Examples([first])}, statistics=None)
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _end_of_first_axis(plan: Plan) -> list[float]:
+    first = plan.grid.axes[0].coordinates
+    end = float(first[-1] if abs(first[-1]) >= abs(first[0]) else first[0])
+    return [end, *[0.0] * (plan.grid.dimension - 1)]
+
+
+def _not_moved(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule]) -> dict[str, list[str]]:
+    still = [name for name in problem.params if name not in plane.moved]
+    vectors = [name for name in still if rules[name].kind == "vector"]
+    return {
+        "vectors": vectors,
+        "held": [name for name in still if name not in vectors],
+        "frozen": list(problem.frozen),
+        "buffers": list(problem.buffers),
+    }

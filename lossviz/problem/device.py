@@ -1,0 +1,49 @@
+"""The device that model and examples lie on, by its name, and the machine it is part of."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import socket
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+import lossviz
+from lossviz.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` takes CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        UsageError: If torch does not know the name or cannot reach the device.
+    """
+    if name == "auto":
+        kinds = (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()), ("cpu", True))
+        name = next(kind for kind, there in kinds if there)
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        first = str(error).splitlines()[0]
+        raise UsageError(f"--device {name} cannot be used here: {first} Use --device auto or --device cpu.") from None
+    return device
+
+
+def session_facts(device: str) -> dict[str, Any]:
+    """One row of provenance: which machine and software computes, since when."""
+    return {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "device": device,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "lossviz": lossviz.__version__,
+        "command_line": " ".join(sys.argv),
+    }

@@ -1,0 +1,188 @@
+"""The verdict of the self-check: what was asked of a problem and its plane before the grid, and what came out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from lossviz.records.plan import Plan
+
+Answer = Literal["ok", "doubt", "wrong", "said"]
+COSINE = 0.1  # above it angles in a picture mislead
+RATIO = 1e-3
+PRECISION = 1e-3
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer.
+
+    Attributes:
+        subject: What was asked about.
+        answer: ``"ok"``; ``"doubt"``, to be known by a careful reader; ``"wrong"``, which makes the surface worthless;
+            ``"said"``, a fact without a judgement.
+        text: What was found.
+    """
+
+    subject: str
+    answer: Answer
+    text: str
+
+
+def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+    """The verdict on a run from the facts that were measured before its first point.
+
+    Args:
+        plan: Of the run.
+        facts: As :func:`lossviz.prepare.prepare_facts` gathers them.
+    """
+    probes = facts.get("probes", {})
+    asked = [
+        *_centre(facts),
+        _noise(facts),
+        _data(facts, probes),
+        *_plane(plan, facts),
+        *_sensitivity(probes),
+        _precision(facts, probes),
+        _not_moved(plan, facts, probes),
+        _expected(plan, facts),
+    ]
+    return [check for check in asked if check is not None]
+
+
+def is_sound(checks: Sequence[Check]) -> bool:
+    """Whether nothing is wrong."""
+    return all(check.answer != "wrong" for check in checks)
+
+
+def table_of(checks: Sequence[Check]) -> list[str]:
+    """Aligned lines.
+
+    Example:
+        >>> table_of([Check("centre", "ok", "2.3"), Check("not moved", "said", "biases")])
+        ['ok     centre     2.3', '       not moved  biases']
+    """
+    width = max(len(check.subject) for check in checks)
+    words = {"said": ""}
+    return [f"{words.get(c.answer, c.answer):5}  {c.subject:{width}}  {c.text}" for c in checks]
+
+
+def _centre(facts: Mapping[str, Any]) -> list[Check]:
+    errors = facts.get("centre_error", {})
+    return [
+        Check(
+            f"centre {name}",
+            "ok" if errors.get(name, 0.0) <= 1e-6 else "doubt",
+            f"{value:.7g}, the loaded model's own" + _apart(errors.get(name, 0.0), " to the last bit", ", within {}"),
+        )
+        for name, value in facts.get("origin", {}).items()
+    ]
+
+
+def _noise(facts: Mapping[str, Any]) -> Check | None:
+    noise = facts.get("repeat_noise")
+    if noise is None:
+        return None
+    text = _apart(noise, "evaluated twice, the same to the last bit", "evaluated twice, within {}")
+    return Check("repeat noise", "ok" if noise <= 1e-6 else "doubt", text)
+
+
+def _data(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+    counts = ", ".join(f"{n:,} {split} examples" for split, n in facts.get("examples", {}).items())
+    if probes.get("read_twice"):
+        return Check("data", "ok", f"{counts}; read twice, the same")
+    return Check("data", "said", f"{counts}; not read a second time as a whole ('lossviz check' does)")
+
+
+def _plane(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+    checks = []
+    cosine = facts.get("cosine")
+    if isinstance(cosine, (int, float)):
+        good = abs(cosine) <= COSINE
+        hint = "" if good else ": angles in a picture mislead"
+        checks.append(Check("directions", "ok" if good else "doubt", f"cosine {cosine:+.4f}{hint}"))
+    pairs = facts.get("norm_ratios")
+    if pairs and plan.plane.kind == "random" and plan.plane.normalize == "filter":
+        low, high = min(p[0] for p in pairs), max(p[1] for p in pairs)
+        good = max(abs(low - 1), abs(high - 1)) <= RATIO
+        text = f"{low:.6g} to {high:.6g} of the norms they were given"
+        checks.append(Check("filter norms", "ok" if good else "wrong", text))
+    return checks
+
+
+def _sensitivity(probes: Mapping[str, Any]) -> list[Check]:
+    moved = probes.get("moved")
+    if not moved:
+        return []
+    if all(before == after for before, after in moved.values()):
+        text = (
+            "the same at the end of the first axis: loss() does not use the model it is given, or nothing it uses moves"
+        )
+        return [Check("sensitivity", "wrong", text)]
+    name, (before, after) = next(iter(moved.items()))
+    return [Check("sensitivity", "ok", f"{name} {before:.4g} becomes {after:.4g} at the end of the first axis")]
+
+
+def _precision(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+    found = facts.get("precision", {})
+    used, error = found.get("used", "float32"), found.get("error")
+    if error is not None:
+        return Check("precision", _good(error), f"{used}, within {error:.2g} of float32")
+    if probes.get("float64_error") is not None:
+        error = probes["float64_error"]
+        return Check("precision", _good(error), f"{used}, within {error:.2g} of float64")
+    return Check("precision", "ok" if used == "float64" else "said", used)
+
+
+def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+    held = probes.get("not_moved", {})
+    words = {
+        "vectors": "biases and gains (--vectors zero)" if plan.plane.vectors == "zero" else "vectors",
+        "held": "held by a rule or the plane",
+        "frozen": "frozen parameters",
+        "buffers": "buffers",
+    }
+    parts = [f"{len(held[kind])} {text}" for kind, text in words.items() if held.get(kind)]
+    unused = probes.get("unused") or []
+    moved = f"{facts.get('tensors_moved', 0)} of {facts.get('tensors', 0)} tensors move"
+    text = f"{moved}; not {', '.join(parts)}" if parts else moved
+    if unused:
+        text += f"; no gradient reaches {_cut(unused)}"
+    return Check("not moved", "doubt" if unused else "said", text)
+
+
+def _expected(plan: Plan, facts: Mapping[str, Any]) -> Check | None:
+    if "point_s" not in facts:
+        return None
+    peak_bytes = facts.get("probes", {}).get("peak_bytes")
+    seconds = facts["point_s"] * plan.grid.size
+    peak = f", {_bytes(peak_bytes)} of memory" if peak_bytes else ""
+    return Check("expected", "said", f"{plan.grid.size} points in at most about {_duration(seconds)}{peak}")
+
+
+def _good(error: float) -> Answer:
+    return "ok" if error <= PRECISION else "doubt"
+
+
+def _apart(error: float, same: str, within: str) -> str:
+    return same if not error else within.format(f"{error:.1g}")
+
+
+def _cut(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "an unknown time"
+    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0.1):.2g} s"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

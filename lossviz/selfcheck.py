@@ -1,0 +1,50 @@
+"""The self-check alone: load a problem, make its plane, measure, and give a verdict; nothing is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+from lossviz.errors import LayoutError, ProblemError
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.precision import in_precision, settle_precision
+from lossviz.evaluate.probes import probe_problem
+from lossviz.prepare import find_directions, find_rules, load_plan_problem, prepare_facts, prepare_plane
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import Plan
+from lossviz.records.verdict import Check, verdict_of
+
+
+def check_plan(plan: Plan, *, device: str = "auto", warn: Callable[[str], None] = lambda message: None) -> list[Check]:
+    """Check the problem and plane of a plan as ``compute`` does before its first point, the data read twice.
+
+    Args:
+        plan: What would be computed.
+        device: As for :func:`lossviz.compute.compute`.
+        warn: Called with sentences about model and data.
+
+    Returns:
+        The verdict; where the loss at the centre is not finite or not repeatable, that alone.
+
+    Raises:
+        LossvizError: If the problem cannot be loaded.
+    """
+    problem = load_plan_problem(plan, device, reread_s=math.inf)
+    for warning in problem.warnings:
+        warn(warning)
+    try:
+        return _verdict(plan, problem, warn)
+    except (ProblemError, LayoutError) as error:
+        return [Check("centre", "wrong", str(error))]
+
+
+def _verdict(plan: Plan, problem: Problem, warn: Callable[[str], None]) -> list[Check]:
+    plane = prepare_plane(plan, problem, find_directions(plan, problem, Path(), warn, stored=False))
+    batch_size = Engine(problem, plane, relative_error=plan.relative_error).way.batch_size
+    precision = settle_precision(plan, problem, plane, batch_size)
+    problem = in_precision(problem, precision["used"])
+    engine = Engine(problem, plane, relative_error=plan.relative_error)
+    facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
+    facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"])
+    return verdict_of(plan, facts)
