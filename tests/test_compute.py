@@ -135,11 +135,9 @@ def test_another_plan_is_refused_and_the_file_left_as_it_was(plan, tmp_path):
 def test_other_data_under_the_same_plan_are_refused(tmp_path):
     path, out = tmp_path / "problem.py", tmp_path / "net.h5"
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=(15, 4)).astype(np.float32))
-    reading = PROBLEM.replace(
-        "x = torch.randn(23, 4, generator=generator)",
-        f"import numpy\n    x = torch.from_numpy(numpy.load({str(tmp_path / 'x.npy')!r}))",
-    )
-    path.write_text(reading.replace("23", "15").replace(', "test": (x[15:], y[15:])', ""))
+    fewer = PROBLEM.replace("23", "15").replace(', "test": (x[15:], y[15:])', "")
+    reading = f"import numpy\n    x = torch.from_numpy(numpy.load({str(tmp_path / 'x.npy')!r}))"
+    path.write_text(fewer.replace("x = torch.randn(15, 4, generator=generator)", reading))
     plan = plan_of(path, splits=("train",))
     with pytest.raises(StoppedError):
         compute(plan, out, stop=stop_after(1))

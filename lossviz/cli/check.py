@@ -8,7 +8,9 @@ import click
 
 from lossviz.cli.options import Mistakes, device_option
 from lossviz.cli.plan_options import plan_options, read_plan
+from lossviz.cli.plane_options import AskedPlane
 from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.errors import UsageError
 
 EPILOG = """\b
 Examples:
@@ -27,6 +29,9 @@ def check(context: click.Context, problem: SourceWords, device: str, **words: An
 
     The options are those of 'compute'. The data are read twice. The exit status is 1 where something is wrong.
     """
+    asked, _ = AskedPlane.take(words, problem.checkpoint, None)
+    if not asked.is_plain:
+        raise UsageError("A check is made on random directions; leave --plane, --snapshots, --params and --hold out.")
     mistakes = Mistakes()
     plan = read_plan(problem, words, mistakes)
     mistakes.check()

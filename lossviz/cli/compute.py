@@ -16,6 +16,7 @@ from lossviz.cli.plan_options import make_plan, plan_options
 from lossviz.cli.plane_options import AskedPlane
 from lossviz.cli.rules import describe_rules
 from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.records.verdict import Check, table_of
 
 if TYPE_CHECKING:
     from lossviz.records.plan import Plan
@@ -96,9 +97,15 @@ def compute(
         from lossviz.compute import compute as run_compute
 
         with show_progress(progress, plan.grid) as tell:
-            report = run_compute(plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, **settings)
+            report = run_compute(
+                plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, tell=_tell, **settings
+            )
         paths = asked.draw_paths(out, settings["device"], stop, _warn)
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
+
+
+def _tell(checks: list[Check]) -> None:
+    click.echo("\n".join(table_of(checks)), err=True)
 
 
 def _warn(message: str) -> None:

@@ -119,14 +119,27 @@ def make_plan(
 
     mistakes = Mistakes()
     out = out or Path(f"{source.stem}.h5")
+    plan = read_plan(source, words, mistakes)
+    sound = not mistakes.found
+    mistakes.attempt(lambda: check_writable(out))
+    other = mistakes.attempt(lambda: find_other(plane_from, out)) if plane_from else None
+    if other is not None and plan is not None and sound:
+        plan = mistakes.attempt(partial(other.plan_on, plan)) or plan
+        mistakes.found += _plane_mistakes(plan.plane, plane_from)
+    mistakes.check()
+    assert plan is not None
+    return plan, out
+
+
+def read_plan(source: SourceWords, words: dict[str, Any], mistakes: Mistakes) -> Plan | None:
+    """The plan that a command's words make, what is wrong in them noted; None where they make none."""
     grid = mistakes.attempt(lambda: Grid.parse(words["grid"]))
     problem = mistakes.attempt(source.resolve)
-    mistakes.attempt(lambda: check_writable(out))
     spec = PlaneSpec(
         seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"], rules=words.get("rules", ())
     )
     # stand-ins for what failed, so that the rest is checked too
-    plan = mistakes.attempt(
+    return mistakes.attempt(
         lambda: Plan(
             problem=problem or ProblemRef("", ""),
             plane=spec,
@@ -142,13 +155,6 @@ def make_plan(
             batchnorm_examples=words["batchnorm_examples"] or BATCHNORM_EXAMPLES[words["batchnorm"]],
         )
     )
-    other = mistakes.attempt(lambda: find_other(plane_from, out)) if plane_from else None
-    if other is not None and plan is not None and grid is not None and problem is not None:
-        plan = mistakes.attempt(partial(other.plan_on, plan)) or plan
-        mistakes.found += _plane_mistakes(plan.plane, plane_from)
-    mistakes.check()
-    assert plan is not None
-    return plan, out
 
 
 def _plane_mistakes(spec: PlaneSpec, plane_from: Path | None) -> list[str]:
