@@ -65,7 +65,12 @@ T = TypeVar("T")
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
 @click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")
-@click.option("--style", default=None, metavar="NAME", help="column, text, wide, slide or poster.  [text]")
+@click.option(
+    "--style",
+    default=None,
+    metavar="NAME",
+    help="paper (85 mm), paper-wide (178 mm), column, text, wide, slide, screen, dark, poster.  [text]",
+)
 @click.option("--dark", is_flag=True, help="Dark ground.")
 @click.option(
     "--colours",

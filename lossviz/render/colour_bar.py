@@ -8,7 +8,7 @@ from matplotlib.patches import Polygon
 
 from lossviz.render.colours import colour_at, luminance
 from lossviz.render.key import Key
-from lossviz.render.layout import PT, Box, stack_label
+from lossviz.render.layout import PT, Box, label_size, stack_label
 from lossviz.render.levels import TICKS_APART, spread_ticks
 from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES
@@ -34,7 +34,8 @@ def draw_colour_bar(
     axes.set_yticks(key.scale.position(np.array(ticks)), [key.text(tick) for tick in ticks])
     axes.tick_params(axis="y", length=2 * k, labelsize=style.small_pt)
     if label:
-        axes.set_ylabel(stack_label(key.label, box.height, style.font_pt * PT), labelpad=3 * k)
+        words = stack_label(key.label, box.height, style.font_pt * PT)
+        axes.set_ylabel(words, labelpad=3 * k, fontsize=label_size(words, box.height, style.font_pt))
     for level in key.levels:
         position = float(key.scale.position(level))
         white = luminance(colour_at(key.colours, position)) < 0.42

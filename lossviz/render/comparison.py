@@ -70,10 +70,10 @@ def _row(
         "highest": text(shape["maximum"]),
     }
     if radius:
-        row[f"mean rise at {radius}"] = text(shape["rise"][radius]["mean"])
-        row[f"largest rise at {radius}"] = text(shape["rise"][radius]["largest"])
+        rises = shape["rise"][radius]
+        row[f"rise at {radius}: mean"], row["largest"] = text(rises["mean"]), text(rises["largest"])
     share = shape["share"][f"{rise:g}"]
-    row[f"share under centre + {text(rise)}"] = "–" if share is None else f"{format_value(share, percent=True)} %"
+    row[f"under centre + {text(rise)}"] = "–" if share is None else f"{format_value(share, percent=True)} %"
     anisotropy = shape["anisotropy"]
     if surface.plan.grid.dimension > 1:
         row["anisotropy"] = "–" if anisotropy is None else format_value(anisotropy)

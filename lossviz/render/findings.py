@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def plan_rows(surface: Surface) -> list[tuple[str, str]]:
         ("Problem", f"{facts.get('problem') or plan.problem.source}"),
         (
             "Checkpoint",
-            f"{plan.problem.checkpoint or 'as the model makes it'} {_digest(plan.problem.checkpoint_sha256)}",
+            f"{_name(plan.problem.checkpoint) or 'as the model makes it'} {_digest(plan.problem.checkpoint_sha256)}",
         ),
         ("Along", plane_phrase(surface) + (f"; {moved} parameters move" if moved and moved != whole else "")),
         ("Grid", "; ".join(axes)),
@@ -135,6 +136,11 @@ def _words(surface: Surface, name: str) -> str:
 def _value(name: str, surface: Surface, value: float) -> str:
     percent = base_name(name, surface.split_of(name)) in PERCENT
     return format_value(value, percent=percent, digits=4) + " %" * percent
+
+
+def _name(checkpoint: str | None) -> str:
+    """A checkpoint's name without its folders, which are nobody's business."""
+    return PurePath(checkpoint).name if checkpoint else ""
 
 
 def _digest(sha256: str | None) -> str:

@@ -15,6 +15,7 @@ GAP_EM = 1.5  # between panels
 STRIP_TITLE_EM, STRIP_LABELS_EM = 1.7, 3.0  # room above a strip for its title, below for its ticks and label
 STACKED_EM = 1.3  # room of a second line of a label
 LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
+SMALLEST_LABEL = 0.65  # of the type size: how far a label shrinks before its panel grows
 RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
 
 
@@ -100,7 +101,7 @@ def plan_layout(
     em = style.font_pt * PT
     left, bottom = (max(4.6, 3.0 + 0.55 * left_letters) * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
     gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
-    bar_room = (3.6 + 0.6 * bar_letters) * em
+    bar_room = (3.9 + 0.6 * bar_letters) * em
     top = (1.9 if titled else 0.9) * em
     rows = -(-count // columns)
     bar_columns = [any(barred[i] for i in range(c, count, columns)) for c in range(columns)]
@@ -112,9 +113,9 @@ def plan_layout(
         # labels longer than a flat panel is high stand in two lines, each of which must fit
         left, bar_room = left + STACKED_EM * em, bar_room + STACKED_EM * em
         bars_width = sum(bar_columns) * bar_room
-        width -= STACKED_EM * em * (1 + sum(bar_columns)) / columns * (width * columns >= free)
+        width -= STACKED_EM * em * (1 + sum(bar_columns)) / columns * (width * columns >= free - 1e-9)
         parts = [part for label in upright for part in stack_label(label, height, em).split("\n")]
-        height = max(height_of(width), LETTER_EM * em * max(map(len, parts)))
+        height = max(height_of(width), SMALLEST_LABEL * LETTER_EM * em * max(map(len, parts)))
     if axes_outside and any("\n" in stack_label(label, width + gap_x, em) for label in below):
         bottom += STACKED_EM * em
     footer = footer_lines * 1.25 * em * 0.8
@@ -152,6 +153,17 @@ def stack_label(label: str, room: float, em: float) -> str:
         'PC2\n(7.1 % of the motion)'
     """
     return label if LETTER_EM * em * len(label) <= room else label.replace(" (", "\n(", 1)
+
+
+def label_size(label: str, room: float, font_pt: float) -> float:
+    """Type size in points at which every line of a label fits ``room`` inches, at least 0.65 of the full size.
+
+    Example:
+        >>> label_size("β", 1.0, 8.0), round(label_size("(filter-normalised units)", 1.2, 8.0), 1)
+        (8.0, 6.0)
+    """
+    longest = max(map(len, label.split("\n")))
+    return float(max(SMALLEST_LABEL * font_pt, min(font_pt, room / (LETTER_EM * PT * max(longest, 1)))))
 
 
 def map_height(aspect: float) -> Callable[[float], float]:

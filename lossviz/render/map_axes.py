@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from lossviz.render.cells import Cell, cell_outlines
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.colours import colour_at
-from lossviz.render.layout import GAP_EM, PT, stack_label
+from lossviz.render.layout import GAP_EM, PT, label_size, stack_label
 from lossviz.render.panel import Panel
 from lossviz.render.path_lines import draw_paths
 from lossviz.render.quantity import format_coordinate
@@ -39,9 +39,13 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
         axis.set_tick_params(labelbottom=outer, labelleft=outer)
     if last_row:
-        axes.set_xlabel(stack_label(panel.x_label, layout.panels[index].width + GAP_EM * em, em))
+        room = layout.panels[index].width + GAP_EM * em
+        label = stack_label(panel.x_label, room, em)
+        axes.set_xlabel(label, fontsize=label_size(label, room, scene.style.font_pt))
     if index % layout.columns == 0:
-        axes.set_ylabel(stack_label(panel.y_label, layout.panels[index].height, em))
+        room = layout.panels[index].height
+        label = stack_label(panel.y_label, room, em)
+        axes.set_ylabel(label, fontsize=label_size(label, room, scene.style.font_pt))
     return axes
 
 

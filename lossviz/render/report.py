@@ -30,6 +30,7 @@ from lossviz.render.findings import (
     scalar_rows,
 )
 from lossviz.render.html import write_page
+from lossviz.render.paper_caption import paper_caption, to_latex
 from lossviz.render.quantity import quantity_label
 from lossviz.render.scene import Scene, make_scene
 
@@ -93,13 +94,15 @@ def write_report(
             _header(heading, surfaces, titles, command),
             "<h2>How to read this</h2>" + _list(READING),
             "<h2>Figures</h2>" + "".join(figures) + live,
-            "<h2>In numbers</h2>" + _comparison(surfaces, titles) + "".join(_scalars(s, t) for s, t in zip(surfaces, titles, strict=True)),
+            "<h2>In numbers</h2>"
+            + _comparison(surfaces, titles)
+            + "".join(_scalars(s, t) for s, t in zip(surfaces, titles, strict=True)),
             "<h2>The plan</h2>" + "".join(_plan(s, t, len(surfaces)) for s, t in zip(surfaces, titles, strict=True)),
             "<h2>Checks and doubts</h2>" + _differences(surfaces, titles)
             + "".join(_checks(s, t, len(surfaces)) for s, t in zip(surfaces, titles, strict=True)),
             "<h2>What these pictures show, and what they do not</h2><h3>They show</h3>" + _list(PROVES)
             + "<h3>They do not prove</h3>" + _list(PROVES_NOT),
-            f"<h2>A caption for the paper</h2><blockquote>{html.escape(plates[0].scene.caption.strip())}</blockquote>",
+            "<h2>Captions for the paper</h2>" + "".join(map(_paper_caption, plates[:2])),
             f'<div class="downloads"><h2>Data</h2>{downloads}</div>' if downloads else "",
         ]
     )  # fmt: skip
@@ -146,6 +149,14 @@ def _figure(plate: Plate) -> str:
         f'<h3>{html.escape(plate.heading)}</h3><figure><img alt="{html.escape(plate.heading)}" width="{width}" '
         f'src="data:image/{kind};base64,{data}"><figcaption><details><summary>In words</summary>{caption}</details>'
         "</figcaption></figure>"
+    )
+
+
+def _paper_caption(plate: Plate) -> str:
+    text = paper_caption(plate.scene)
+    return (
+        f"<h3>{html.escape(plate.heading)}</h3><blockquote>{html.escape(text)}</blockquote><details><summary>As LaTeX"
+        f"</summary><blockquote><code>\\caption{{{html.escape(to_latex(text))}}}</code></blockquote></details>"
     )
 
 
@@ -198,7 +209,7 @@ def _table(rows: Sequence[dict[str, str]]) -> str:
     head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
     body = "".join(
         "<tr>"
-        + "".join(f"<td{' class=number' * (i > 0)}>{html.escape(text)}</td>" for i, text in enumerate(row.values()))
+        + "".join(f'<td class="{"number" if i else "name"}">{html.escape(t)}</td>' for i, t in enumerate(row.values()))
         + "</tr>"
         for row in rows
     )

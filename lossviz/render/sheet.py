@@ -15,7 +15,7 @@ from lossviz.render.panel import Panel
 from lossviz.render.style import Style
 from lossviz.render.terrain import Terrain
 
-COLUMNS = {"column": 2, "text": 3, "wide": 4}
+COLUMNS = {"paper": 1, "paper-wide": 4, "column": 1, "text": 3, "wide": 4, "screen": 3}
 MOST_COLUMNS, MOST_RELIEFS = 4, 2
 FLOOR = -0.62  # height of the floor under a surface
 
@@ -55,7 +55,9 @@ def lay_out(
 ) -> Layout:
     """Arrange the boxes: one row for each key that has several, else all in rows."""
     keys = [panels[box[0]].key for box in boxes]
-    columns = _columns(keys, MOST_RELIEFS if kind == "surface" else COLUMNS.get(style.name, MOST_COLUMNS))
+    most = COLUMNS.get(style.name, MOST_COLUMNS)
+    most = 2 if kind == "line" and most == 1 else most
+    columns = _columns(keys, min(MOST_RELIEFS, most) if kind == "surface" else most)
     titles = len(boxes) > 1 if kind == "line" else any(panel.title for panel in panels)
     return plan_layout(
         replace(style, panel_in=style.width_in) if kind == "surface" else style,

@@ -108,13 +108,20 @@ class Style:
 _TICKS = {("major", "width"): 0.6, ("major", "size"): 2.5, ("minor", "width"): 0.4, ("minor", "size"): 1.5,
           ("major", "pad"): 2.5}  # fmt: skip
 
+MM = 1 / 25.4  # in inches
 STYLES = {
+    "paper": Style("paper", 85 * MM, 7.5, panel_in=2.75),  # one column of most journals and conferences
+    "paper-wide": Style("paper-wide", 178 * MM, 7.5, panel_in=3.4),  # across two
     "column": Style("column", 3.25, 8.0, panel_in=2.6),
     "text": Style("text", 5.5, 8.0),
     "wide": Style("wide", 6.75, 8.0),
     "slide": Style("slide", 10.0, 14.0, dpi=192, panel_in=5.2),
+    "screen": Style("screen", 8.0, 11.0, dpi=150, panel_in=5.0),
     "poster": Style("poster", 12.0, 16.0, dpi=200, panel_in=9.0),
 }
+
+
+DARK_STYLE = "dark"  # the screen's sizes on a dark ground
 
 
 def make_style(name: str = "text", *, dark: bool = False, dpi: int | None = None, family: str = "sans") -> Style:
@@ -127,7 +134,7 @@ def make_style(name: str = "text", *, dark: bool = False, dpi: int | None = None
         >>> make_style("slide", dark=True).theme.paper
         '#0f1218'
     """
-    if name not in STYLES:
-        raise UsageError(f"--style is {name!r}; choose one of {', '.join(STYLES)}.")
-    style = STYLES[name]
-    return replace(style, theme=DARK if dark else LIGHT, dpi=dpi or style.dpi, family=family)
+    if name not in (*STYLES, DARK_STYLE):
+        raise UsageError(f"--style is {name!r}; choose one of {', '.join((*STYLES, DARK_STYLE))}.")
+    style = STYLES["screen" if name == DARK_STYLE else name]
+    return replace(style, theme=DARK if dark or name == DARK_STYLE else LIGHT, dpi=dpi or style.dpi, family=family)

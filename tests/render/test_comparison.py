@@ -16,22 +16,22 @@ def test_bowls_in_numbers(surface_of):
     first, second = comparison_rows([a, b], ["round", "long"], "train_loss")
     assert first["surface"] == "round" and first["centre"] == first["lowest"] == "0.5"
     assert first["where"] == "α = 0, β = 0" and first["highest"] == "2.5" and second["highest"] == "5.5"
-    assert first["mean rise at 1"] == "1" and second["largest rise at 1"] == "4"  # linear between points
-    assert abs(float(second["mean rise at 1"]) - 2.5) < 0.02
+    assert first["rise at 1: mean"] == "1" and second["largest"] == "4"  # linear between points
+    assert abs(float(second["rise at 1: mean"]) - 2.5) < 0.02
     assert float(second["anisotropy"]) > 3.9 and first["anisotropy"] in ("1", "1.01")
-    assert first["share under centre + 1"] > second["share under centre + 1"]
+    assert first["under centre + 1"] > second["under centre + 1"]
 
 
 def test_a_radius_that_one_grid_does_not_hold_is_not_compared(surface_of):
     a = surface_of(X, Y, train_loss=1 + GX**2 + GY**2)
     b = surface_of(X / 2, Y / 2, train_loss=1 + GX**2 + GY**2)
     rows = comparison_rows([a, b], ["a", "b"], "train_loss")
-    assert all("mean rise at 0.5" in row and "mean rise at 1" not in row for row in rows)
+    assert all("rise at 0.5: mean" in row and "rise at 1: mean" not in row for row in rows)
 
 
 def test_errors_are_in_percent(surface_of):
     rows = comparison_rows([surface_of(X, Y, test_error=0.1 + 0.2 * GX**2)] * 2, ["a", "b"], "test_error")
-    assert rows[0]["centre"] == "10 %" and "share under centre + 10 %" in rows[0]
+    assert rows[0]["centre"] == "10 %" and "under centre + 10 %" in rows[0]
 
 
 def test_nothing_finite_is_a_dash(surface_of):

@@ -6,6 +6,7 @@ import pytest
 from lossviz.errors import UsageError
 from lossviz.render.cells import Cell
 from lossviz.render.scene import make_scene
+from lossviz.render.style import STYLES, make_style
 
 
 def entries(scene):
@@ -169,3 +170,21 @@ def test_panels_lie_on_the_paper_and_apart(surface_of):
 def test_too_many_panels_are_refused(bowl):
     with pytest.raises(UsageError, match="13 panels"):
         make_scene([bowl] * 13)
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_maps_keep_equal_units_in_every_style(surface_of, style, count):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-0.8, 1, 7)
+    bowls = [surface_of(x, y, seed=i, train_loss=0.1 + x**2 + y[:, None] ** 2) for i in range(count)]
+    layout = make_scene(bowls, style=style, titles=list("abcde"[:count])).layout
+    for box in layout.panels:
+        assert box.height / box.width == pytest.approx(1.8 / 2.0)
+        assert box.left >= 0 and box.right <= layout.width and box.bottom >= 0
+    assert layout.width <= STYLES[style].width_in + 1e-9
+
+
+def test_paper_styles_are_as_wide_as_columns_in_millimetres():
+    assert STYLES["paper"].width_in * 25.4 == pytest.approx(85)
+    assert STYLES["paper-wide"].width_in * 25.4 == pytest.approx(178)
+    assert make_style("dark").theme.name == "dark" and make_style("dark").width_in == STYLES["screen"].width_in
