@@ -147,7 +147,7 @@ class ImageFolder(torch.utils.data.Dataset):
 
 def normalized(pixels: np.ndarray, mean: float | Sequence[float], std: float | Sequence[float]) -> Tensor:
     """Bytes (D, channels, height, width) as float32 in 0…1, less ``mean`` and over ``std``."""
-    images = torch.from_numpy(np.ascontiguousarray(pixels)).to(torch.float32)
+    images = torch.from_numpy(pixels.astype(np.float32))
     images = images / 255 if pixels.dtype == np.uint8 else images
     shift, scale = (torch.tensor(value, dtype=torch.float32).reshape(-1, 1, 1) for value in (mean, std))
     return (images - shift) / scale
