@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lossviz.records.plan import ProblemRef as ProblemRef
     from lossviz.records.surface import Surface as Surface
     from lossviz.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
+    from lossviz.work import run_task as run_task
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ _HOMES = {
     "ProblemRef": "lossviz.records.plan",
     "Surface": "lossviz.records.surface",
     "TrajectoryRecorder": "lossviz.trajectory.recorder",
+    "run_task": "lossviz.work",
 }
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 
 from lossviz.compute import Progress, Report, Update, evaluate_asked, is_finished, until_dropped
-from lossviz.errors import PointDropped, StoppedError, StoreError
+from lossviz.errors import PointDropped, StoppedError, StoreError, UsageError
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision
-from lossviz.evaluate.way import Way
+from lossviz.evaluate.way import Way, cpu_threads
 from lossviz.launch.division import share
+from lossviz.launch.local import Workers, threads_each
 from lossviz.launch.requeue import own_job
 from lossviz.launch.rounds import read_round
 from lossviz.prepare import (
     Settings,
     Stop,
+    Tell,
     find_directions,
     load_plan_problem,
     open_existing,
@@ -31,7 +36,7 @@ from lossviz.prepare import (
     prepare_facts,
     prepare_plane,
 )
-from lossviz.records.doubts import agree
+from lossviz.records.doubts import agree, doubts_of
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -41,6 +46,7 @@ from lossviz.store.surface_file import peek_plan, read_surface
 
 Warn = Callable[[str], None]
 T = TypeVar("T")
+LOOK_S = 0.25
 
 
 def share_of(surface: Surface, split: str, part: tuple[int, int], points: np.ndarray | None = None) -> np.ndarray:
@@ -56,6 +62,7 @@ def prepare_only(
     plane_from: Path | None = None,
     warn: Warn = lambda message: None,
     stop: Stop = lambda: False,
+    tell: Tell = lambda checks: None,
 ) -> Surface:
     """Make the run with everything its workers need, and settle the way that all of them evaluate in.
 
@@ -70,7 +77,7 @@ def prepare_only(
     try:
         if run is not None and is_finished(run.surface):
             return run.surface
-        run, engine = prepare(out, plan, run, settings, warn, stop=stop, other=other)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other)
         for points in until_dropped(evaluate_asked(engine, run.surface), stop):
             run.save(points)
             if engine.settled or stop():
@@ -128,6 +135,124 @@ def work(
             raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
         evaluated = _fill_share(run, engine, pending, progress, stop)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
+
+
+def compute_with_workers(
+    out: Path,
+    plan: Plan,
+    settings: Settings,
+    devices: Sequence[str],
+    *,
+    plane_from: Path | None = None,
+    progress: Progress = lambda update: None,
+    stop: Stop = lambda: False,
+    warn: Warn = lambda message: None,
+    tell: Tell = lambda checks: None,
+) -> Report:
+    """As :func:`lossviz.compute.compute`, with a worker process for each of ``devices``; this process publishes.
+
+    Raises:
+        LossvizError: As for :func:`lossviz.compute.compute`.
+        LaunchError: If a worker failed; what was saved is kept.
+    """
+    # one process makes the run and settles the way that all evaluate in, with the threads that each will have
+    settings = replace(settings, device=devices[0])
+    with cpu_threads(threads_each(len(devices)) if "OMP_NUM_THREADS" not in os.environ else None):
+        prepare_only(out, plan, settings, plane_from=plane_from, warn=warn, stop=stop, tell=tell)
+    return fill_with_workers(out, devices, settings, progress=progress, stop=stop, warn=warn)
+
+
+def fill_with_workers(
+    out: Path,
+    devices: Sequence[str],
+    settings: Settings | None = None,
+    *,
+    progress: Progress = lambda update: None,
+    stop: Stop = lambda: False,
+    warn: Warn = lambda message: None,
+) -> Report:
+    """Fill a prepared run with a worker process for each of ``devices``; this process publishes.
+
+    Raises:
+        StoppedError: If ``stop`` says so; everything evaluated is saved then.
+        LaunchError: If a worker failed; what was saved is kept.
+    """
+    settings = settings or Settings(devices[0])
+    plan = read_surface(out).plan
+    run = open_run(out, plan, settings, warn, stop)
+    surface, start, before = run.surface, time.perf_counter(), int(run.surface.evaluated().sum())
+    try:
+        # 1. workers fill it; with plan.refine their values may ask for more
+        while len(surface.pending()) and not stop():
+            with Workers(out, devices, settings.sync_interval_s, settings.disk_wait_s) as workers:
+                while workers.alive and not stop():
+                    time.sleep(LOOK_S)
+                    if saved := run.take_in():
+                        progress(Update(saved, int(surface.evaluated().sum()), plan.grid.size))
+                    run.publish_when_due()
+                workers.end()
+                run.take_in()
+                for warning in workers.warnings:
+                    warn(warning)
+                if not stop():
+                    workers.check()
+        # 2. what they saved, published whole
+        run.take_in_whole()
+        if left := len(surface.pending()):
+            run.publish()
+            raise StoppedError(
+                f"Stopped with {left} of {plan.grid.size} points left; all others are saved. Run the same command to "
+                "go on."
+            )
+        surface.facts["doubts"] = doubts_of(surface)
+        run.publish(final=True)
+    finally:
+        run.close("done" if is_finished(surface) else "stopped")
+    done = int(surface.evaluated().sum())
+    return Report(surface, out, time.perf_counter() - start, done - before, surface.facts["doubts"])
+
+
+def devices_of(name: str, workers: int | None) -> list[str]:
+    """A device for each worker process: ``"cuda:all"`` is every GPU, any other name is one.
+
+    Raises:
+        UsageError: If there is no GPU.
+
+    Example:
+        >>> devices_of("cpu", 2), devices_of("auto", None)
+        (['cpu', 'cpu'], ['auto'])
+    """
+    names = [f"cuda:{k}" for k in range(torch.cuda.device_count())] if name == "cuda:all" else [name]
+    if not names:
+        raise UsageError("--device cuda:all: torch sees no GPU here. Use --device cpu --workers N for N processes.")
+    return [names[k % len(names)] for k in range(workers or len(names))]
+
+
+def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -> int:
+    """Evaluate what is missing of one of ``count`` shares of a prepared run: the whole of a task for any scheduler.
+
+    Any number of processes may do so at once, on any machines that see the file; :func:`lossviz.store.merge.merge`
+    publishes what they saved. It installs no signal handlers, and a task that was killed goes on when it is run again.
+
+    Args:
+        run: The run's HDF5 file, made by ``lossviz compute … --prepare-only``.
+        index: Which share, from 0.
+        count: How many there are.
+        device: As for :func:`lossviz.compute.compute`.
+
+    Returns:
+        How many evaluations this call added.
+
+    Raises:
+        UsageError: If ``index`` is not below ``count``.
+        StoreError: If there is no prepared run.
+
+    Example:
+        With submitit: ``executor.map_array(functools.partial(lossviz.run_task, "net.h5", count=8), range(8))``.
+    """
+    if not 0 <= index < count:
+        raise UsageError(f"index is {index} and count {count}; index runs from 0 to count - 1.")
+    return work(Path(run), (index + 1, count), device=device).evaluated
 
 
 def _points_of(out: Path, plan: Plan, number: int | None, warn: Warn) -> np.ndarray | None:

@@ -1,14 +1,19 @@
 """Several workers on one run: shares are disjoint and whole, and the merged file is that of one process."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+import lossviz
+from lossviz.cli.main import cli
 from lossviz.compute import compute
-from lossviz.errors import PlanError, StoppedError, StoreError, UsageError
+from lossviz.errors import LaunchError, PlanError, StoppedError, StoreError, UsageError
 from lossviz.launch.ranks import parse_part
 from lossviz.prepare import Settings
 from lossviz.problem.reference import resolve_problem
@@ -16,9 +21,10 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.surface import Surface
 from lossviz.store.merge import merge
+from lossviz.store.schema import journal_folder
 from lossviz.store.surface_file import read_surface
 from lossviz.store.verify import verify
-from lossviz.work import prepare_only, recompute, share_of, work
+from lossviz.work import compute_with_workers, fill_with_workers, prepare_only, recompute, share_of, work
 from tests.test_compute import PROBLEM, stop_after, values_of
 
 LOOP = Settings(strategy="loop")
@@ -132,3 +138,57 @@ def test_preparing_that_was_stopped_says_so_and_goes_on(plan, tmp_path, monkeypa
     prepare_only(out, plan, LOOP)
     work(out, (1, 1))
     assert merge(out).missing == 0
+
+
+def test_a_task_of_any_scheduler(plan, tmp_path):
+    compute(plan, tmp_path / "one.h5", strategy="loop")
+    out = tmp_path / "many.h5"
+    prepare_only(out, plan, LOOP)
+    done = [lossviz.run_task(out, index, 3, device="cpu") for index in range(3)]
+    assert sum(done) == 2 * (35 - 1) and lossviz.run_task(str(out), 0, 3) == 0
+    assert merge(out).missing == 0
+    assert values_of(out) == values_of(tmp_path / "one.h5")
+    with pytest.raises(UsageError, match="index runs from 0"):
+        lossviz.run_task(out, 3, 3)
+
+
+def test_two_workers_give_the_file_of_one_process_and_leave_nothing_beside_it(plan, tmp_path):
+    compute(plan, tmp_path / "one.h5", strategy="loop")
+    out, told = tmp_path / "two.h5", []
+    report = compute_with_workers(out, plan, replace(LOOP, device="cpu"), ["cpu", "cpu"], progress=told.append)
+    assert values_of(out) == values_of(tmp_path / "one.h5")
+    assert report.doubts == [] and report.evaluated == 34
+    saved = [(point.index, point.split) for update in told for point in update.saved]
+    assert len(saved) == len(set(saved)) == 2 * 35 and told[-1].done == 35
+    assert not journal_folder(out).exists()
+    assert {s.get("part") for s in read_surface(out).sessions} == {None, "1/2", "2/2"}
+
+
+def test_a_worker_that_fails_is_quoted_and_what_was_saved_is_kept(plan, tmp_path):
+    out, source = tmp_path / "two.h5", tmp_path / "problem.py"
+    prepare_only(out, plan, LOOP)
+    source.write_text(PROBLEM + "\n# changed\n")
+    with pytest.raises(LaunchError, match=r"(?s)2 of 2 workers ended early.*worker 1 said: .*has changed"):
+        fill_with_workers(out, ["cpu", "cpu"])
+    assert read_surface(out).evaluated().sum() == 1
+    source.write_text(PROBLEM)
+    assert fill_with_workers(out, ["cpu"]).surface.evaluated().all()
+
+
+def test_ranks_of_torchrun_take_a_share_each(plan, tmp_path):
+    compute(plan, tmp_path / "one.h5", strategy="loop")
+    out = tmp_path / "ranks.h5"
+    prepare_only(out, plan, LOOP)
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lossviz"]
+    work_words = ["work", str(out), "--device", "cpu", "--progress", "none"]
+    done = subprocess.run([sys.executable, *words, *work_words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Part 1/2" in done.stderr and "Part 2/2" in done.stderr
+    assert merge(out).missing == 0 and values_of(out) == values_of(tmp_path / "one.h5")
+
+
+def test_a_whole_run_is_no_work_for_ranks(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    said = CliRunner().invoke(cli, ["compute", str(tmp_path / "problem.py"), "--out", str(tmp_path / "n.h5")])
+    assert said.exit_code == 2 and "--prepare-only" in said.output and "-m lossviz work" in said.output

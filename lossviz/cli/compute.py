@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,9 +17,12 @@ from lossviz.cli.plan_options import make_plan, plan_options
 from lossviz.cli.plane_options import AskedPlane
 from lossviz.cli.rules import describe_rules
 from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.errors import UsageError
+from lossviz.launch.ranks import Ranks
 from lossviz.records.verdict import Check, table_of
 
 if TYPE_CHECKING:
+    from lossviz.compute import Report
     from lossviz.records.plan import Plan
 
 # how a run is carried out; the other options say what it is
@@ -60,6 +64,10 @@ Examples:
     help="How points are evaluated; auto measures and takes the fastest.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), help="Examples a forward pass.  [default: by device]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N",
+    help="Processes on this machine that share the points.  [default: 1; with --device cuda:all one a GPU]",
+)  # fmt: skip
 @device_option
 @progress_option
 @journal_options
@@ -68,7 +76,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 def compute(
     problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
-    dry_run: bool, show_rules: bool, requeue: bool, **words: Any,
+    dry_run: bool, show_rules: bool, requeue: bool, workers: int | None, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -76,6 +84,7 @@ def compute(
     built-in problem 'digits'. Without one, --model, --data and --loss name them. A run that was stopped, killed or
     interrupted goes on when the same command is run again.
     """
+    refuse_ranks()
     settings = {name: words.pop(name) for name in SETTINGS}
     asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
     plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
@@ -88,17 +97,18 @@ def compute(
     from lossviz.cli.progress import show_progress
     from lossviz.cli.signals import stop_on_signal
     from lossviz.cli.warned import requeued_when_warned
+    from lossviz.work import devices_of
 
+    devices = devices_of(settings["device"], workers)
+    settings["device"] = devices[0]
     with stop_on_signal() as stop, requeued_when_warned(stop, requeue, _warn):
         plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn)
         if prepare_only:
             _prepare_only(plan, out, plane_from, settings, stop)
             return
-        from lossviz.compute import compute as run_compute
-
         with show_progress(progress, plan.grid) as tell:
-            report = run_compute(
-                plan, out, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, tell=_tell, **settings
+            report = _run(
+                plan, out, settings, devices, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, tell=_tell
             )
         paths = asked.draw_paths(out, settings["device"], stop, _warn)
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
@@ -106,6 +116,26 @@ def compute(
 
 def _tell(checks: list[Check]) -> None:
     click.echo("\n".join(table_of(checks)), err=True)
+
+
+def refuse_ranks() -> None:
+    """A whole run cannot be made by several ranks at once: they would wait for each other's lock."""
+    if (count := Ranks.read(os.environ).count) > 1:
+        raise UsageError(
+            f"torchrun started {count} ranks of 'lossviz compute'. Prepare the run once, with 'lossviz compute … "
+            f"--prepare-only', then let the ranks share it: torchrun --nproc-per-node {count} -m lossviz work RUN.h5"
+        )
+
+
+def _run(plan: Plan, out: Path, settings: dict[str, Any], devices: list[str], **how: Any) -> Report:
+    if len(devices) == 1:
+        from lossviz.compute import compute as run_compute
+
+        return run_compute(plan, out, **settings, **how)
+    from lossviz.prepare import Settings
+    from lossviz.work import compute_with_workers
+
+    return compute_with_workers(out, plan, Settings(**settings), devices, **how)
 
 
 def _warn(message: str) -> None:
@@ -118,7 +148,7 @@ def _prepare_only(
     from lossviz.prepare import Settings
     from lossviz.work import prepare_only
 
-    surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop)
+    surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop, tell=_tell)
     left = len(surface.pending())
     click.echo(f"{out} is prepared: {left} of {plan.grid.size} points to evaluate.")
     click.echo(

@@ -88,7 +88,7 @@ def _literal(text: str) -> Any:
 
 def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--device``."""
-    text = "auto, cpu, cuda, cuda:1 or mps."
+    text = "auto, cpu, cuda, cuda:1, mps, and in compute cuda:all."
     return click.option("--device", default="auto", show_default=True, metavar="NAME", help=text)(function)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
+import threading
+import time
 from pathlib import Path
 
 import click
@@ -26,11 +29,12 @@ Examples:
 )  # fmt: skip
 @click.option("--round", "number", type=click.IntRange(min=1), help="Share the points of this submission only.")
 @click.option("--requeue", is_flag=True, help="In a Slurm job that is warned: save, and go back into the queue.")
+@click.option("--parent", type=int, hidden=True)  # ends when this process does
 @device_option
 @progress_option
 @journal_options
 def work(
-    run: Path, part: str | None, number: int | None, requeue: bool, device: str, progress: str,
+    run: Path, part: str | None, number: int | None, requeue: bool, parent: int | None, device: str, progress: str,
     sync_interval_s: float, disk_wait_s: float,
 ) -> None:  # fmt: skip
     """Evaluate what is missing of one share of the prepared RUN.h5.
@@ -42,6 +46,8 @@ def work(
     from lossviz.cli.signals import stop_on_signal
     from lossviz.cli.warned import requeued_when_warned
 
+    if parent is not None:
+        _end_with(parent)
     # a warning that comes while torch is imported must not kill
     with stop_on_signal() as stop, requeued_when_warned(stop, requeue, warn):
         from lossviz.cli.progress import show_progress
@@ -64,6 +70,17 @@ def work(
     said = f"Part {share[0]}/{share[1]} of {run}: {report.evaluated} evaluations now; {left} points not seen yet."
     click.echo(said, err=True)
     click.echo(f"Next: lossviz merge {shlex.quote(str(run))}", err=progress == "json")
+
+
+def _end_with(parent: int) -> None:
+    """Have this process told to stop when the one that started it is gone."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def warn(message: str) -> None:

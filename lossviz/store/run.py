@@ -23,8 +23,16 @@ from lossviz.store.journal import Journal
 from lossviz.store.lock import RunLock
 from lossviz.store.resume import check_room, check_same_plan, read_known, remove_temporaries, retire
 from lossviz.store.schema import canonical_path, check_names, journal_folder, life_name
-from lossviz.store.segment import SegmentHealth, read_headers, session_row
+from lossviz.store.segment import (
+    SegmentHealth,
+    check_plan,
+    enter_segment,
+    read_headers,
+    read_segments,
+    session_row,
+)
 from lossviz.store.surface_file import write_surface
+from lossviz.store.tail import Tail
 
 Role = Literal["filler", "worker"]
 _PUBLISH_SHARE = 50
@@ -70,6 +78,7 @@ class Run:
         self._publish_interval_s, self._publish_due, self._row = publish_interval_s, 0.0, None
         self._quantities: set[str] = set()
         self._closed = False
+        self._tail = Tail(path, surface.plan)
         self._set_publish_due(0.0)
 
     @classmethod
@@ -172,6 +181,27 @@ class Run:
             UnsavedError: As for :meth:`save`.
         """
         return self._journal.sync()
+
+    def take_in(self) -> list[Point]:
+        """Read what other processes have saved since the last look, and put it into the surface."""
+        new = []
+        for session, points in self._tail.read():
+            row = session_row(self.surface, session)
+            for point in points:
+                self.surface.put(point, row)
+            new += points
+        return new
+
+    def take_in_whole(self) -> None:
+        """Read every segment again, from its start to its end, so that all of them may be tidied away when published.
+
+        Raises:
+            PlanError: If one belongs to another plan.
+        """
+        self.segments = []
+        for segment in read_segments(self.path):
+            check_plan(segment, self.surface.plan)
+            self.segments.append(enter_segment(self.surface, segment))
 
     def publish(self, *, final: bool = False) -> None:
         """Rebuild the surface file from memory; a worker only syncs.

@@ -146,7 +146,8 @@ class Segment:
                 yield to_point(record, grid)
 
 
-def _segment_paths(path: Path) -> list[Path]:
+def segment_paths(path: Path) -> list[Path]:
+    """Where the segments of the run at ``path`` lie, oldest first."""
     try:
         return sorted(journal_folder(path).glob("*.jsonl"))
     except FileNotFoundError:  # tidied away while it was listed
@@ -156,7 +157,7 @@ def _segment_paths(path: Path) -> list[Path]:
 def read_segments(path: Path) -> list[Segment]:
     """All segments beside the run at ``path``, oldest first."""
     found = []
-    for name in _segment_paths(path):
+    for name in segment_paths(path):
         # one that goes away meanwhile was published first, and the file is read after the segments
         with contextlib.suppress(FileNotFoundError):
             found.append(Segment(name, name.read_bytes()))
@@ -166,7 +167,7 @@ def read_segments(path: Path) -> list[Segment]:
 def read_headers(path: Path) -> list[Segment]:
     """As :func:`read_segments`, of each the first line only."""
     found = []
-    for name in _segment_paths(path):
+    for name in segment_paths(path):
         with contextlib.suppress(FileNotFoundError), name.open("rb") as file:
             found.append(Segment(name, file.readline()))
     return found
