@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from lossviz.cli.charts import CHARTS, draw_charts, is_chart
 from lossviz.cli.film import OWN, check_film_words, draw_film
 from lossviz.errors import LossvizError, UsageError, join_mistakes
 
@@ -25,6 +26,8 @@ Examples:
   lossviz plot net.h5 --kind animation --out net.mp4
   lossviz plot epoch-*.h5 --kind animation
   lossviz plot net.h5 --follow
+  lossviz plot net.h5 --kind barcode
+  lossviz plot net.spectrum.h5
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
 KIND_OF_SUFFIX = {
@@ -41,7 +44,10 @@ SHOWN_NEXT = {
     "line": "contour",
     "animation": "html",
 }
-KIND_HELP = "contour, filled, heatmap, surface, line, animation, or html for a live page.  [contour; line for 1-D]"
+KIND_HELP = (
+    "contour, filled, heatmap, surface, line, animation, html for a live page, or barcode of the valleys; "
+    "of a spectrum file spectrum, density or layers.  [contour; line for 1-D]"
+)
 T = TypeVar("T")
 
 
@@ -96,9 +102,12 @@ T = TypeVar("T")
 @click.option("--turn", metavar="DEG", help="How far a flight turns; 360 goes once around.  [30]")
 @click.option("--follow", "following", is_flag=True, help="Draw again as points come, until the runs are finished.")
 def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
-    """Draw one surface, or several on one scale, from result files of 'lossviz compute'."""
+    """Draw one surface, or several on one scale, from result files of 'lossviz compute'; or files of 'curvature'."""
     from lossviz.store.surface_file import read_surface
 
+    if is_chart(files, words["kind"]):
+        click.echo(draw_charts(files, out, words, command_line, note))
+        return
     # 1. all words, then all files, so that one run names every mistake
     mistakes: list[str] = []
     if words["kind"] is None and out:
@@ -170,7 +179,7 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
     from lossviz.render.scene import KINDS
     from lossviz.render.style import make_style
 
-    kinds = (*KINDS, "animation")
+    kinds = (*KINDS, "animation", *CHARTS)
     if words["kind"] not in (None, *kinds):
         mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(kinds)}.")
     if words["scale"] not in ("auto", "log", "linear"):

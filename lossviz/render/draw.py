@@ -48,7 +48,7 @@ def make_figure(scene: Scene) -> Figure:
     return figure
 
 
-def settings(scene: Scene) -> Any:
+def settings(scene: Any) -> Any:
     """A context in which matplotlib has its own defaults and the scene's style."""
     defaults: Any = {name: v for name, v in matplotlib.rcParamsDefault.items() if not name.startswith(_FOREIGN)}
     with warnings.catch_warnings():
@@ -137,10 +137,17 @@ def about_file(metadata: dict[str, Any], command: str | None) -> str:
 
 def _metadata(scene: Scene, suffix: str, command: str | None) -> dict[str, Any]:
     title = ", ".join(dict.fromkeys(panel.title for panel in scene.panels if panel.title)) or "Loss surface"
-    text = about_file(scene.metadata, command)
+    return file_metadata(suffix, title, scene.caption, scene.metadata, command)
+
+
+def file_metadata(
+    suffix: str, title: str, caption: str, metadata: dict[str, Any], command: str | None
+) -> dict[str, Any]:
+    """What matplotlib is to write of a figure into its file."""
+    text = about_file(metadata, command)
     creator = f"lossviz {__version__}"
     if suffix == ".png":
-        return {"Software": creator, "Title": title, "Description": scene.caption, "lossviz": text}
+        return {"Software": creator, "Title": title, "Description": caption, "lossviz": text}
     if suffix == ".pdf":
-        return {"Creator": creator, "Title": title, "Subject": scene.caption, "Keywords": text, "CreationDate": None}
-    return {"Creator": creator, "Title": title, "Description": scene.caption, "Keywords": text, "Date": None}
+        return {"Creator": creator, "Title": title, "Subject": caption, "Keywords": text, "CreationDate": None}
+    return {"Creator": creator, "Title": title, "Description": caption, "Keywords": text, "Date": None}

@@ -1,0 +1,122 @@
+"""The figures of ``lossviz plot`` that are no map of a surface: spectra of 'lossviz curvature', and barcodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from lossviz.cli.options import Mistakes
+from lossviz.errors import StoreError, UsageError
+
+KINDS = {"spectrum": ("density", "layers"), "density": ("density",), "layers": ("layers",)}
+BARCODE = "barcode"
+CHARTS = (*KINDS, BARCODE)
+TAKEN = {"files", "kind", "out", "titles", "style", "dark", "dpi"}
+
+
+def is_chart(files: Sequence[str], kind: str | None) -> bool:
+    """Whether these words ask for a chart: by the kind, or because a file is a spectrum file."""
+    return kind in CHARTS or any(is_spectrum_file(Path(file)) for file in files)
+
+
+def is_spectrum_file(path: Path) -> bool:
+    """Whether a file says that it holds spectra; what cannot be read holds none."""
+    from lossviz.store.hdf5 import open_ours
+    from lossviz.store.spectrum_file import SPECTRUM_FORMAT
+
+    try:
+        open_ours(path, SPECTRUM_FORMAT).close()
+    except StoreError:
+        return path.name.endswith(".spectrum.h5") and path.exists()
+    return True
+
+
+def draw_charts(
+    files: Sequence[str], out: str | None, words: dict[str, Any], called: Callable[[Sequence[str]], str], tell: Any
+) -> str:
+    """Draw a chart of files.
+
+    Args:
+        files: Spectrum files, or for a barcode surface files.
+        out: Where to write.
+        words: Of the command.
+        called: Turns the command line into what the file tells of it.
+        tell: Called with sentences about what was read.
+
+    Returns:
+        The closing line.
+
+    Raises:
+        UsageError: With every mistake of the words.
+    """
+    from lossviz.render.chart import SUFFIXES, draw_chart
+
+    kind, mistakes = words["kind"] or "spectrum", Mistakes()
+    takes = TAKEN | ({"quantity"} if kind == BARCODE else set())
+    for name in _typed():
+        if name not in takes:
+            mistakes.found.append(f"--{name.replace('_', '-')} has no meaning for --kind {kind}; leave it out.")
+    if kind not in CHARTS:
+        mistakes.found.append(f"--kind is {kind!r}; a spectrum file is drawn as {', '.join(KINDS)}.")
+    if words["titles"] and len(words["titles"]) != len(files):
+        mistakes.found.append(f"{len(words['titles'])} titles were given for {len(files)} files; give one for each.")
+    if out and Path(out).suffix.lower() not in SUFFIXES:
+        mistakes.found.append(f"--out {out} does not end in {', '.join(SUFFIXES)}.")
+    if out and not Path(out).absolute().parent.is_dir():
+        mistakes.found.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
+    look = {"style": words["style"] or "text", "dark": words["dark"], "dpi": _dots(words["dpi"], mistakes)}
+    titles = list(words["titles"]) or [_stem(file) for file in files]
+    scene = mistakes.attempt(
+        lambda: _barcode(files, titles, words, look, tell) if kind == BARCODE else _spectrum(files, titles, kind, look)
+    )
+    mistakes.check()
+    assert scene is not None
+    first = Path(files[0])
+    path = (
+        Path(out) if out else first.with_name(f"{first.name.removesuffix('.h5').removesuffix('.spectrum')}.{kind}.png")
+    )
+    written = draw_chart(scene, path, command=called(sys.argv[1:]))
+    return f"Wrote {' and '.join(map(str, written))}."
+
+
+def _spectrum(files: Sequence[str], titles: Sequence[str], kind: str, look: dict[str, Any]) -> Any:
+    from lossviz.render.spectrum_scene import make_spectrum_scene, name_spectra
+    from lossviz.store.spectrum_file import read_spectra
+
+    if kind not in KINDS:
+        raise UsageError(f"A spectrum file has no --kind {kind}.")
+    spectra = name_spectra([(title, read_spectra(file)) for title, file in zip(titles, files, strict=False)])
+    return make_spectrum_scene(spectra, parts=KINDS[kind], title=", ".join(titles), **look)
+
+
+def _barcode(
+    files: Sequence[str], titles: Sequence[str], words: dict[str, Any], look: dict[str, Any], tell: Any
+) -> Any:
+    from lossviz.render.barcode_scene import make_barcode_scene
+    from lossviz.store.surface_file import read_surface
+
+    surfaces = [read_surface(Path(file), tell) for file in files]
+    return make_barcode_scene(surfaces, quantity=words["quantity"], titles=titles, **look)
+
+
+def _stem(file: str) -> str:
+    return Path(file).name.removesuffix(".h5").removesuffix(".spectrum")
+
+
+def _typed() -> list[str]:
+    context = click.get_current_context()
+    return [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+
+
+def _dots(text: str | None, mistakes: Mistakes) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or not 20 <= int(text) <= 1200:
+        mistakes.found.append(f"--dpi is {text}; it must be a whole number from 20 to 1200.")
+        return None
+    return int(text)
