@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 # said for each task by itself, or not at all
-_APART = ("source", "checkpoint", "out", "device")
+_APART = ("source", "checkpoint", "out", "device", "dry_run")
 
 
 def submit_runs(problem: SourceWords, request: Request, how: How, words: dict[str, Any], dry_run: bool) -> None:

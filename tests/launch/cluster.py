@@ -55,6 +55,7 @@ class Cluster:
         done = subprocess.run(["bash", *map(str, words)], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         found = re.findall(r"(\w+)='([^']*)'", done.stdout)
+        self._daemons: list[subprocess.Popen] = []
         self.environment, self.state = dict(found), dict(found)["SLURM_STATE"]
 
     @staticmethod
@@ -63,6 +64,8 @@ class Cluster:
 
     def stop(self) -> None:
         subprocess.run(["bash", str(HERE / "stop-slurm"), "--rm", self.state], check=True, capture_output=True)
+        for daemon in self._daemons:
+            daemon.wait()
 
     def ask(self, *words: str) -> str:
         environment = {**os.environ, **self.environment}
@@ -85,6 +88,7 @@ class Cluster:
                 stderr=log, start_new_session=True, env={**os.environ, **self.environment},
             )  # fmt: skip
         Path(self.state, "pid", f"slurmd-{node}.D.pid").write_text(str(again.pid))
+        self._daemons.append(again)
 
     def clear(self) -> None:
         """End every job and bring every node back."""

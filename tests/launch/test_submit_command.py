@@ -1,0 +1,130 @@
+"""`lossviz submit`, `status` and `cancel` as their user meets them: without Slurm, with wrong words, with many runs."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from lossviz.cli.main import cli
+from lossviz.launch.status import read_status
+from lossviz.store.surface_file import read_surface
+from tests.launch.cluster import wait_until
+from tests.test_compute import values_of
+
+
+def run(*words):
+    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
+
+
+@pytest.fixture
+def no_slurm(monkeypatch, tmp_path):
+    """None of Slurm's commands is found."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+@pytest.fixture
+def checkpoints(folder):
+    """Two networks of the problem, saved as runs/a/best.pt and runs/b/best.pt."""
+    with torch.random.fork_rng(devices=[]):
+        for name in ("a", "b"):
+            (folder / "runs" / name).mkdir(parents=True)
+            net = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+            torch.save(net.state_dict(), folder / "runs" / name / "best.pt")
+    return "runs/*/best.pt"
+
+
+def test_a_dry_run_needs_no_slurm_and_writes_nothing(folder, no_slurm):
+    words = ["problem.py", "--grid", "-1:1:11,-1:1:7", "--partition", "gpu", "--gpus-per-task", 2, "--time", "4:00:00"]
+    result = run("submit", *words, "--seconds-per-point", 60, "--max-running", 4, "--out", "net.h5", "--dry-run")
+    assert result.exit_code == 0
+    script, _, table = result.output.partition("--requeue\n\n")
+    assert script.startswith("#!/bin/bash\n") and "#SBATCH --array=1-16%4\n" in script
+    assert table.splitlines() == [
+        "points     77 of 77 missing",
+        "tasks      16, at most 5 points each",
+        "one point  60 s",
+        "one task   6 min of 4:00:00, 60 s of it to start",
+        "all        3.1 GPU-hours",
+        "time       24 min with 4 tasks at once, and the queue",
+        "Nothing was submitted.",
+    ]
+    assert [path.name for path in folder.iterdir()] == ["problem.py"]
+
+
+def test_without_slurm_it_is_said_before_anything_is_computed(folder, no_slurm):
+    result = run("submit", "problem.py", "--out", "net.h5")
+    assert result.exit_code == 1 and "not on this machine" in result.output and "--workers N" in result.output
+    assert [path.name for path in folder.iterdir()] == ["problem.py"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nix.py"], "There is no problem file nix.py"),
+        (["nix.h5"], "There is no run nix.h5"),
+        (["problem.py", "--tasks", "0"], "--tasks is '0'; write auto, or a number from 1"),
+        (["problem.py", "--time", "soon"], "--time 4:00:00"),
+        (["problem.py", "--sbatch", "constraint=a100"], "write an option of sbatch"),
+        (["problem.py", "--sbatch", "--array=1-3"], "lossviz sets --array itself"),
+        (["problem.py", "--setup", "nix.sh"], "--setup nix.sh cannot be read: No such file"),
+        (["nix.h5", "--seed", "3"], "leave --seed out"),
+        (["problem.py", "--checkpoints", "nix/*.pt"], "No file matches --checkpoints 'nix/*.pt'"),
+        (["problem.py", "--checkpoints", "*.py", "--grid", "auto"], "Submit those one by one"),
+        (["problem.py", "--checkpoints", "*.py", "--out", "problem.py"], "name a folder"),
+    ],
+)
+def test_wrong_words_are_answered_with_the_right_ones(folder, words, said):
+    result = run("submit", *words, "--dry-run")
+    assert result.exit_code in (1, 2) and said in result.output and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("command", ["status", "cancel"])
+def test_a_run_that_is_not_there(folder, command):
+    result = run(command, "nix.h5")
+    assert result.exit_code == 2 and "There is no run" in result.output
+
+
+def test_status_without_slurm_counts_points_and_says_what_to_type(folder, no_slurm):
+    words = ["--grid", "-1:1:3,-1:1:2", "--strategy", "loop", "--out", "net.h5"]
+    assert run("compute", "problem.py", *words, "--prepare-only").exit_code == 0
+    stopped = run("status", "net.h5")
+    assert stopped.exit_code == 4 and "1 of 6 points" in stopped.output and "lossviz work" in stopped.output
+    assert json.loads(run("status", "net.h5", "--json").output)["left"] == 5
+    assert "never submitted" in run("cancel", "net.h5").output
+    assert run("work", "net.h5", "--progress", "none").exit_code == 0
+    assert run("status", "net.h5").exit_code == 0 and "lossviz merge" in run("status", "net.h5").output
+    assert run("merge", "net.h5").exit_code == 0
+    assert "Complete. Next: lossviz plot" in run("status", "net.h5", "--watch").output
+
+
+def test_many_checkpoints_make_one_array_with_a_run_a_task(folder, checkpoints):
+    words = ["--seed", 5, "--grid", "-1:1:5,-1:1:3", "--rule", "0.weight=axis 1", "--time", "60", "--trust-pickle"]
+    result = run("submit", "problem.py", "--checkpoints", checkpoints, *words, "--dry-run")
+    assert result.exit_code == 0, result.output
+    for k, name in enumerate(("a", "b"), 1):
+        line = (
+            f"  {k}) run=(compute problem.py --checkpoint runs/{name}/best.pt --out {folder}/surfaces/{name}.h5 "
+            "--trust-pickle --grid -1:1:5,-1:1:3 --seed 5 --rule '0.weight=axis 1') ;;"
+        )
+        assert line in result.output.splitlines(), result.output
+    assert "runs       2 of 2 to compute, 15 points each" in result.output and not (folder / "surfaces").exists()
+
+
+@pytest.mark.slow
+def test_many_checkpoints_on_slurm_each_equal_to_its_own_run(cluster, folder, checkpoints):
+    words = ["--grid", "-1:1:5,-1:1:3", "--strategy", "loop", "--device", "cpu"]
+    submitted = run("submit", "problem.py", "--checkpoints", checkpoints, *words, "--partition", "main")
+    assert submitted.exit_code == 0, submitted.output
+    runs = [folder / "surfaces" / f"{name}.h5" for name in ("a", "b")]
+    assert [read_status(path).state for path in runs] == ["running", "running"]
+    wait_until(lambda: all(read_status(path).state == "complete" for path in runs), "both runs")
+    assert run("status", *runs).exit_code == 0
+    for name, path in zip(("a", "b"), runs, strict=True):
+        out = folder / f"{name}-alone.h5"
+        run("compute", "problem.py", "--checkpoint", f"runs/{name}/best.pt", *words, "--out", out, "--progress", "none")
+        assert values_of(path) == values_of(out)
+        assert read_surface(path).facts["doubts"] == read_surface(out).facts["doubts"]
+    again = run("submit", "problem.py", "--checkpoints", checkpoints, *words)
+    assert again.exit_code == 0 and "complete" in again.output
