@@ -14,6 +14,7 @@ from lossviz.errors import LossvizError
 
 COMMANDS = {
     "compute": "Evaluate the loss on a grid around a trained checkpoint.",
+    "init": "Write a problem file from a few words or questions.",
     "check": "Check a problem and its checkpoint before a grid is computed.",
     "trace": "Run an optimizer on a problem and record its path.",
     "project": "See training runs on the plane of a surface.",

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
@@ -49,12 +50,12 @@ def test_cross_entropy_is_torchs_mean_with_weights_and_what_is_ignored(settings)
     targets[targets == -100] = 2 if "ignore_index" in settings else -100
     weight = torch.tensor(settings["class_weights"], dtype=torch.float64) if "class_weights" in settings else None
     rest = {k: v for k, v in settings.items() if k != "class_weights"}
-    expected = nn.functional.cross_entropy(LOGITS, targets, weight=weight, **rest).item()
+    expected = functional.cross_entropy(LOGITS, targets, weight=weight, **rest).item()
     assert mean(make_loss("cross-entropy", **settings), LOGITS, targets) == pytest.approx(expected, rel=1e-12)
 
 
 def test_cross_entropy_of_maps_counts_pixels():
-    expected = nn.functional.cross_entropy(MAPS, MASKS, ignore_index=-1).item()
+    expected = functional.cross_entropy(MAPS, MASKS, ignore_index=-1).item()
     loss = make_loss("cross-entropy", ignore_index=-1)
     assert mean(loss, MAPS, MASKS) == pytest.approx(expected, rel=1e-12)
     counted = MASKS != -1
@@ -65,29 +66,29 @@ def test_cross_entropy_of_maps_counts_pixels():
 def test_cross_entropy_of_probabilities():
     soft = torch.softmax(cases.philox(3, 7, 4), 1)
     assert mean(make_loss("cross-entropy"), LOGITS, soft) == pytest.approx(
-        nn.functional.cross_entropy(LOGITS, soft).item()
+        functional.cross_entropy(LOGITS, soft).item()
     )
 
 
 def test_regressions_and_binary_cross_entropy():
     targets = cases.philox(4, 7, 4)
     assert mean(make_loss("mse"), LOGITS, targets) == pytest.approx(
-        nn.functional.mse_loss(LOGITS, targets).item(), rel=1e-12
+        functional.mse_loss(LOGITS, targets).item(), rel=1e-12
     )
     assert mean(make_loss("l1"), LOGITS, targets) == pytest.approx(
-        nn.functional.l1_loss(LOGITS, targets).item(), rel=1e-12
+        functional.l1_loss(LOGITS, targets).item(), rel=1e-12
     )
     assert mean(make_loss("mse"), LOGITS[:, :1], targets[:, 0]) == pytest.approx(
-        nn.functional.mse_loss(LOGITS[:, 0], targets[:, 0]).item(), rel=1e-12
+        functional.mse_loss(LOGITS[:, 0], targets[:, 0]).item(), rel=1e-12
     )
     yes = (targets > 0).double()
-    expected = nn.functional.binary_cross_entropy_with_logits(LOGITS, yes).item()
+    expected = functional.binary_cross_entropy_with_logits(LOGITS, yes).item()
     assert mean(make_loss("binary-cross-entropy"), LOGITS, yes) == pytest.approx(expected, rel=1e-12)
 
 
 def test_without_targets_a_regression_finds_its_input_again():
     problem = Problem.make(nn.Linear(4, 4).double(), (LOGITS,), make_loss("mse"), dtype=torch.float64)
-    expected = nn.functional.mse_loss(problem.model(LOGITS), LOGITS).item()
+    expected = functional.mse_loss(problem.model(LOGITS), LOGITS).item()
     assert evaluate_params(problem, problem.params, "train").mean("loss") == pytest.approx(expected, rel=1e-12)
 
 
@@ -107,15 +108,15 @@ def test_language_models_count_tokens_and_leave_padding_out():
     targets = TOKENS.masked_fill(mask == 0, -100)
     logits = model(TOKENS)["logits"]
     wanted = {
-        "causal-lm": nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets[:, 1:]).item(),
-        "masked-lm": nn.functional.cross_entropy(logits.transpose(1, 2), targets).item(),
+        "causal-lm": functional.cross_entropy(logits[:, :-1].transpose(1, 2), targets[:, 1:]).item(),
+        "masked-lm": functional.cross_entropy(logits.transpose(1, 2), targets).item(),
     }
     for name, expected in wanted.items():
         problem = Problem.make(model, {"train": batch}, make_loss(name), dtype=torch.float64)
         found = evaluate_params(problem, problem.params, "train", batch_size=4)
         assert found.mean("loss") == pytest.approx(expected, rel=1e-12)
     problem = Problem.make(model, (TOKENS,), make_loss("causal-lm"), dtype=torch.float64)
-    expected = nn.functional.cross_entropy(logits[:, :-1].transpose(1, 2), TOKENS[:, 1:]).item()
+    expected = functional.cross_entropy(logits[:, :-1].transpose(1, 2), TOKENS[:, 1:]).item()
     assert evaluate_params(problem, problem.params, "train").mean("loss") == pytest.approx(expected, rel=1e-12)
 
 

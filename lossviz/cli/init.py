@@ -1,0 +1,71 @@
+"""``lossviz init``: write a problem file, from flags or a few questions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lossviz.cli.options import parse_arguments
+from lossviz.cli.source_options import LOSSES, READERS
+from lossviz.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  lossviz init
+  lossviz init mine.py --model torchvision.models:resnet18 --model-args num_classes=10 --data imagefolder:val
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("out", default="problem.py", type=click.Path(path_type=Path), metavar="FILE.py")
+@click.option("--model", metavar="WORD", help="package.module:callable, or file.py:callable beside the new file.")
+@click.option("--data", metavar="WORD", help=f"A callable, or {READERS}.")
+@click.option("--loss", metavar="WORD", help=f"A callable loss(model, batch), or {LOSSES}.")
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the model.")
+@click.option("--data-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the data.")
+@click.option("--loss-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the loss.")
+@click.option("--checkpoint", type=click.Path(path_type=Path), help="For the commands in the file's head.")
+@click.option("--force", is_flag=True, help="Write over a file that exists.")
+def init(
+    out: Path, model: str | None, data: str | None, loss: str | None, model_args: tuple[str, ...],
+    data_args: tuple[str, ...], loss_args: tuple[str, ...], checkpoint: Path | None, force: bool,
+) -> None:  # fmt: skip
+    """Write a problem file with comments, which runs as it stands; on a terminal, ask for what is not given.
+
+    Without a model it is a small network for the digits that scikit-learn ships.
+    """
+    from lossviz.problem.pieces import READERS as KNOWN
+    from lossviz.problem.reference import resolve_problem
+    from lossviz.problem.template import problem_text
+
+    if out.suffix != ".py":
+        raise UsageError(f"A problem file's name ends in .py: {out}.py?")
+    if out.exists() and not force:
+        raise UsageError(f"{out} exists; name another file, or pass --force to write over it.")
+    if model is None and sys.stdin.isatty():
+        model = _ask("Model (package.module:callable; empty for an example)", "") or None
+    if data is None:
+        data = _ask(f"Data (a callable, or {READERS})", "digits") if sys.stdin.isatty() else "digits"
+    usual = KNOWN.get(data.partition(":")[0], ("", None))[1] or "cross-entropy"
+    if loss is None:
+        loss = _ask(f"Loss (a callable, or {LOSSES})", usual) if sys.stdin.isatty() else usual
+    arguments: dict[str, Any] = {
+        "model_args": parse_arguments(model_args, "--model-args"),
+        "data_args": parse_arguments(data_args, "--data-args"),
+        "loss_args": parse_arguments(loss_args, "--loss-args"),
+    }
+    # the words must stand for something before a file is made of them
+    resolve_problem(None, model=model, data=data, loss=loss, checkpoint=None, needed=(), **arguments)
+    text = problem_text(out, model=model, data=data, loss=loss, checkpoint=checkpoint, **arguments)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}.") from error
+    click.echo(f"{out} is written.\nNext: lossviz check {out}" + (f" --checkpoint {checkpoint}" if checkpoint else ""))
+
+
+def _ask(question: str, default: str) -> str:
+    return click.prompt(question, default=default, show_default=bool(default))
