@@ -30,6 +30,7 @@ from lossviz.evaluate.probes import probe_problem
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.device import choose_device, session_facts
+from lossviz.problem.isolation import FIXED_SEED
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.rules import rule_table
@@ -170,8 +171,8 @@ def prepare(
     return run, engine
 
 
-def load_plan_problem(plan: Plan, device: str, *, reread_s: float = 0.0) -> Problem:
-    """Load model, checkpoint and examples of a plan onto a device; ``reread_s`` as for :func:`load_problem`."""
+def load_plan_problem(plan: Plan, device: str, *, reread_s: float = 0.0, initial_seed: int = FIXED_SEED) -> Problem:
+    """Load model, checkpoint and examples of a plan onto a device; the rest as for :func:`load_problem`."""
     dtype = torch.float64 if plan.precision == "float64" else torch.float32
     problem = load_problem(
         plan.problem,
@@ -181,6 +182,7 @@ def load_plan_problem(plan: Plan, device: str, *, reread_s: float = 0.0) -> Prob
         device=choose_device(device),
         dtype=dtype,
         reread_s=reread_s,
+        initial_seed=initial_seed,
     )
     problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
     if plan.relative_error is not None:

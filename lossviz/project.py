@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
 from lossviz.prepare import Settings, find_directions, load_plan_problem, open_run, prepare_plane
+from lossviz.problem.checkpoint import Matching
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -36,6 +38,9 @@ def project(
     *,
     device: str = "auto",
     force: bool = False,
+    skip: tuple[str, ...] = (),
+    renames: tuple[tuple[str, str], ...] = (),
+    trust_pickle: bool = False,
     progress: Progress = lambda stage, done, total: None,
     stop: Callable[[], bool] = lambda: False,
     warn: Warn = lambda message: None,
@@ -50,6 +55,9 @@ def project(
         runs: Per name a folder or glob pattern of snapshots.
         device: Where losses are evaluated.
         force: Store a path even where it is no more than a dot on this plane.
+        skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
+        renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
+        trust_pickle: Whether code in the snapshots may run.
         progress: Called with a stage, how much of it is done, and how much there is.
         stop: Asked after each snapshot.
         warn: Called with sentences about snapshots that were left out.
@@ -67,6 +75,7 @@ def project(
         raise StoreError(f"There is no surface file {out}. Make one with: lossviz compute … --out {out} --prepare-only")
     with open_run(out, plan, Settings(device), warn, stop) as run:
         seer = Seer.of(run.surface, out, device, warn)
+        seer.problem = replace(seer.problem, matching=_beside(seer.problem.matching, skip, renames, trust_pickle))
         made, mistakes = {}, []
         for name, source in runs.items():
             try:
@@ -178,6 +187,14 @@ class Seer:
 
     def _way(self) -> Way | None:
         return Way("loop", self.batch_size) if self.batch_size else Engine(self.problem, self.plane).way
+
+
+def _beside(
+    known: Matching, skip: tuple[str, ...], renames: tuple[tuple[str, str], ...], trust_pickle: bool
+) -> Matching:
+    """What the run's checkpoint was let off, and what the snapshots are beside it."""
+    both = (*known.skip, *skip), (*known.renames, *renames), known.trust_pickle or trust_pickle
+    return Matching(*both, known.weights)
 
 
 @contextmanager

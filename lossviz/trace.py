@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,8 @@ def trace(
         descent: What the optimizer is told.
         folder: For the snapshots.
         start: ``"checkpoint"`` begins from the parameters of the problem, which without a checkpoint are those
-            ``model()`` makes; ``"RUN.h5@0.5,-1"`` from the point of a run's plane with these coordinates.
+            ``model()`` makes for every command; ``"fresh"`` from what ``model()`` draws from the descent's seed,
+            buffers and all; ``"RUN.h5@0.5,-1"`` from the point of a run's plane with these coordinates.
         split: Examples to train on.
         samples: A fixed random subset of them; None takes all.
         precision: ``"float32"`` or ``"float64"``.
@@ -56,8 +58,12 @@ def trace(
     """
     grid = Grid.parse("-1:1:3")  # nothing is evaluated on it
     plan = Plan(problem_ref, PlaneSpec(), grid, splits=(split,), samples=samples, precision=precision)  # pyright: ignore[reportArgumentType]
-    problem = load_plan_problem(plan, device)
-    begin = None if start == "checkpoint" else point_of_run(start, problem)
+    if start == "fresh":
+        blank = replace(plan, problem=replace(problem_ref, checkpoint=None, checkpoint_sha256=None))
+        problem = load_plan_problem(blank, device, initial_seed=descent.seed)
+    else:
+        problem = load_plan_problem(plan, device)
+    begin = None if start in ("checkpoint", "fresh") else point_of_run(start, problem)
     return descend(problem, descent, folder, start=begin, split=split, progress=progress, stop=stop)
 
 
@@ -75,7 +81,7 @@ def point_of_run(text: str, problem: Problem) -> Params:
         coordinates = []
     if not path or not coordinates or not np.isfinite(coordinates).all():
         raise UsageError(
-            f"--start is {text!r}; write checkpoint, or RUN.h5@alpha,beta, for example --start net.h5@0.5,-1."
+            f"--start is {text!r}; write checkpoint, fresh, or RUN.h5@alpha,beta, for example --start net.h5@0.5,-1."
         )
     plane = read_plane(Path(path), problem)
     if len(coordinates) != plane.dimension:

@@ -94,15 +94,17 @@ def compute(
     if show_rules:
         click.echo(describe_rules(plan, settings["device"]))
         return
-    from lossviz.cli.progress import show_progress
+    from lossviz.cli.progress import show_progress, show_stages
     from lossviz.cli.signals import stop_on_signal
     from lossviz.cli.warned import requeued_when_warned
     from lossviz.work import devices_of
 
     devices = devices_of(settings["device"], workers)
     settings["device"] = devices[0]
+    stages = progress if progress == "bar" and not asked.is_plain else "none"  # json has a line a point and no other
     with stop_on_signal() as stop, requeued_when_warned(stop, requeue, _warn):
-        plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn)
+        with show_stages(stages) as tell_stage:
+            plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn, tell_stage)
         if prepare_only:
             _prepare_only(plan, out, plane_from, settings, stop)
             return
@@ -110,7 +112,8 @@ def compute(
             report = _run(
                 plan, out, settings, devices, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, tell=_tell
             )
-        paths = asked.draw_paths(out, settings["device"], stop, _warn)
+        with show_stages(stages) as tell_stage:
+            paths = asked.draw_paths(out, settings["device"], stop, _warn, tell_stage)
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
 
 

@@ -9,17 +9,19 @@ import click
 
 from lossviz.errors import UsageError
 
+_IGNORED = "lossviz.ignored"
+
 
 def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--skip``, ``--map`` and ``--trust-pickle``."""
     skip = click.option(
-        "--skip",
-        "--ignore",
-        "skip",
-        multiple=True,
-        metavar="PATTERN",
+        "--skip", multiple=True, metavar="PATTERN", callback=lambda context, _, words: _skipped(context, words),
         help="Names that the checkpoint need not fit: 'head.*'.",
-    )
+    )  # fmt: skip
+    ignore = click.option(
+        "--ignore", multiple=True, metavar="PATTERN", expose_value=False, hidden=True,
+        callback=lambda context, _, words: _ignored(context, words),
+    )  # fmt: skip
     renames = click.option(
         "--map", "renames", multiple=True, metavar="OLD=NEW", callback=lambda _, __, words: parse_renames(words),
         help="Parts of the checkpoint's names to rename; an empty NEW takes them off.",
@@ -27,7 +29,24 @@ def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     trust = click.option(
         "--trust-pickle", is_flag=True, help="Read Python objects in the checkpoint, which can run any code in it."
     )
-    return skip(renames(trust(function)))
+    return ignore(skip(renames(trust(function))))
+
+
+def _skipped(context: click.Context, words: tuple[str, ...]) -> tuple[str, ...]:
+    return (*words, *context.meta.get(_IGNORED, ()))
+
+
+def _ignored(context: click.Context, words: tuple[str, ...]) -> None:
+    """Take ``--ignore`` for ``--skip``, and say so where it may have meant that a plane is not to move something."""
+    context.meta[_IGNORED] = words
+    if "skip" in context.params:  # it came first
+        context.params["skip"] = (*context.params["skip"], *words)
+    if words and any(parameter.name == "hold" for parameter in context.command.params):
+        click.echo(
+            "lossviz: note: --ignore is taken for --skip: names that the checkpoint need not fit. "
+            "Parameters that the plane is not to move: --hold.",
+            err=True,
+        )
 
 
 def parse_renames(words: Sequence[str]) -> tuple[tuple[str, str], ...]:

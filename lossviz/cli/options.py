@@ -105,6 +105,17 @@ def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return sync(wait(function))
 
 
+def stages_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--progress``, of a command that goes through stages."""
+    return click.option(
+        "--progress",
+        type=click.Choice(["bar", "json", "none"]),
+        default="bar",
+        show_default=True,
+        help="json prints one line per step of a stage.",
+    )(function)
+
+
 def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--progress``."""
     return click.option(

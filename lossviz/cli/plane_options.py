@@ -117,16 +117,29 @@ class AskedPlane:
         return PlaneRequest(self.words, self.snapshots, self.params, self.hold, self.auto, self.rise)
 
     def settle(
-        self, plan: Plan, out: Path, plane_from: Path | None, device: str, warn: Callable[[str], None]
+        self,
+        plan: Plan,
+        out: Path,
+        plane_from: Path | None,
+        device: str,
+        warn: Callable[[str], None],
+        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
     ) -> tuple[Plan, Path | None]:
         """Make the plane and the grid where the plan does not say them: the plan, and the file with the directions."""
         if self.is_plain:
             return plan, plane_from
         from lossviz.planes import settle_plane
 
-        return settle_plane(plan, self.request, out, device=device, warn=warn)
+        return settle_plane(plan, self.request, out, device=device, warn=warn, progress=progress)
 
-    def draw_paths(self, out: Path, device: str, stop: Callable[[], bool], warn: Callable[[str], None]) -> list[str]:
+    def draw_paths(
+        self,
+        out: Path,
+        device: str,
+        stop: Callable[[], bool],
+        warn: Callable[[str], None],
+        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    ) -> list[str]:
         """Store the runs that the plane was made of in its file; lines that describe them."""
         if not self.snapshots:
             return []
@@ -134,7 +147,7 @@ class AskedPlane:
         from lossviz.project import project
 
         runs = dict(zip(name_runs(self.snapshots, ()), self.snapshots, strict=True))
-        made = project(out, runs, device=device, stop=stop, warn=warn)
+        made = project(out, runs, device=device, stop=stop, warn=warn, progress=progress)
         return [describe_trajectory(trajectory) for trajectory in made.values()]
 
     def describe(self) -> list[str]:

@@ -67,3 +67,32 @@ def _bar(total: int) -> Iterator[Callable[[Update], None]]:
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+@contextmanager
+def show_stages(kind: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Give a callback that shows what is being done and how far it is: a bar a stage, JSON lines, or nothing."""
+    if kind == "bar":
+        with _stage_bars() as tell:
+            yield tell
+    elif kind == "json":
+        yield lambda stage, done, total: click.echo(json.dumps({"stage": stage, "done": done, "total": total}))
+    else:
+        yield lambda stage, done, total: None
+
+
+@contextmanager
+def _stage_bars() -> Iterator[Callable[[str, int, int], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description:<22}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        tasks = {}
+
+        def tell(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=total or None)
+            progress.update(tasks[stage], completed=done, total=total or None)
+
+        yield tell

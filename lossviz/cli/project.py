@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options import device_option
+from lossviz.cli.matching import checkpoint_options
+from lossviz.cli.options import device_option, stages_option
 from lossviz.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,25 +30,38 @@ Examples:
 )  # fmt: skip
 @click.option("--name", "names", multiple=True, help="Of each run, in the same order.  [default: the folder's]")
 @click.option("--force", is_flag=True, help="Store a path even where this plane shows it as a dot.")
+@checkpoint_options
 @device_option
-def project(run: Path, sources: tuple[str, ...], names: tuple[str, ...], force: bool, device: str) -> None:
+@stages_option
+def project(
+    run: Path,
+    sources: tuple[str, ...],
+    names: tuple[str, ...],
+    force: bool,
+    device: str,
+    progress: str,
+    **matching: Any,
+) -> None:
     """Project snapshots of training runs on the plane of RUN.h5, and store the paths in it.
 
     Coordinates are least squares in units of the directions. Each snapshot's own loss, the plane's loss beneath it and
-    its distance from the plane are stored too, for a path does not lie on the surface.
+    its distance from the plane are stored too, for a path does not lie on the surface. Names that the run's checkpoint
+    was let off by --skip and --map hold for the snapshots too.
     """
     runs = dict(zip(name_runs(sources, names), sources, strict=True))
+    from lossviz.cli.progress import show_stages
     from lossviz.cli.signals import stop_on_signal
     from lossviz.project import project as run_project
 
-    with stop_on_signal() as stop:
+    with show_stages(progress) as tell, stop_on_signal() as stop:
         made = run_project(
-            run, runs, device=device, force=force, stop=stop,
+            run, runs, device=device, force=force, stop=stop, progress=tell, **matching,
             warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
         )  # fmt: skip
-    for trajectory in made.values():
-        click.echo(describe_trajectory(trajectory))
-    click.echo(f"Next: lossviz plot {shlex.quote(str(run))} --kind contour")
+    lines = [describe_trajectory(trajectory) for trajectory in made.values()]
+    click.echo(
+        "\n".join([*lines, f"Next: lossviz plot {shlex.quote(str(run))} --kind contour"]), err=progress == "json"
+    )
 
 
 def name_runs(sources: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import device_option, parse_arguments
+from lossviz.cli.options import device_option, parse_arguments, stages_option
 from lossviz.cli.source_options import SourceWords, source_options
 
 EPILOG = """\b
@@ -21,7 +21,10 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @source_options
-@click.option("--start", default="checkpoint", show_default=True, help="checkpoint, or RUN.h5@alpha,beta on its plane.")
+@click.option(
+    "--start", default="checkpoint", show_default=True,
+    help="checkpoint; fresh, as model() draws it from --seed; or RUN.h5@alpha,beta, a point of that run's plane.",
+)  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="For the snapshots.")
 @click.option("--optimizer", default="sgd", show_default=True, metavar="NAME", help="Any class of torch.optim.")
 @click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
@@ -31,7 +34,13 @@ Examples:
 @click.option("--scheduler-args", multiple=True, metavar="NAME=VALUE", help="Its settings: step_size=100,gamma=0.1.")
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=0), default=0, show_default=True, help="Examples a step; 0: all.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the order of examples.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the order of examples, and of a fresh start.",
+)
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Steps between snapshots.")
 @click.option("--average", type=click.Choice(["ema", "swa"]), help="Record an average of the path as its own point.")
 @click.option("--decay", default=0.9, show_default=True, help="Of the ema, a step.")
@@ -41,39 +50,42 @@ Examples:
 @click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @device_option
-def trace(problem: SourceWords, out: Path, **words: Any) -> None:
+@stages_option
+def trace(problem: SourceWords, out: Path, progress: str, **words: Any) -> None:
     """Run an optimizer of torch.optim on a problem and record its path as snapshots.
 
-    It starts from the checkpoint, or without one from the model as it is made. By default all examples make one step
-    and the model stays in evaluation mode, so that the optimizer goes down the very surface that is drawn;
-    --batch-size 1 takes one example at a time.
+    It starts from the checkpoint, or without one from the model as 'lossviz compute' makes it. By default all examples
+    make one step and the model stays in evaluation mode, so that the optimizer goes down the very surface that is
+    drawn; --batch-size 1 takes one example at a time.
     """
     ref = problem.resolve()
     descent = make_descent(words)
+    from lossviz.cli.progress import show_stages
     from lossviz.cli.signals import stop_on_signal
     from lossviz.trace import trace as run_trace
 
     settings = {name: words[name] for name in ("start", "split", "samples", "precision", "device")}
-    with stop_on_signal() as stop:
-        taken = run_trace(ref, descent, out, stop=stop, **settings)
+    with show_stages(progress) as tell, stop_on_signal() as stop:
+        taken = run_trace(ref, descent, out, progress=tell, stop=stop, **settings)
     if taken < descent.steps:
         click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
-    click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.")
+    to_err = progress == "json"
+    click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.", err=to_err)
     words_again = problem.command_words(checkpoint="…")
-    click.echo(f"Next: lossviz compute {words_again} --plane pca --snapshots {shlex.quote(str(out))}")
+    click.echo(f"Next: lossviz compute {words_again} --plane pca --snapshots {shlex.quote(str(out))}", err=to_err)
 
 
 def make_descent(words: dict[str, Any]) -> Any:
     """What the optimizer is told, from the command's words."""
     from lossviz.trajectory.descent import Descent
 
-    settings = {"lr": words["lr"], **parse_arguments(words["optimizer_args"])}
+    settings = {"lr": words["lr"], **parse_arguments(words["optimizer_args"], "--optimizer-args")}
     if words["momentum"] is not None:
         settings["momentum"] = words["momentum"]
     same = ("optimizer", "scheduler", "steps", "batch_size", "seed", "every", "average", "decay", "average_from",
             "train_mode")  # fmt: skip
     return Descent(
         settings=settings,
-        scheduler_settings=parse_arguments(words["scheduler_args"]),
+        scheduler_settings=parse_arguments(words["scheduler_args"], "--scheduler-args"),
         **{name: words[name] for name in same},
     )

@@ -103,27 +103,30 @@ def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching(
     return [*_notes(best), *_rivals(best, candidates), *left]
 
 
-def map_checkpoint(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], Any]:
+def map_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> tuple[dict[str, Tensor], Any]:
     """The tensors of a file under the model's names, mapped from disk and not read until they are used.
 
     What :func:`read_checkpoint` would load, for readers of many files who want a part of each. The model is left as it
     is, and its own hooks for older names are not asked.
 
     Returns:
-        Parameters and buffers in the file's own types, tied ones under all their names; and the file's whole content.
+        Parameters and buffers in the file's own types, tied ones under all their names, without those that
+        ``matching`` skips and the file has not or has otherwise; and the file's whole content.
 
     Raises:
         CheckpointError: If the file cannot be read, or a name or shape of the model is missing in it.
     """
-    content, wanted = read_content(path, mapped=True), _tensors_of(model)
-    best, _ = _choose(content, wanted, path, Matching())
+    content = read_content(path, mapped=True, trust_pickle=matching.trust_pickle)
+    wanted = _tensors_of(model)
+    best, _ = _choose(content, wanted, path, matching)
     tensors = _with_tied(best, model)
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
-    if missing or odd:
+    if [name for name in (*missing, *odd) if not matching.skips(name)]:
         extra = [name for name in best.tensors if name not in wanted]
-        raise CheckpointError(_misfit_of(path, best, wanted, tensors, missing, extra, odd))
-    return {name: tensors[name] for name in wanted if name in tensors}, content
+        lists = [[name for name in names if not matching.skips(name)] for names in (missing, extra, odd)]
+        raise CheckpointError(_misfit_of(path, best, wanted, tensors, *lists))
+    return {name: tensors[name] for name in wanted if name in tensors and name not in odd}, content
 
 
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:

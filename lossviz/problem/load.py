@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from lossviz.problem.data import Examples
 from lossviz.problem.definition import Definition, make_module, model_piece, read_definition
 from lossviz.problem.file import surroundings
 from lossviz.problem.importing import find_file
-from lossviz.problem.isolation import preserved_globals
+from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.piece import Piece, blamed_on
 from lossviz.problem.pieces import changed_pieces
 from lossviz.problem.pretrained import is_pretrained, read_pretrained
@@ -27,7 +28,7 @@ from lossviz.records.plan import ProblemRef
 
 def load_problem(
     ref: ProblemRef, *, splits: Sequence[str], samples: int | None, seed: int, device: torch.device,
-    dtype: torch.dtype, reread_s: float = 0.0,
+    dtype: torch.dtype, reread_s: float = 0.0, initial_seed: int = FIXED_SEED,
 ) -> Problem:  # fmt: skip
     """Load model, data and loss as a reference says.
 
@@ -41,6 +42,7 @@ def load_problem(
         device: Where model and examples are to lie.
         dtype: Floating-point type of the forward passes.
         reread_s: Read the data a second time and compare, if the first time took no longer.
+        initial_seed: Of the parameters that ``model()`` draws.
 
     Raises:
         ProblemError: If the user's code raises, model, data or loss are not what they must be, or the data differ.
@@ -58,7 +60,7 @@ def load_problem(
     reader = Reader(device, dtype, samples=samples, seed=seed)
     # 1. the user's code, each function from the same random state
     with surroundings(ref):
-        with preserved_globals():
+        with preserved_globals(seed=initial_seed):
             definition = read_definition(ref)
             made, notes = make_model(definition.model, ref)
             model, warnings = private_copy(made, dtype), _narrowed(made, dtype)
@@ -72,7 +74,7 @@ def load_problem(
         if read_twice:
             again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
             _check_same(examples, _read_examples(definition, ref, again, splits))
-    return assemble(
+    problem = assemble(
         model,
         definition.loss.call,
         examples,
@@ -83,6 +85,7 @@ def load_problem(
         warnings=[*warnings, *reader.warnings],
         read_twice=read_twice,
     )
+    return replace(problem, matching=matching_of(ref))
 
 
 def _read_examples(

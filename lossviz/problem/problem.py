@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
 from lossviz.problem.batch import Batch
+from lossviz.problem.checkpoint import Matching
 from lossviz.problem.data import Examples
 from lossviz.problem.effective import copyable, fold_weight_norm
 from lossviz.problem.file import check_chance
@@ -41,6 +42,7 @@ class Problem:
         warnings: What the user should know about the model or data.
         statistics: Examples whose statistics BatchNorm takes at every point; None leaves it as the model has it.
         read_twice: Whether the data were read a second time as a whole, and were the same.
+        matching: How the names in files of its parameters fit the model's.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
     """
 
@@ -57,6 +59,7 @@ class Problem:
     statistics: Examples | None = None
     read_twice: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict)
+    matching: Matching = field(default_factory=Matching)
 
     @property
     def device(self) -> torch.device:

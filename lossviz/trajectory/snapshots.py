@@ -17,10 +17,11 @@ from torch import Tensor
 from lossviz.errors import CheckpointError, UsageError
 from lossviz.problem.checkpoint import map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
+from lossviz.problem.reference import IN_FOLDERS, find_checkpoint
 from lossviz.space.params import Params
 from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
 
-SUFFIXES = (".pt", ".pth", ".ckpt", ".bin")
+SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _STEP_WORDS = ("global_step", "step", "iteration", "iter", "iter_num")
 _PROBE = 64  # entries at each end of a tensor by which equal snapshots are suspected
 _SHOWN = 5
@@ -150,17 +151,34 @@ def find_files(source: str | Path) -> list[Path]:
     """
     folder = Path(source)
     if folder.is_dir():
-        files = [path for path in folder.iterdir() if path.suffix in SUFFIXES and not path.name.startswith(".")]
+        files = [_inside(path) for path in folder.iterdir() if not path.name.startswith(".")]
+        files = [path for path in files if path.is_file() and path.name.endswith((*SUFFIXES, ".index.json"))]
         if not files:
-            raise UsageError(f"The folder {folder} holds no checkpoint: no file ends in {', '.join(SUFFIXES)}.")
+            raise UsageError(f"The folder {folder} holds no checkpoint: {_what_else(folder)}")
     else:
-        files = [Path(name) for name in glob.glob(str(source), recursive=True) if Path(name).is_file()]  # noqa: PTH207 (absolute patterns)
+        found = glob.glob(str(source), recursive=True)  # noqa: PTH207 (absolute patterns)
+        files = [path for path in (_inside(Path(name)) for name in found) if path.is_file()]
         if not files:
             hint = (
                 "" if glob.has_magic(str(source)) else " For several, give a folder or a pattern in quotes, 'a/*.pt'."
             )
             raise UsageError(f"There are no snapshots {source}.{hint}")
     return sorted(files, key=lambda path: natural_key(str(path)))
+
+
+def _what_else(folder: Path) -> str:
+    """Why nothing was found in a folder: the runs are in folders within, or there is no file of such a name."""
+    within = [path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.pt"))]
+    if not within:
+        return f"no file ends in {', '.join(SUFFIXES)}."
+    names = [str(path) for path in sorted(within, key=lambda path: natural_key(path.name))]
+    return f"those are in folders within. Name each run: {' '.join(f'--snapshots {name}' for name in names[:_SHOWN])}"
+
+
+def _inside(path: Path) -> Path:
+    """The checkpoint in a folder as transformers writes it; any other path as it is."""
+    found = find_checkpoint(path)
+    return found if found.name in IN_FOLDERS else path
 
 
 def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
@@ -176,6 +194,8 @@ def natural_key(text: str) -> tuple[tuple[int, int, str], ...]:
 def read_state(path: Path, problem: Problem) -> Params:
     """Everything a checkpoint holds under the names of a problem's model, mapped from disk where it can be.
 
+    What the user let it skip is as the problem has it.
+
     Raises:
         CheckpointError: If it cannot be read or does not fit.
     """
@@ -186,16 +206,20 @@ def read_state(path: Path, problem: Problem) -> Params:
 
 
 def _read_whole(path: Path, problem: Problem) -> tuple[Params, Any]:
+    # a recorder writes averages into files of their own, which have no copies to choose among
+    matching = replace(problem.matching, weights=None) if parse_name(path) else problem.matching
     try:
-        return map_checkpoint(path, problem.model)
+        state, content = map_checkpoint(path, problem.model, matching)
     except CheckpointError as error:
         # the model's own hooks may know older names, so what does not fit is its word
         try:
             scratch = private_copy(problem.model, next(iter(problem.params.values())).dtype).cpu()
-            read_checkpoint(path, scratch)
+            read_checkpoint(path, scratch, matching)
         except CheckpointError:
             raise error from None
         return {name: value.detach() for name, value in scratch.state_dict().items()}, None
+    own = {**problem.buffers, **problem.params} if matching.skip else {}
+    return {**{name: own[name].detach().cpu() for name in own if name not in state}, **state}, content
 
 
 def _look(files: Sequence[Path], problem: Problem) -> tuple[list[_Found], list[str]]:
@@ -289,9 +313,9 @@ def _steps(items: list[_Found]) -> tuple[str, list[int]]:
 
 
 def _number(path: Path) -> int | None:
-    """The last number of a file's name."""
+    """The last number of a file's name, or of its folder's where the file's says nothing."""
     recorded = parse_name(path)
-    numbers = re.findall(r"\d+", path.stem)
+    numbers = re.findall(r"\d+", path.parent.name if path.name in IN_FOLDERS else path.stem)
     return recorded.step if recorded else int(numbers[-1]) if numbers else None
 
 

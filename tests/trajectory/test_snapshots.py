@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from lossviz.errors import UsageError
+from lossviz.problem.checkpoint import Matching
 from lossviz.problem.problem import Problem
+from lossviz.trajectory.recorder import TrajectoryRecorder
 from lossviz.trajectory.snapshots import find_files, open_snapshots
 from tests import cases
 
@@ -110,3 +114,60 @@ def test_what_is_no_trajectory_is_refused(tmp_path, problem, files, message):
 def test_a_place_without_files_is_named(tmp_path):
     with pytest.raises(UsageError, match="There are no snapshots"):
         find_files(tmp_path / "nothing")
+
+
+def test_what_the_checkpoint_was_let_off_the_snapshots_are_too(tmp_path, problem):
+    for value in (1, 2):
+        state = net(value).state_dict()
+        renamed = {name.replace("0.", "first.", 1) if name.startswith("0.") else name: t for name, t in state.items()}
+        torch.save({**renamed, "2.bias": torch.zeros(7)}, tmp_path / f"{value}.pt")
+    with pytest.raises(UsageError, match=r"None of the 2 files"):
+        open_snapshots(tmp_path, problem)
+    let_off = replace(problem, matching=Matching(skip=("2.bias",), renames=(("first", "0"),)))
+    path = open_snapshots(tmp_path, let_off)[""]
+    assert values(path) == [1, 2]
+    assert torch.equal(path.params(1)["2.bias"], problem.params["2.bias"])  # as the problem has it
+    assert float(path.params(1)["2.weight"][0, 0]) == 2
+    fits = open_snapshots(tmp_path, replace(let_off, matching=replace(let_off.matching, skip=("2.*",))))[""]
+    assert float(fits.params(1)["2.weight"][0, 0]) == 2
+
+
+def test_code_in_snapshots_is_read_where_they_are_trusted_only(tmp_path, problem):
+    for value in (1, 2):
+        torch.save(net(value), tmp_path / f"{value}.pt")
+    with pytest.raises(UsageError, match="--trust-pickle"):
+        open_snapshots(tmp_path, problem)
+    trusting = replace(problem, matching=Matching(trust_pickle=True))
+    assert values(open_snapshots(tmp_path, trusting)[""]) == [1, 2]
+
+
+def test_a_word_for_one_copy_of_several_holds_for_checkpoints_and_not_for_recorded_files(tmp_path, problem):
+    asking = replace(problem, matching=Matching(weights="ema"))
+    for value in (1, 2):
+        content = {"model": net(value).state_dict(), "ema": net(value + 0.5).state_dict(), "epoch": value}
+        torch.save(content, tmp_path / f"{value}.pt")
+    assert values(open_snapshots(tmp_path, asking)[""]) == [1.5, 2.5]
+    with TrajectoryRecorder(tmp_path / "run", net(1), every=1) as recorder:
+        with torch.no_grad():
+            recorder.model[0].bias.fill_(3)
+        recorder.step()
+    assert values(open_snapshots(tmp_path / "run", asking)[""]) == [1, 3]
+
+
+def test_folders_of_checkpoints_as_transformers_writes_them(tmp_path, problem):
+    safetensors = pytest.importorskip("safetensors.torch")
+    for step in (1000, 50):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        safetensors.save_file(net(step).state_dict(), tmp_path / f"checkpoint-{step}" / "model.safetensors")
+        torch.save({"state": {}}, tmp_path / f"checkpoint-{step}" / "optimizer.pt")
+    for source in (tmp_path, tmp_path / "checkpoint-*"):
+        path = open_snapshots(source, problem)[""]
+        assert (values(path), [fact.step for fact in path.facts]) == ([50, 1000], [50, 1000])
+
+
+def test_a_folder_of_runs_names_each(tmp_path):
+    for name in ("sgd", "adam"):
+        (tmp_path / name).mkdir()
+        torch.save(net().state_dict(), tmp_path / name / "step-1.pt")
+    with pytest.raises(UsageError, match=f"--snapshots {tmp_path}/adam --snapshots {tmp_path}/sgd"):
+        find_files(tmp_path)
