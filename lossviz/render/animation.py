@@ -25,6 +25,7 @@ from lossviz.render.key import Key
 from lossviz.render.layout import LETTER_EM, PT, Box
 from lossviz.render.lifted import draw_lifted
 from lossviz.render.lighting import make_light
+from lossviz.render.map_axes import panel_has_values
 from lossviz.render.panel import Panel
 from lossviz.render.path import LIGHT_CASING, PALETTE
 from lossviz.render.path_lines import draw_paths
@@ -151,7 +152,7 @@ class Reel:
             (scene,) = film.plates
             self._lights = [make_light(terrain, scene.camera) for terrain in scene.terrains if scene.camera]
             for index, bar in enumerate(scene.layout.bars):
-                if bar:
+                if bar and panel_has_values(scene, scene.panels[index]):
                     draw_colour_bar(scene, figure, scene.key_of(scene.panels[index]), bar)
             draw_legend(scene, figure)
         self._draw_title(figure)

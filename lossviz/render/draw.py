@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from lossviz import __version__
 from lossviz.errors import UnwritableError, UsageError
 from lossviz.render.contour import draw_contours
-from lossviz.render.export import export, is_export
+from lossviz.render.export import export, export_paths, is_export
 from lossviz.render.heatmap import draw_heatmap
 from lossviz.render.html import write_page
 from lossviz.render.line import draw_lines
@@ -63,7 +63,8 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     Args:
         scene: What is to be seen.
         path: Ends in ``.png``, ``.pdf`` or ``.svg``; for the interactive page in ``.html``; and a
-            surface for other programs in ``.vts``, ``.glb``, ``.obj``, ``.stl`` or ``.csv``.
+            surface for other programs in ``.vts``, ``.glb``, ``.obj``, ``.stl`` or ``.csv``; paths go into ``.glb`` and
+            ``.obj``, and beside ``.vts`` and ``.csv`` into a ``.path.vtp`` and ``.path.csv``.
         command: The command line, for the file's description of itself.
 
     Returns:
@@ -78,7 +79,11 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     if is_export(path) and (scene.kind == "surface" or suffix == ".csv"):
         data = export(scene, suffix)
         write_whole(path, data)
-        return [path]
+        if (paths := export_paths(scene, suffix)) is None:
+            return [path]
+        beside = path.with_name(path.stem + paths[0])
+        write_whole(beside, paths[1])
+        return [path, beside]
     if suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
     caption = path.with_name(path.stem + ".caption.txt")

@@ -10,9 +10,11 @@ from lossviz.errors import UsageError
 from lossviz.render.csv_table import write_csv
 from lossviz.render.gltf import write_gltf
 from lossviz.render.mesh import Mesh, make_mesh, make_solid
+from lossviz.render.path_table import write_path_csv
 from lossviz.render.scene import Scene
 from lossviz.render.solid import write_obj, write_stl
-from lossviz.render.vtk import write_vtk
+from lossviz.render.tube import path_meshes
+from lossviz.render.vtk import write_vtk, write_vtk_paths
 
 APART = 2.5  # between the middles of surfaces side by side, in ground units
 SUFFIXES = (".vts", ".glb", ".obj", ".stl", ".csv")
@@ -43,17 +45,30 @@ def export(scene: Scene, suffix: str) -> bytes:
     return write_gltf(meshes, scene.metadata) if suffix == ".glb" else write_obj(meshes, about)
 
 
+def export_paths(scene: Scene, suffix: str) -> tuple[str, bytes] | None:
+    """The paths in a scene for a format whose surface file cannot hold them: its suffix and bytes; None for others."""
+    panel = next((p for p in scene.panels if p.paths), None)
+    if panel is None or suffix not in (".vts", ".csv"):
+        return None
+    if suffix == ".csv":
+        surfaces = {p.view.source: (p.view.surface, p.title or "surface") for p in scene.panels}
+        return ".path.csv", write_path_csv(list(surfaces.values()))
+    about = json.dumps({"lossviz": __version__, **scene.metadata}, sort_keys=True)
+    return ".path.vtp", write_vtk_paths(panel, scene.key_of(panel).scale, about)
+
+
 def is_export(path: Path | str) -> bool:
     """Whether a path names a file for another program."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
 def _meshes(scene: Scene) -> list[Mesh]:
-    """Surface and map of every panel; several side by side."""
+    """Surface, map and paths of every panel; several side by side."""
     meshes = []
     for index, (panel, terrain) in enumerate(zip(scene.panels, scene.terrains, strict=True)):
         key, name = scene.key_of(panel), panel.title or panel.view.name
         aside = APART * index
         meshes.append(make_mesh(terrain, key, name=name, aside=aside))
         meshes.append(make_mesh(terrain, key, name=f"{name} map", aside=aside, floor=scene.floor))
+        meshes += path_meshes(panel, terrain, floor=scene.floor, aside=aside)
     return meshes

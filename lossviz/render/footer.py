@@ -111,7 +111,14 @@ def _extreme_text(panels: Sequence[Panel], keys: Sequence[Key]) -> str:
         return "no finite value"
     panel = max(known, key=lambda p: p.extremes.high if p.extremes else -np.inf)
     assert panel.extremes
+    known_points = sum(int((p.kinds <= Cell.BELOW).sum()) for p in known)
+    if keys[panel.key].scale.constant is not None and known_points > 1 and len(keys) == 1:
+        return f"{keys[panel.key].text(panel.extremes.high)} everywhere" + " that is finite" * bool(_unknown(panels))
     return f"max {keys[panel.key].text(panel.extremes.high)} at {place_text(panel.view, panel.extremes.high_at)}"
+
+
+def _unknown(panels: Sequence[Panel]) -> int:
+    return sum(panel.kinds.size - int((panel.kinds <= Cell.BELOW).sum()) for panel in panels)
 
 
 def place_text(view: View, at: tuple[float, ...]) -> str:

@@ -70,7 +70,10 @@ def choose_entries(
         entries = _seed_entries(panels, bands, families)
     else:
         entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
-    marks = {mark.kind for panel in panels for mark in panel.shown_marks}
+    drawn = [(panel, mark) for panel in panels for mark in panel.shown_marks]
+    if kind == "line":  # a profile shows it at its value, where that is known
+        drawn = [pair for pair in drawn if np.isfinite(pair[1].value)]
+    marks = {mark.kind for _, mark in drawn}
     if "trained" in marks:
         centres = sorted({centre_text(panel.view.surface).removeprefix("the ") for panel in panels})
         entries.append(

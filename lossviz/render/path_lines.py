@@ -146,13 +146,14 @@ def _draw_words(
     scale = np.array([box.width / (frame[1] - frame[0]), box.height / (frame[3] - frame[2])])
     corner = np.array([frame[0], frame[2]])
     em = style.small_pt * PT
+    named = _named_end([path for path in paths if len(path.x)])
     words = [
         (path.x[at], path.y[at], text, colour, path.casing if colour == path.colour else LIGHT_CASING, gid)
         for path in paths
         if len(path.x)
         for at, text, colour, gid in (
             *((event.at, "" if event.number else event.label, "#14171c", "event label") for event in path.events),
-            (-1, _short(path.name) if len(paths) > 1 else "", path.colour, "path name"),
+            (named, _short(path.name) if len(paths) > 1 else "", path.colour, "path name"),
         )
         if path.inside(frame)[at]
     ]
@@ -166,6 +167,17 @@ def _draw_words(
         halo = [patheffects.withStroke(linewidth=2.2 * style.line_scale, foreground=casing)]
         look: dict[str, Any] = {"ha": "center", "va": "center", "zorder": 6.8, "gid": gid, "path_effects": halo}
         axes.annotate(text, tuple(place / scale + corner), fontsize=style.small_pt, color=colour, **look)
+
+
+def _named_end(paths: Sequence[Path]) -> int:
+    """Where names stand: at the ends, or at the starts where those lie further apart."""
+
+    def apart(at: int) -> float:
+        places = np.array([[path.x[at], path.y[at]] for path in paths])
+        gaps = np.hypot(*np.moveaxis(places[:, None] - places[None], -1, 0)) + np.diag(np.full(len(places), np.inf))
+        return float(gaps.min(axis=1).mean())
+
+    return 0 if len(paths) > 1 and apart(0) > 2 * apart(-1) else -1
 
 
 def _short(name: str) -> str:

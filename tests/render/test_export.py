@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.errors import UsageError
+from lossviz.records.trajectory import Trajectory
 from lossviz.render.cells import Cell
 from lossviz.render.colours import colour_at, to_linear
 from lossviz.render.draw import draw
@@ -21,6 +22,7 @@ from lossviz.render.mesh import make_mesh, make_solid
 from lossviz.render.scale import Scale
 from lossviz.render.scene import make_scene
 from lossviz.render.terrain import HEIGHT, Terrain
+from lossviz.render.tube import RADIUS, SIDES, make_tube
 
 
 def written(surfaces, tmp_path, suffix, **options):
@@ -31,7 +33,7 @@ def written(surfaces, tmp_path, suffix, **options):
 
 def vtk_arrays(data):
     found = {}
-    types = {"Float64": "<f8", "UInt8": "u1"}
+    types = {"Float64": "<f8", "UInt8": "u1", "Int64": "<i8"}
     root = ET.fromstring(data)
     for array in root.iter("DataArray"):
         text = array.text.strip()
@@ -151,6 +153,100 @@ def test_a_line_exports_as_csv_too(surface_of, tmp_path):
     scene = make_scene([surface_of(np.linspace(-1, 1, 5), train_loss=np.arange(5.0))])
     (path,) = draw(scene, tmp_path / "a.csv")
     assert path.read_text().splitlines()[0].startswith("surface,alpha,quantity")
+
+
+# ---------------------------------------------------------------- paths
+
+
+@pytest.fixture
+def with_path(bowl):
+    points, own = np.array([(-0.8, 0.6), (0.5, -0.2), (0.0, 0.0)]), np.array([4.0, 1.0, np.nan])
+    tables = {"own": {"train_loss": own}, "projected": {"train_loss": own / 2}, "learning_rate": [0.1, 0.1, 0.01]}
+    bowl.trajectories["sgd"] = Trajectory("sgd", [0, 10, 30], points, [2.0, 1.0, 0.0], **tables)
+    return bowl
+
+
+def test_vtk_has_the_path_beside_it_in_the_plane_and_lifted(with_path, tmp_path):
+    scene = make_scene([with_path], kind="surface")
+    _, beside = draw(scene, tmp_path / "net.vts")
+    assert beside.name == "net.path.vtp"
+    root, arrays = vtk_arrays(beside.read_bytes())
+    assert root.get("type") == "PolyData" and root.find("PolyData/Piece").get("NumberOfLines") == "2"
+    points = arrays["Points"].reshape(2, 3, 3)
+    run = with_path.trajectories["sgd"]
+    np.testing.assert_array_equal(points[:, :, :2], np.stack([run.coordinates] * 2))
+    assert (points[0, :, 2] == 0).all()
+    reach = HEIGHT * 2.0 / 2
+    np.testing.assert_allclose(points[1, :2, 2], scene.keys[0].scale.position(np.array([4.0, 1.0])) * reach)
+    np.testing.assert_array_equal(arrays["own_train_loss"], np.tile(run.own["train_loss"], 2))
+    np.testing.assert_array_equal(arrays["learning_rate"], np.tile([0.1, 0.1, 0.01], 2))
+    np.testing.assert_array_equal(arrays["step"], np.tile([0.0, 10.0, 30.0], 2))
+    assert arrays["offsets"].tolist() == [3, 6] and arrays["connectivity"].tolist() == list(range(6))
+
+
+def test_csv_has_the_path_beside_it(with_path, tmp_path):
+    _, beside = draw(make_scene([with_path]), tmp_path / "net.csv")
+    rows = list(csv.DictReader(io.StringIO(beside.read_text())))
+    assert beside.name == "net.path.csv" and [row["step"] for row in rows] == ["0", "10", "30"]
+    assert [float(row["beta"]) for row in rows] == [0.6, -0.2, 0.0] and rows[2]["own_train_loss"] == "nan"
+
+
+def test_gltf_has_the_path_as_tubes_of_its_colour(with_path, tmp_path):
+    scene, data = written([with_path], tmp_path, ".glb")
+    document, table = read_glb(data)
+    meshes = {mesh["name"]: mesh["primitives"][0] for mesh in document["meshes"]}
+    assert list(meshes)[2:] == ["path sgd floor", "path sgd own loss"]
+    place = table(meshes["path sgd floor"]["attributes"]["POSITION"])
+    assert 0.8 * RADIUS < np.abs(place[:, 1] - scene.floor).max() <= RADIUS * 1.001
+    colour = table(meshes["path sgd floor"]["attributes"]["COLOR_0"])[0, :3] / 65535
+    expected = to_linear(np.array([0xD7, 0x26, 0x3D]) / 255)
+    np.testing.assert_allclose(colour, expected, atol=1e-3)
+
+
+@given(st.integers(2, 12), st.integers(0, 99))
+def test_a_tube_lies_at_its_radius_around_the_line_and_its_normals_point_outward(count, seed):
+    points = np.cumsum(np.random.default_rng(seed).normal(size=(count, 3)), axis=0)
+    vertices, faces, normals = make_tube(points, radius=0.01)
+    centre = np.repeat(points, SIDES, axis=0)
+    np.testing.assert_allclose(vertices - centre, 0.01 * normals, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1.0)
+    assert faces.min() == 0 and faces.max() == len(vertices) - 1
+
+
+def test_straight_tubes_face_outward():
+    vertices, faces, normals = make_tube(np.array([[0.0, 0, 0], [0.5, 0, 0], [1.0, 0, 0]]))
+    a, b, c = (vertices[faces[:, i]] for i in range(3))
+    assert (np.einsum("ij,ij->i", np.cross(b - a, c - a), normals[faces[:, 0]] + normals[faces[:, 1]]) > 0).all()
+
+
+# ---------------------------------------------------------------- the real readers, where they are installed
+
+
+@pytest.mark.slow
+def test_vtk_itself_reads_grid_and_path(with_path, tmp_path):
+    vtk = pytest.importorskip("vtk")
+    grid, path = draw(make_scene([with_path], kind="surface"), tmp_path / "net.vts")
+    for reader, file, count in (
+        (vtk.vtkXMLStructuredGridReader(), grid, 13 * 21),
+        (vtk.vtkXMLPolyDataReader(), path, 6),
+    ):
+        reader.SetFileName(str(file))
+        reader.Update()
+        assert reader.GetOutput().GetNumberOfPoints() == count
+    values = reader.GetOutput().GetPointData().GetArray("own_train_loss")
+    assert values.GetTuple1(0) == 4.0
+
+
+@pytest.mark.slow
+def test_trimesh_reads_bodies(with_path, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    scene = make_scene([with_path], kind="surface")
+    for suffix in (".glb", ".stl", ".obj"):
+        draw(scene, tmp_path / f"net{suffix}")
+    assert set(trimesh.load(tmp_path / "net.glb").geometry) >= {"path sgd floor", "path sgd own loss"}
+    body = trimesh.load(tmp_path / "net.stl")
+    assert body.is_watertight and body.volume > 0
+    np.testing.assert_allclose(trimesh.load(tmp_path / "net.obj").bounds[1][2], HEIGHT, atol=0.02)
 
 
 def test_one_surface_formats_refuse_several(bowl, tmp_path):
