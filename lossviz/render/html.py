@@ -15,6 +15,7 @@ import json
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -40,7 +41,12 @@ MOST_BESIDE = 4  # surfaces side by side when the page opens
 # in this order one script: each file uses only what stands before it
 SCRIPTS = ("data", "scale", "field", "isoline", "shaders", "surface", "strokes", "camera", "axes", "bar", "player",
            "reading", "settings", "controls", "room", "pace", "main")  # fmt: skip
-FACETS = {"surface": "Network", "quantity": "Quantity", "data": "Data", "slice": "Slice"}
+FACETS = {  # what views differ in: of one, and of several side by side
+    "surface": ("Network", "networks"),
+    "quantity": ("Quantity", "quantities"),
+    "data": ("Data", "data"),
+    "slice": ("Slice", "slices"),
+}
 
 
 def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command: str | None = None) -> bytes:
@@ -59,6 +65,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
     data = {
         "views": views,
         "facets": facets,
+        "first": next((i for i, panel in enumerate(scene.panels) if panel.view.holds_origin()), 0),
         "beside": _beside(facets),
         "script": block.put_words(f'(() => {{\n"use strict";\n{script}\n}})();'),
         "block": block.text(),
@@ -150,7 +157,11 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
 def _facets(views: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the views differ in, with the values in order; only facets that have several."""
     found = {name: list(dict.fromkeys(view["facets"][name] for view in views)) for name in FACETS}
-    return [{"id": name, "name": FACETS[name], "values": v} for name, v in found.items() if len(v) > 1]
+    return [
+        {"id": name, "name": FACETS[name][0], "several": FACETS[name][1], "values": values}
+        for name, values in found.items()
+        if len(values) > 1
+    ]
 
 
 def _beside(facets: list[dict[str, Any]]) -> str:
@@ -194,7 +205,8 @@ def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
 def _still(scene: Scene, still: Callable[[Scene], Figure]) -> str:
     # few colours keep it small; ink and paper are among them, being the commonest
     buffer, small = io.BytesIO(), io.BytesIO()
-    still(scene).savefig(buffer, format="png", dpi=STILL_DPI)
+    first = replace(scene, panels=scene.panels[: len(scene.layout.panels)])
+    still(first).savefig(buffer, format="png", dpi=STILL_DPI)
     buffer.seek(0)
     with Image.open(buffer) as image:
         image.convert("RGB").quantize(STILL_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)

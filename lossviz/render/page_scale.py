@@ -32,7 +32,7 @@ def make_page_scales(scene: Scene, index: int) -> dict[str, Any]:
 
 
 def _other_key(scene: Scene, index: int) -> Key | None:
-    """The scene's key on the other kind of scale, with the same top; None where that would show nothing."""
+    """The scene's key on the other kind of scale, clipped at the same value; None where that would show nothing."""
     key = scene.keys[index]
     panels = [panel for panel in scene.panels if panel.key == index]
     if key.scale.symmetric or key.scale.constant is not None or not any(panel.extremes for panel in panels):
@@ -42,7 +42,7 @@ def _other_key(scene: Scene, index: int) -> Key | None:
         other = make_key(
             [panel.view for panel in panels],
             scale=kind,
-            clip=key.scale.high if key.scale.clipped else "none",
+            clip=key.scale.high if key.scale.clipped else "auto",
             colours=key.colours,
             also=known_losses([path for panel in panels for path in panel.paths]),
         )

@@ -41,7 +41,7 @@ from lossviz.render.terrain import Terrain, make_terrain
 from lossviz.render.uncertainty import error_field, samples_some, separate
 from lossviz.render.view import View, choose_names, derive, make_views, title_views
 
-MOST_PANELS = 12
+MOST_PANELS, MOST_VIEWS = 12, 60  # of a figure; of a page, which shows one or some of them at a time
 __all__ = ["KINDS", "Scene", "default_kind", "make_scene"]
 FINE_MAP, FINE_SURFACE = 320, 480
 PROFILE_WIDTH_MM = 1000.0  # on a value axis no two levels are too close for their lines
@@ -169,6 +169,7 @@ def make_scene(
     views = make_views(surfaces, names, kind)
     if difference:
         views = subtract_views(views, surfaces)
+    most_panels = MOST_VIEWS if kind == "html" else most_panels
     if kind != "line" and len(views) > most_panels:
         raise UsageError(
             f"{len(views)} panels do not fit one figure; at most {most_panels}. Name fewer files or quantities."
@@ -210,7 +211,7 @@ def make_scene(
     chosen = (Camera(*camera) if camera else choose_camera(terrains, [p.paths for p in raised])) if terrains else None
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
-    boxes = group_panels(panels, kind)
+    boxes = group_panels(panels, kind)[:MOST_PANELS] if kind == "html" else group_panels(panels, kind)
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
     families = find_families(surfaces, called) if kind == "line" and band else ()
     bands = make_bands(panels, boxes, families)

@@ -13,7 +13,9 @@ from lossviz.records.surface import Surface
 from lossviz.render.plane_text import axis_symbol
 from lossviz.render.quantity import format_coordinate, quantity_label
 
+KIND_WORDS = {"html": "interactive page"}
 MOST_SLICES = 5
+MOST_LIVE_SLICES = 15  # of the interactive page, which shows one at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,8 +103,8 @@ class View:
 def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> list[View]:
     """The views of a figure, those of one quantity together.
 
-    A plane is one view; a 3-D grid gives three to five slices along gamma; lines go through the point nearest the
-    origin, one along each axis.
+    A plane is one view; a 3-D grid gives three to five slices along gamma (the page all of up to 15); lines go through
+    the point nearest the origin, one along each axis.
 
     Raises:
         UsageError: If the kind cannot show the grid.
@@ -116,11 +118,11 @@ def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> 
                     View(surface, source, name, (axis,), _through_origin(surface, axis)) for axis in range(dimension)
                 ]
             elif dimension == 1:
-                raise UsageError(f"A 1-D grid has no {kind}; draw it with --kind line.")
+                raise UsageError(f"A 1-D grid has no {KIND_WORDS.get(kind, kind)}; draw it with --kind line.")
             elif dimension == 2:
                 views.append(View(surface, source, name, (0, 1), ()))
             else:
-                views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface)]
+                views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface, kind)]
     for view in views:
         if min(len(view.coordinates(position)) for position in range(len(view.axes))) < 2:
             raise UsageError(f"{view.name} needs at least 4 points along that axis of the grid to be drawn.")
@@ -205,7 +207,9 @@ def _through_origin(surface: Surface, along: int) -> tuple[tuple[int, int], ...]
     return tuple((a, int(np.argmin(np.abs(axes[a].coordinates)))) for a in range(len(axes)) if a != along)
 
 
-def _slices(surface: Surface) -> list[int]:
+def _slices(surface: Surface, kind: str) -> list[int]:
     count = len(surface.plan.grid.axes[2])
+    if kind == "html" and count <= MOST_LIVE_SLICES:
+        return list(range(count))
     shown = min(count, MOST_SLICES if count >= MOST_SLICES else 3)
     return sorted({int(i) for i in np.linspace(0, count - 1, shown).round()})

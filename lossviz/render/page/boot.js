@@ -6,7 +6,7 @@ window.lossviz = {
     document.body.classList.add("still");
     const source = document.querySelector("noscript").textContent.match(/src="([^"]+)"/);
     if (source) document.getElementById("still").src = source[1];
-    document.getElementById("why").textContent = `${reason} Here is a still picture.`;
+    document.getElementById("why").textContent = reason + (source ? " Here is a still picture." : "");
   },
   async inflate(text) {
     const packed = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));

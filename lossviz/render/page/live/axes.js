@@ -36,25 +36,37 @@ function drawAxis(c, stage, axis, near) {
   c.fillStyle = theme.css.ink;
   c.lineWidth = 1;
   line(c, a, b);
+  const clear = l > 60 ? drawTicks(c, stage, axis, { near, a, along, out, length: l }) : 10;
+  c.font = small() + 1 + FONT;
+  const words = c.measureText(view.labels[axis]).width < l + 60 ? view.labels[axis] : view.symbols[axis];
+  const away = clear + 13;
+  upright(
+    c,
+    words,
+    (a[0] + b[0]) / 2 + out[0] * away,
+    (a[1] + b[1]) / 2 + out[1] * away,
+    Math.atan2(along[1], along[0]),
+  );
+}
+function drawTicks(c, stage, axis, { near, a, along, out, length }) {
+  // gives how far out the numbers reach
+  const range = axis ? stage.view.y : stage.view.x;
+  let clear = 10;
   c.font = small() + FONT;
   c.textAlign = "center";
   c.textBaseline = "middle";
-  const range = axis ? view.y : view.x,
-    first = range[0],
-    last = range[range.length - 1];
-  if (l > 60)
-    for (const tick of roundTicks(first, last, clamp(Math.round(l / 70), 1, 5))) {
-      const g = axis ? [near[0], toGround(stage, 0, tick)[1]] : [toGround(stage, tick, 0)[0], near[1]],
-        p = project(stage, ...g, FLOOR);
-      line(c, p, [p[0] + out[0] * 5, p[1] + out[1] * 5]);
-      const aside = Math.hypot(p[0] - a[0], p[1] - a[1]) < 9 ? 9 : 0; // two numbers meet at the near corner
-      const words = coordinate(tick),
-        room = 10 + (Math.abs(out[0]) * c.measureText(words).width) / 2 + Math.abs(out[1]) * 5;
-      c.fillText(words, p[0] + out[0] * room + along[0] * aside, p[1] + out[1] * room + along[1] * aside);
-    }
-  c.font = small() + 1 + FONT;
-  const words = c.measureText(view.labels[axis]).width < l + 60 ? view.labels[axis] : view.symbols[axis];
-  upright(c, words, (a[0] + b[0]) / 2 + out[0] * 40, (a[1] + b[1]) / 2 + out[1] * 40, Math.atan2(along[1], along[0]));
+  for (const tick of roundTicks(range[0], range[range.length - 1], clamp(Math.round(length / 70), 1, 5))) {
+    const g = axis ? [near[0], toGround(stage, 0, tick)[1]] : [toGround(stage, tick, 0)[0], near[1]];
+    const p = project(stage, ...g, FLOOR),
+      words = coordinate(tick);
+    line(c, p, [p[0] + out[0] * 5, p[1] + out[1] * 5]);
+    const aside = Math.hypot(p[0] - a[0], p[1] - a[1]) < 9 ? 9 : 0; // two numbers meet at the near corner
+    const half = (Math.abs(out[0]) * c.measureText(words).width) / 2 + Math.abs(out[1]) * 5,
+      room = 9 + half;
+    c.fillText(words, p[0] + out[0] * room + along[0] * aside, p[1] + out[1] * room + along[1] * aside);
+    clear = Math.max(clear, room + half);
+  }
+  return clear;
 }
 function upright(c, words, x, y, angle) {
   c.save();
@@ -112,8 +124,8 @@ function drawMark(c, kind, x, y) {
   }
   for (const [colour, width] of kind === "trained"
     ? [
-        ["#fff", 4],
-        ["#14171c", 2],
+        ["#fff", 6],
+        ["#14171c", 3.6],
       ]
     : [["#fff", 2.4]]) {
     c.strokeStyle = colour;

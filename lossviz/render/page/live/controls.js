@@ -13,7 +13,7 @@ function pick(changes) {
   choose();
 }
 function buildPanel() {
-  for (const { id, name, values } of page.facets) {
+  for (const { id, name, several, values } of page.facets) {
     const row = document.createElement("label"),
       list = document.createElement("select");
     list.id = "facet-" + id;
@@ -21,7 +21,7 @@ function buildPanel() {
     list.onchange = () => pick({ [id]: list.value });
     row.append(name, list);
     $("facets").append(row);
-    $("beside").append(new Option(`by ${name.toLowerCase()}`, id));
+    $("beside").append(new Option(several, id));
   }
   $("beside-row").hidden = !page.facets.length;
   $("beside").onchange = () => {
@@ -35,7 +35,7 @@ function buildPanel() {
   $("height").oninput = () => {
     state.height = +$("height").value;
     remember();
-    ask(true);
+    ask("moving");
   };
   $("contours").onchange = () => {
     state.contours = $("contours").checked;
@@ -119,7 +119,7 @@ function turn(az, el) {
   state.az = ((az + 540) % 360) - 180;
   state.el = clamp(el, 5, 90);
   remember();
-  ask(true);
+  ask("moving");
 }
 function zoom(factor, x, y) {
   // about a place on the screen
@@ -136,13 +136,13 @@ function zoom(factor, x, y) {
     state.panY -= (y - cy) * shift;
   }
   remember();
-  ask(true);
+  ask("moving");
 }
 function pan(dx, dy, stage) {
   state.panX += dx / stage.frame.unit;
   state.panY -= dy / stage.frame.unit;
   remember();
-  ask(true);
+  ask("moving");
 }
 const stop = () => {
   cancelAnimationFrame(flight);
@@ -175,7 +175,7 @@ function fly(end) {
       return;
     }
     for (const name in far) state[name] = begin[name] + s * far[name];
-    ask(true);
+    ask("moving");
     flight = requestAnimationFrame(go);
   };
   flight = requestAnimationFrame(go);

@@ -1,5 +1,6 @@
 // Which surfaces are shown, a frame of them, and the start.
 const theme = { css: {} };
+const MOST_BESIDE = 9;
 let stages = [];
 
 function setTheme(dark) {
@@ -34,29 +35,38 @@ function stageOf(index, kind) {
   return stage;
 }
 const scaleOf = (view) => (state.scale in view.scales ? state.scale : view.scale); // asked for, or the one that suits it
+function shownViews(beside) {
+  // the one chosen, or all that differ from it in one facet alone: at most nine, evenly spread
+  if (!beside) return [state.view];
+  const others = Object.entries(page.views[state.view].facets).filter(([id]) => id !== beside.id);
+  const fit = page.views.flatMap((view, i) => (others.every(([id, value]) => view.facets[id] === value) ? [i] : []));
+  return fit.length <= MOST_BESIDE
+    ? fit
+    : Array.from({ length: MOST_BESIDE }, (_, k) => fit[Math.round((k * (fit.length - 1)) / (MOST_BESIDE - 1))]);
+}
+function subtitle(beside) {
+  const { view } = stages[0];
+  if (!beside) return view.subtitle;
+  const same = Object.keys(view.facets).filter(
+    (id) => id !== beside.id && (id !== "surface" || page.facets.some((f) => f.id === id)),
+  );
+  const number = stages.length < beside.values.length ? `${stages.length} of ${beside.values.length} ` : "";
+  const scales = new Set(stages.map((stage) => stage.view.key)).size === 1 ? "on one scale" : "each on its own scale";
+  const words = [view.facets.data, view.facets.quantity]
+    .filter((_, i) => same.includes(["data", "quantity"][i]))
+    .join(" ");
+  return [words, same.includes("slice") && view.facets.slice, `${number}${beside.several} side by side`, scales]
+    .filter(Boolean)
+    .join(", ");
+}
 function choose() {
   // the surfaces that the settings name
-  const view = page.views[state.view],
-    beside = page.facets.find((f) => f.id === state.beside);
-  const others = Object.entries(view.facets).filter(([id]) => id !== state.beside);
-  const shown = beside
-    ? page.views
-        .map((_, i) => i)
-        .filter((i) => others.every(([id, value]) => page.views[i].facets[id] === value))
-        .slice(0, 6)
-    : [state.view];
-  stages = shown.map((i) => stageOf(i, scaleOf(page.views[i])));
+  const beside = page.facets.find((f) => f.id === state.beside);
+  stages = shownViews(beside).map((i) => stageOf(i, scaleOf(page.views[i])));
   for (const stage of stages) stage.short = beside ? stage.view.facets[beside.id] : stage.view.title;
   findTicks();
   state.step = clamp(state.step, 0, Math.max(0, ticks.length - 1));
-  const oneKey = new Set(stages.map((stage) => stage.view.key)).size === 1;
-  $("subtitle").textContent = beside
-    ? `${others
-        .map(([, value]) => value)
-        .filter(Boolean)
-        .slice(beside.id === "surface" ? 0 : 1)
-        .join(", ")}, by ${beside.name.toLowerCase()}, ${oneKey ? "on one scale" : "each on its own scale"}`
-    : view.subtitle;
+  $("subtitle").textContent = subtitle(beside);
   cursor = null;
   tellReading();
   buildPaths();
@@ -67,35 +77,33 @@ function choose() {
   ask();
 }
 // ---------- a frame ----------
+function fit(canvas, r) {
+  const w = Math.round(viewWidth * r),
+    h = Math.round(viewHeight * r);
+  if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
+}
 function draw(whole) {
   const full = state.ratio || Math.min(2, devicePixelRatio || 1),
-    began = performance.now(),
-    sizes = [
-      ["gl", (ratio = whole ? full : full * stats.quality)],
-      ["overlay", full],
-    ];
-  for (const [id, r] of sizes) {
-    const canvas = $(id),
-      w = Math.round(viewWidth * r),
-      h = Math.round(viewHeight * r);
-    if (canvas.width !== w || canvas.height !== h) {
-      canvas.width = w;
-      canvas.height = h;
-    }
-  }
-  const c = $("overlay").getContext("2d");
-  c.setTransform(full, 0, 0, full, 0, 0);
-  c.clearRect(0, 0, viewWidth, viewHeight);
+    began = performance.now();
+  ratio = whole ? full : full * stats.quality;
+  fit($("gl"), ratio);
   clearAll();
   for (const stage of stages) {
     look(stage);
     drawSurface(stage);
-    drawLetters(c, stage);
   }
-  if (room.oneKey) drawBar(c, stages[0], room.bar);
-  drawLegend(c, legend, room.legendX, room.legendY);
+  drawAllLetters(full);
   stats.drawMs = performance.now() - began;
   stats.frames++;
+}
+function drawAllLetters(full) {
+  const c = $("overlay").getContext("2d");
+  fit($("overlay"), full);
+  c.setTransform(full, 0, 0, full, 0, 0);
+  c.clearRect(0, 0, viewWidth, viewHeight);
+  for (const stage of stages) drawLetters(c, stage);
+  if (room.oneKey) drawBar(c, stages[0], room.bar);
+  drawLegend(c, legend, room.legendX, room.legendY);
 }
 function drawLetters(c, stage) {
   const { x, y, w, h } = stage.rect;
@@ -141,6 +149,7 @@ function start() {
   unpackAll();
   state.beside = innerWidth >= 700 ? page.beside : "";
   state.dark = page.dark || matchMedia("(prefers-color-scheme: dark)").matches;
+  state.view = page.first;
   readSettings(location.hash.slice(1));
   buildPanel();
   startGl();

@@ -7,10 +7,13 @@ let pending = 0,
   asked = 0,
   late = 0,
   moving = 0,
-  coarse = 1;
+  coarse = 1,
+  wanted = false;
 
-function ask(moves) {
-  if (moves) {
+// what: "moving" for a step of a motion, "letters" where the surfaces stay as they are
+function ask(what) {
+  if (what !== "letters") wanted = true;
+  if (what === "moving") {
     moving = performance.now();
     stats.quality = coarse; // as coarse as it had to be before
   }
@@ -27,7 +30,9 @@ function frame() {
     coarse = Math.max(COARSEST, coarse * 0.6);
     late = 0;
   }
-  draw();
+  if (wanted) draw();
+  else drawAllLetters(Math.min(2, devicePixelRatio || 1));
+  wanted = false;
   if (moving) setTimeout(rest, REST_MS, moving);
 }
 function rest(since) {

@@ -89,7 +89,7 @@ function pointAt(x, y) {
       }
     : null;
   tellReading();
-  if (cursor || before) ask();
+  if (cursor || before) ask("letters");
 }
 function stepCursor(right, up) {
   // to the next grid point as the picture shows it
@@ -104,12 +104,12 @@ function stepCursor(right, up) {
     y: view.y[clamp(j + (along ? 0 : first * Math.sign(dy)), 0, view.y.length - 1)],
   };
   tellReading();
-  ask();
+  ask("letters");
 }
 function forget() {
   if (cursor) {
     cursor = null;
     tellReading();
-    ask();
+    ask("letters");
   }
 }

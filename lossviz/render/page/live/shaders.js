@@ -16,17 +16,20 @@ const COLOUR = `#version 300 es
 precision highp float;
 in vec2 ground; in float place; in vec3 normal;
 uniform sampler2D colours, sky, levels; uniform highp usampler2D kinds;
-uniform vec2 reach; uniform float onFloor, contours, lineWidth; uniform vec3 sun, masked, hatch, paper;
+uniform vec2 reach; uniform float onFloor, contours, lineWidth, pitch; uniform vec3 sun, masked, hatch, paper;
 out vec4 result;
 vec3 light(vec3 c) { return mix(c / 12.92, pow((c + 0.055) / 1.055, vec3(2.4)), step(0.04045, c)); }
 vec3 screen(vec3 c) { return mix(c * 12.92, 1.055 * pow(c, vec3(1.0 / 2.4)) - 0.055, step(0.0031308, c)); }
-vec3 signOf(uint kind, vec3 c) {
-  vec2 d = vec2(ground.x + ground.y, ground.x - ground.y) / 0.05, far = abs(d - round(d));
-  if (kind < 3u) return length(1.2 * d - round(1.2 * d)) < 0.17 ? (kind == 1u ? c * 0.3 : vec3(0.85)) : c;
-  bool line = (kind == 3u && far.y < 0.08) || (kind == 4u && far.x < 0.08) || (kind == 5u && min(far.x, far.y) < 0.08);
-  float row = ground.y / 0.035;
-  line = line || (kind == 6u && abs(row - round(row)) < 0.09);
-  return light(line ? hatch : kind == 6u ? mix(masked, paper, 0.5) : masked);
+vec3 signOf(uint kind, vec3 c, vec2 d, vec2 pixel, float row, float rowPixel) { // patterns in numbers of their pitch
+  vec2 far = abs(d - round(d)) / pixel;
+  if (kind < 3u) {
+    float dot_ = clamp((0.17 - length(1.2 * d - round(1.2 * d))) / (1.2 * max(pixel.x, pixel.y)) + 0.5, 0.0, 1.0);
+    float dark = step(0.06, dot(c, vec3(0.2126, 0.7152, 0.0722)));
+    return mix(c, mix(c + 0.25, c * 0.3, dark), dot_);
+  }
+  float near = kind == 3u ? far.y : kind == 4u ? far.x : kind == 5u ? min(far.x, far.y) : abs(row - round(row)) / rowPixel;
+  vec3 ground_ = kind == 6u ? mix(masked, paper, 0.5) : masked;
+  return light(mix(ground_, hatch, clamp(0.65 * lineWidth + 0.5 - near, 0.0, 1.0)));
 }
 void main() {
   ivec2 size = textureSize(kinds, 0);
@@ -35,7 +38,11 @@ void main() {
   if (kind == 6u && onFloor < 0.5) discard;
   float entry = place * 255.0; int low = int(clamp(floor(entry), 0.0, 254.0));
   vec3 c = light(mix(texelFetch(colours, ivec2(low, 0), 0).rgb, texelFetch(colours, ivec2(low + 1, 0), 0).rgb, entry - float(low)));
-  if (kind > 0u) c = signOf(kind, c);
+  vec2 d = vec2(ground.x + ground.y, ground.x - ground.y) / pitch;
+  float row = 1.4 * ground.y / pitch;
+  vec2 pixel = max(fwidth(d), 1e-6);
+  float rowPixel = max(fwidth(row), 1e-6);
+  if (kind > 0u) c = signOf(kind, c, d, pixel, row, rowPixel);
   bool back = !gl_FrontFacing && onFloor < 0.5;
   if (onFloor < 0.5) { // an open, level patch keeps exactly its colour
     float facing = dot(normalize(normal), sun);

@@ -128,6 +128,8 @@ function uploadSky(stage) {
   stage.skyHeight = state.height;
 }
 // ---------- each frame ----------
+// of patterns, in units of the ground, so that they lie still in it: doubled until they can be told apart
+const hatchPitch = (frame) => 0.05 * 2 ** Math.max(0, Math.ceil(Math.log2(11 / (0.05 * frame.unit))));
 function clearAll() {
   gl.disable(gl.SCISSOR_TEST);
   gl.clearColor(...theme.paper, 1);
@@ -162,6 +164,7 @@ function drawSurface(stage) {
   gl.uniform1f(u.level, state.height);
   gl.uniform1f(u.contours, state.contours ? 1 : 0);
   gl.uniform1f(u.lineWidth, ratio);
+  gl.uniform1f(u.pitch, hatchPitch(f));
   gl.uniform3f(u.sun, Math.cos(sun) * Math.cos(up), Math.sin(sun) * Math.cos(up), Math.sin(up));
   for (const name of ["masked", "hatch", "paper"]) gl.uniform3fv(u[name], theme[name]);
   gl.bindVertexArray(stage.mesh);
