@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from lossviz.errors import LossvizError
+from lossviz.errors import LossvizError, UsageError
 from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
+from lossviz.evaluate.prefix import with_cached_prefix
 from lossviz.evaluate.way import Evaluator, Way, cpu_threads, has_images
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -132,8 +133,21 @@ class Choice:
     def _has_team(self, way: Way) -> bool:
         return self.problem.device.type == "cpu" and (way.threads or torch.get_num_threads()) > 1
 
+    def _has_prefix(self) -> bool:
+        """Whether some of the model stands before all that moves."""
+        if len(self.plane.moved) == len(list(self.problem.model.parameters())):
+            return False
+        try:
+            with_cached_prefix(self.problem, self.plane.moved)
+        except UsageError:
+            return False
+        return True
+
     def _ways(self) -> list[Way]:
         ways = list_ways(self.problem, self.baseline())
+        if self._has_prefix():
+            plain = [self.baseline(), *(way for way in ways if way.strategy == "loop" and not way.folded)]
+            ways = [*(replace(way, cached=True) for way in plain), *ways]
         if self._has_team(self.baseline()):
             ways = [replace(self.baseline(), threads=1), *ways]
         return ways

@@ -15,6 +15,7 @@ from lossviz.errors import UsageError
 from lossviz.evaluate.compiled import Compiled
 from lossviz.evaluate.folded import with_folded
 from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.prefix import with_cached_prefix
 from lossviz.evaluate.replayed import Replayed
 from lossviz.evaluate.stacked import Stacked
 from lossviz.problem.problem import Problem
@@ -42,11 +43,12 @@ class Way:
         points: Grid points a forward pass, K; more than 1 only when stacked.
         channels_last: Whether images lie with their channels last, which many convolutions prefer.
         folded: Whether BatchNorm and ReLU are folded into the convolutions before them.
+        cached: Whether what no moved parameter enters is computed once a batch and kept.
         threads: CPU threads; None leaves torch's number as it is.
 
     Example:
         >>> Way.from_json(Way("stacked", 512, points=8).to_json())
-        Way(strategy='stacked', batch_size=512, points=8, channels_last=False, folded=False, threads=None)
+        Way(strategy='stacked', batch_size=512, points=8, channels_last=False, folded=False, cached=False, threads=None)
     """
 
     strategy: Strategy
@@ -54,6 +56,7 @@ class Way:
     points: int = 1
     channels_last: bool = False
     folded: bool = False
+    cached: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +73,8 @@ class Way:
             problem, plane = _with_channels_last(problem, plane)
         if self.folded:
             problem = with_folded(problem)
+        elif self.cached:
+            problem = with_cached_prefix(problem, plane.moved)
         if relative_error and self.strategy in ("stacked", "replayed"):
             raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
         if self.strategy == "stacked":
@@ -99,6 +104,7 @@ class Way:
         parts += [f"{self.points} points at once"] if self.points > 1 else []
         parts += ["channels last"] if self.channels_last else []
         parts += ["BatchNorm and ReLU folded"] if self.folded else []
+        parts += ["frozen part kept"] if self.cached else []
         parts += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads else []
         return ", ".join(parts)
 
