@@ -68,6 +68,7 @@ def compute(
     device: str = "auto",
     strategy: str = "auto",
     batch_size: int | None = None,
+    low_memory: bool = False,
     plane_from: Path | None = None,
     store_directions: StoreDirections = "auto",
     sync_interval_s: float = 1.0,
@@ -86,6 +87,7 @@ def compute(
         strategy: How points are evaluated: ``"auto"`` measures and chooses, or the name of a
             :data:`~lossviz.evaluate.way.Strategy`. A run that goes on keeps the way it began with.
         batch_size: Examples a forward pass; None takes the device's default.
+        low_memory: Keep origin, directions and examples on the host; the device holds the model and a batch.
         plane_from: Another run, or its directions file, whose plane is used in place of the plan's. Where the plans
             differ in grid, splits and quantities only, the points it has on the new grid are carried over.
         store_directions: ``"auto"`` stores them up to 4 GiB and above that only their recipe; ``"always"``;
@@ -105,7 +107,7 @@ def compute(
         LossvizError: Bad input (exit status 2), damaged files (65), an output that cannot be written (73, 74), or a
             stop that the same call continues (75).
     """
-    settings = Settings(device, strategy, batch_size, store_directions, sync_interval_s, disk_wait_s)
+    settings = Settings(device, strategy, batch_size, low_memory, store_directions, sync_interval_s, disk_wait_s)
     other = find_other(plane_from, out)
     plan = other.plan_on(plan) if other else plan
     run = open_existing(out, plan, settings, warn, stop)

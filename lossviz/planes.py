@@ -20,7 +20,7 @@ from lossviz.errors import PlanError, StoreError, UsageError
 from lossviz.evaluate.batchnorm import batchnorm_layers, refresh_statistics, restore_statistics
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
-from lossviz.prepare import find_rules, load_plan_problem
+from lossviz.parts import find_rules, load_plan_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.reference import file_sha256, find_checkpoint
 from lossviz.records.grid import Grid

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
-
-import torch
+from typing import Any
 
 from lossviz.directions.make import norm_ratios
 from lossviz.directions.stored import (
     Directions,
     StoreDirections,
-    directions_of,
-    draw_directions,
-    read_stored,
-    taken_recipe,
 )
 from lossviz.errors import PlanError
-from lossviz.evaluate.batchnorm import batchnorm_layers, with_batchnorm
+from lossviz.evaluate.batchnorm import batchnorm_layers
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
@@ -27,27 +21,21 @@ from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.probes import probe_problem
-from lossviz.evaluate.quantities import select_quantities
-from lossviz.evaluate.way import Strategy, Way
-from lossviz.problem.device import choose_device, session_facts
-from lossviz.problem.isolation import FIXED_SEED
-from lossviz.problem.load import load_problem
+from lossviz.parts import Warn, choose_way, find_directions, find_rules, load_plan_problem, prepare_plane
+from lossviz.problem.device import session_facts
 from lossviz.problem.problem import Problem
 from lossviz.problem.rules import rule_table
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
-from lossviz.records.rule import Rule, override
 from lossviz.records.verdict import Check, verdict_of
 from lossviz.render.trial import find_drawing_fault
 from lossviz.space.params import state_sha256
-from lossviz.space.plane import Plane, check_plane
-from lossviz.store.directions_file import read_directions
+from lossviz.space.plane import Plane
 from lossviz.store.other_run import OtherRun
 from lossviz.store.run import Role, Run, check_writable
 from lossviz.store.schema import directions_path, journal_folder
 
 REREAD_S = 2.0  # data read in less are read twice before a new run
-Warn = Callable[[str], None]
 Tell = Callable[[list[Check]], None]
 Stop = Callable[[], bool]
 
@@ -60,6 +48,7 @@ class Settings:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
         strategy: ``"auto"`` measures and chooses; else the name of a :data:`~lossviz.evaluate.way.Strategy`.
         batch_size: Examples a forward pass; None takes the device's default.
+        low_memory: Keep origin, directions and examples on the host; the device holds the model and a batch.
         store_directions: ``"auto"`` stores them up to 4 GiB and above that their recipe; ``"always"``; ``"recipe"``.
         sync_interval_s: Most work a power cut may take.
         disk_wait_s: How long to wait for room on a full disk.
@@ -68,6 +57,7 @@ class Settings:
     device: str = "auto"
     strategy: str = "auto"
     batch_size: int | None = None
+    low_memory: bool = False
     store_directions: StoreDirections = "auto"
     sync_interval_s: float = 1.0
     disk_wait_s: float = 600.0
@@ -134,10 +124,13 @@ def prepare(
     extends = other is not None and not other.reasons_against(plan) and other.surface is not None
     settled = known or (dict(other.facts) if other is not None and extends else {})
     # 1. the problem, the plane, and the way to evaluate
-    problem = load_plan_problem(plan, settings.device, reread_s=0.0 if known else REREAD_S)
+    low_memory = settings.low_memory or bool(settled.get("engine", {}).get("way", {}).get("lean"))
+    problem = load_plan_problem(plan, settings.device, low_memory=low_memory, reread_s=0.0 if known else REREAD_S)
     directions = find_directions(plan, problem, out, warn, stored=bool(known), other=other)
-    plane = prepare_plane(plan, problem, directions)
-    way = choose_way(problem, settings, settled)
+    plane = prepare_plane(plan, problem, directions, on_host=low_memory)
+    way = choose_way(
+        problem, settled, strategy=settings.strategy, batch_size=settings.batch_size, low_memory=settings.low_memory
+    )
     precision = settled.get("precision") or settle_precision(
         plan, problem, plane, (way or default_way(problem, settings.batch_size)).batch_size
     )
@@ -169,75 +162,6 @@ def prepare(
     store_facts(run, facts, directions, engine, settings.store_directions)
     enter_carried(run, carried)
     return run, engine
-
-
-def load_plan_problem(plan: Plan, device: str, *, reread_s: float = 0.0, initial_seed: int = FIXED_SEED) -> Problem:
-    """Load model, checkpoint and examples of a plan onto a device; the rest as for :func:`load_problem`."""
-    dtype = torch.float64 if plan.precision == "float64" else torch.float32
-    problem = load_problem(
-        plan.problem,
-        splits=plan.splits,
-        samples=plan.samples,
-        seed=plan.plane.seed,
-        device=choose_device(device),
-        dtype=dtype,
-        reread_s=reread_s,
-        initial_seed=initial_seed,
-    )
-    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
-    if plan.relative_error is not None:
-        shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
-        problem = replace(problem, examples=shuffled)
-    return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
-
-
-def find_directions(
-    plan: Plan, problem: Problem, out: Path, warn: Warn, *, stored: bool, other: OtherRun | None = None
-) -> Directions:
-    """The directions of a run: ``stored`` beside one that exists, or those of another run, or newly drawn.
-
-    Raises:
-        StoreError: If the stored directions are missing or damaged.
-        PlanError: If they are not those of the plan.
-        LayoutError: If they do not fit the model.
-    """
-    if stored:
-        return read_stored(directions_path(out), plan.plane, problem.params, warn)
-    if other is None:
-        return draw_directions(plan.plane, plan.grid.dimension, problem.params, rules=find_rules(plan, problem))
-    taken = directions_of(read_directions(other.directions_file), problem.params, str(other.directions_file), warn)
-    return replace(taken, recipe=taken_recipe(taken.recipe)) if plan.plane.kind == "file" else taken
-
-
-def find_rules(plan: Plan, problem: Problem) -> dict[str, Rule]:
-    """Which slices of each parameter are its filters: by module type, but for the patterns of the plan.
-
-    Raises:
-        PlanError: If a pattern matches nothing or its rule does not fit.
-    """
-    shapes = {name: tensor.shape for name, tensor in problem.params.items()}
-    return override(problem.rules, shapes, plan.plane.rules)
-
-
-def prepare_plane(plan: Plan, problem: Problem, directions: Directions) -> Plane:
-    """The plane through the problem's parameters, on its device and in the type its points are made in."""
-    origin = {name: tensor.detach().cpu() for name, tensor in problem.params.items()}
-    plane = Plane(plan.plane.kind, origin, directions.tensors)
-    check_plane(plane)
-    return plane.to(problem.device, torch.float64 if plan.precision == "float64" else torch.float32)
-
-
-def choose_way(problem: Problem, settings: Settings, facts: Mapping[str, Any]) -> Way | None:
-    """The way asked for, or the one an earlier session settled on; None leaves it to measuring.
-
-    Raises:
-        UsageError: If there is no such strategy.
-    """
-    if settings.strategy != "auto":
-        way = Way(cast(Strategy, settings.strategy), default_way(problem, settings.batch_size).batch_size)
-        return replace(way, points=16) if way.strategy == "stacked" else way
-    before = facts.get("engine", {})
-    return Way.from_json(before["way"]) if before.get("settled") else None
 
 
 def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) -> dict[str, Any]:

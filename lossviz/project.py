@@ -15,7 +15,8 @@ from lossviz.errors import LossvizError, StoppedError, StoreError, UsageError, j
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way
-from lossviz.prepare import Settings, find_directions, load_plan_problem, open_run, prepare_plane
+from lossviz.parts import find_directions, load_plan_problem, prepare_plane
+from lossviz.prepare import Settings, open_run
 from lossviz.problem.checkpoint import Matching
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point

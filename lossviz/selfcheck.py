@@ -10,7 +10,8 @@ from lossviz.errors import LayoutError, ProblemError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.probes import probe_problem
-from lossviz.prepare import find_directions, find_rules, load_plan_problem, prepare_facts, prepare_plane
+from lossviz.parts import find_directions, find_rules, load_plan_problem, prepare_plane
+from lossviz.prepare import prepare_facts
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.verdict import Check, verdict_of

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.parts import load_plan_problem
 from lossviz.planes import read_plane
-from lossviz.prepare import load_plan_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef

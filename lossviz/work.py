@@ -24,19 +24,9 @@ from lossviz.launch.division import share
 from lossviz.launch.local import Workers, threads_each
 from lossviz.launch.requeue import own_job
 from lossviz.launch.rounds import read_round
-from lossviz.prepare import (
-    Settings,
-    Stop,
-    Tell,
-    find_directions,
-    load_plan_problem,
-    open_existing,
-    open_run,
-    prepare,
-    prepare_facts,
-    prepare_plane,
-)
-from lossviz.records.doubts import agree, doubts_of
+from lossviz.parts import find_directions, load_plan_problem, prepare_plane
+from lossviz.prepare import Settings, Stop, Tell, open_existing, open_run, prepare, prepare_facts
+from lossviz.records.doubts import agree, closing_facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -204,7 +194,7 @@ def fill_with_workers(
                 f"Stopped with {left} of {plan.grid.size} points left; all others are saved. Run the same command to "
                 "go on."
             )
-        surface.facts["doubts"] = doubts_of(surface)
+        surface.facts.update(closing_facts(surface))
         run.publish(final=True)
     finally:
         run.close("done" if is_finished(surface) else "stopped")
@@ -294,11 +284,12 @@ def join_run(out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = 
         ProblemError: If the centre's loss is another one here.
         PlanError: If stored points come out otherwise.
     """
-    problem = load_plan_problem(plan, device)
-    plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
+    way = Way.from_json(surface.facts["engine"]["way"])
+    problem = load_plan_problem(plan, device, low_memory=way.lean)
+    directions = find_directions(plan, problem, out, warn, stored=True)
+    plane = prepare_plane(plan, problem, directions, on_host=way.lean)
     derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, surface.facts["precision"]["used"])
-    way = Way.from_json(surface.facts["engine"]["way"])
     engine = Engine(problem, plane, way=way, relative_error=plan.relative_error, derivatives=derivatives)
     found = prepare_facts(plan, problem, plane, engine)
     for name, value in surface.facts["origin"].items():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossviz import prepare as conductor
+from lossviz import parts as conductor
 from lossviz.compute import compute
 from lossviz.errors import PlanError, ProblemError, StoppedError, UsageError
 from lossviz.evaluate.reference import evaluate_params

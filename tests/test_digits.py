@@ -8,7 +8,7 @@ import torch
 from lossviz.compute import compute
 from lossviz.demo import train_digits
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.prepare import load_plan_problem
+from lossviz.parts import load_plan_problem
 from lossviz.problem.reference import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec

@@ -9,8 +9,8 @@ import torch
 from lossviz.compute import compute
 from lossviz.errors import PlanError, UsageError
 from lossviz.evaluate.reference import evaluate_params
+from lossviz.parts import load_plan_problem
 from lossviz.planes import PlaneRequest, climb, read_plane, settle_plane
-from lossviz.prepare import load_plan_problem
 from lossviz.problem.reference import resolve_problem
 from lossviz.project import project
 from lossviz.records.grid import Grid

@@ -10,7 +10,7 @@ from lossviz.cli.main import cli
 from lossviz.compute import compute
 from lossviz.errors import StoreError, UsageError
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.prepare import load_plan_problem
+from lossviz.parts import load_plan_problem
 from lossviz.problem.reference import resolve_problem
 from lossviz.project import project
 from lossviz.records.grid import Grid

@@ -33,7 +33,7 @@ def bench(
     from lossviz.bench import bench as run_bench
     from lossviz.directions.make import make_plane
     from lossviz.evaluate.way import cpu_threads
-    from lossviz.prepare import load_plan_problem
+    from lossviz.parts import load_plan_problem
     from lossviz.records.grid import Grid
     from lossviz.records.plan import Plan, PlaneSpec
 

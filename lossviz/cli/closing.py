@@ -23,6 +23,23 @@ def describe_plan(plan: Plan, out: Path) -> str:
                       f"digest: {plan.digest()}"])  # fmt: skip
 
 
+def describe_peak(plan: Plan, settings: dict[str, Any]) -> str:
+    """The memory a run will take at its highest, for ``--dry-run``: the problem is loaded and a few examples run.
+
+    Raises:
+        LossvizError: If the problem cannot be loaded, or its loss raises.
+    """
+    from lossviz.evaluate.choice import default_way
+    from lossviz.evaluate.memory import expected_peak
+    from lossviz.parts import choose_way, load_plan_problem
+
+    words = {name: settings[name] for name in ("strategy", "batch_size", "low_memory")}
+    problem = load_plan_problem(plan, settings["device"], low_memory=settings["low_memory"])
+    way = choose_way(problem, {}, **words) or default_way(problem, settings["batch_size"])
+    peak = expected_peak(problem, plan.grid.dimension, way)
+    return f"expected peak of memory on {problem.device}: {peak}, evaluated by {way}"
+
+
 def describe_report(report: Report) -> str:
     """The closing lines: what was computed, what is doubtful, what to type next."""
     surface, facts = report.surface, report.surface.facts

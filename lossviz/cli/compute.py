@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.closing import describe_plan, describe_report
+from lossviz.cli.closing import describe_peak, describe_plan, describe_report
 from lossviz.cli.options import device_option, journal_options, progress_option
 from lossviz.cli.plan_options import make_plan, plan_options
 from lossviz.cli.plane_options import AskedPlane
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lossviz.records.plan import Plan
 
 # how a run is carried out; the other options say what it is
-SETTINGS = ("device", "strategy", "batch_size", "store_directions", "sync_interval_s", "disk_wait_s")
+SETTINGS = ("device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s")
 EPILOG = """\b
 Examples:
   lossviz compute problem.py --checkpoint net.pt
@@ -68,12 +68,13 @@ Examples:
     "--workers", type=click.IntRange(min=1), metavar="N",
     help="Processes on this machine that share the points.  [default: 1; with --device cuda:all one a GPU]",
 )  # fmt: skip
+@click.option("--low-memory", is_flag=True, help="Keep plane and examples on the host, the model alone on the device.")
 @device_option
 @progress_option
 @journal_options
 @click.option("--requeue", is_flag=True, hidden=True)
 @click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the memory it will take, and stop.")
 def compute(
     problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
     dry_run: bool, show_rules: bool, requeue: bool, workers: int | None, **words: Any,
@@ -89,7 +90,7 @@ def compute(
     asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
     plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
     if dry_run:
-        click.echo("\n".join([*asked.describe(), describe_plan(plan, out)]))
+        click.echo("\n".join([*asked.describe(), describe_plan(plan, out), describe_peak(plan, settings)]))
         return
     if show_rules:
         click.echo(describe_rules(plan, settings["device"]))

@@ -94,7 +94,7 @@ class Task:
         """Load model, checkpoint and examples."""
         import torch
 
-        from lossviz.prepare import choose_device
+        from lossviz.problem.device import choose_device
         from lossviz.problem.load import load_problem
 
         dtype = torch.float64 if words["precision"] == "float64" else torch.float32

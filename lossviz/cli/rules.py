@@ -27,7 +27,7 @@ def parse_rules(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def describe_rules(plan: Plan, device: str) -> str:
     """A line for every parameter of the plan's model: its name, shape, rule and norm."""
-    from lossviz.prepare import find_rules, load_plan_problem
+    from lossviz.parts import find_rules, load_plan_problem
     from lossviz.problem.rules import rule_table
 
     problem = load_plan_problem(plan, device)

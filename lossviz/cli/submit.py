@@ -139,7 +139,7 @@ def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None
 
 def _for_cluster(settings: Any, request: Request) -> Any:
     """Settings to prepare with: what is measured on this machine's CPU says nothing about the job's GPU."""
-    from lossviz.prepare import choose_device
+    from lossviz.problem.device import choose_device
 
     there = request.worker_device
     if not there.startswith("cuda") or settings.strategy != "auto":

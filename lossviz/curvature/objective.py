@@ -60,7 +60,7 @@ class Objective:
         return entries(self.problem.params)
 
     @property
-    def batches(self) -> list[Batch]:
+    def batches(self) -> Sequence[Batch]:
         """All examples, cut into views."""
         return self.problem.examples[self.split].batches(self.batch_size)
 

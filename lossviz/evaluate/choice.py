@@ -24,6 +24,7 @@ from lossviz.space.plane import Plane
 
 WORTH_TRYING_S = 10.0  # a shorter rest of the run is over before trying pays
 WORTH_COMPILING_S = 60.0
+WORTH_AUTOTUNING_S = 300.0
 TRIAL_S = 0.3  # how long one way is timed
 TEAM_RISK = 1.3  # a thread team that wins by less loses as soon as another process takes a core
 AGREEMENT = 1e-4  # relative; ways differ by the order of float32 sums
@@ -71,7 +72,16 @@ def list_ways(problem: Problem, baseline: Way) -> list[Way]:
         ways += [Way(compiled, even_batch(most, 4096 if cuda else 1024), channels_last=True)]
     if images and not cuda:
         ways += [Way(compiled, even_batch(most, 1024), channels_last=True, folded=True)]
+    if cuda:  # its convolutions gain from autotuning, oneDNN's are tuned already
+        ways += [Way(compiled, even_batch(most, 4096), channels_last=images, autotune=True)]
     return ways
+
+
+def worth_s(way: Way) -> float:
+    """Seconds of work that must be left for a way to be worth its trial."""
+    if way.autotune:
+        return WORTH_AUTOTUNING_S
+    return WORTH_COMPILING_S if way.strategy in ("compiled", "replayed") else WORTH_TRYING_S
 
 
 def even_batch(examples: int, largest: int) -> int:
@@ -122,7 +132,7 @@ class Choice:
             # a thread team stalls when a core is busy elsewhere: what one thread won, one thread keeps
             way = replace(way, threads=way.threads or self.best.way.threads)
             left_s = (len(indices) - used) * self.best.seconds
-            if left_s < (WORTH_COMPILING_S if way.strategy in ("compiled", "replayed") else WORTH_TRYING_S):
+            if left_s < worth_s(way):
                 continue
             part = slice(used, used + max(way.points, math.ceil(TRIAL_S / self.best.seconds)))
             points = self._try(way, known, indices[part], coordinates[part], splits)

@@ -21,13 +21,21 @@ class Compiled(Loop):
 
     Compiling takes seconds to a minute, once per shape; the parameters are inputs of the program, so that moving them
     between points compiles nothing again. Where the model cannot be compiled torch runs those parts as they are.
+
+    Args:
+        problem: Model, loss and resident examples.
+        plane: Origin and directions.
+        autotune: Whether the compiler times several versions of every operation, which takes it about five times as
+            long.
+        settings: As for :class:`~lossviz.evaluate.loop.Loop`.
     """
 
     name = "compiled"
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int, relative_error: float | None = None) -> None:
-        super().__init__(problem, plane, batch_size=batch_size, relative_error=relative_error)
-        self._program = torch.compile(self._values, dynamic=False)
+    def __init__(self, problem: Problem, plane: Plane, *, autotune: bool = False, **settings: Any) -> None:
+        super().__init__(problem, plane, **settings)
+        mode = "max-autotune-no-cudagraphs" if autotune else "default"
+        self._program = torch.compile(self._values, dynamic=False, mode=mode)
 
     def forward(self, batch: Any) -> Outcome:
         """One compiled forward pass and the loss of its examples."""

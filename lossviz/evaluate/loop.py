@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
+from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.evaluate.moments import MomentSums, transfer
@@ -48,6 +48,33 @@ class Placement:
         _foreach_copy_(self.params, self.origin)
 
 
+class LeanPlacement:
+    """The same moves with origin and directions on the host: one tensor of them lies on the device at a time.
+
+    The sums are those of :class:`Placement` to the last bit. It costs a transfer of the whole plane at every point, so
+    that a point should have many examples.
+    """
+
+    def __init__(self, problem: Problem, plane: Plane) -> None:
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        self.params = [named[name].detach() for name in plane.moved]
+        self.origin = [pinned(plane.origin[name], problem.device) for name in plane.moved]
+        self.directions = [[pinned(d[name], problem.device) for name in plane.moved] for d in plane.directions]
+
+    def move_to(self, coordinates: Sequence[float]) -> None:
+        """Put the model at ``coordinates`` (k,)."""
+        for i, param in enumerate(self.params):
+            point = self.origin[i].to(param.device, non_blocking=True, copy=True)
+            for coordinate, direction in zip(coordinates, self.directions, strict=True):
+                point.add_(direction[i].to(param.device, non_blocking=True), alpha=float(coordinate))
+            param.copy_(point)
+
+    def restore(self) -> None:
+        """Put the model back at the origin, exactly."""
+        for param, origin in zip(self.params, self.origin, strict=True):
+            param.copy_(origin)
+
+
 class Loop:
     """Evaluate points one after another, each over all batches of its splits.
 
@@ -57,13 +84,23 @@ class Loop:
         batch_size: Examples a forward pass, B.
         relative_error: Stop at a point and split when the standard error of the first quantity is under this fraction
             of it; None takes all examples.
+        lean: Whether the plane lies on the host, see :class:`LeanPlacement`.
     """
 
     name = "loop"
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int, relative_error: float | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        plane: Plane,
+        *,
+        batch_size: int,
+        relative_error: float | None = None,
+        lean: bool = False,
+    ) -> None:
         self.problem, self.batch_size, self.relative_error = problem, batch_size, relative_error
-        self.placement = Placement(problem, plane)
+        away = next(iter(plane.origin.values())).device != problem.device
+        self.placement = (LeanPlacement if lean or away else Placement)(problem, plane)
         self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
 
     def forward(self, batch: Any) -> Outcome:
@@ -96,6 +133,11 @@ class Loop:
             if self.relative_error and is_known(sums, total, self.relative_error):
                 break
         return sums
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A host tensor in memory that a CUDA ``device`` can fetch from while it computes; itself for other devices."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
 def is_known(sums: MomentSums, total: int, relative_error: float) -> bool:

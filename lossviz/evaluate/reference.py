@@ -24,7 +24,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
         The sums over the D examples of ``split``, in the units of the loss (nats per example for cross-entropy).
     """
     model_params = dict(problem.model.named_parameters(remove_duplicate=False))
-    before = {name: model_params[name].detach().clone() for name in params}
+    before = {name: model_params[name].detach().to(params[name].device, copy=True) for name in params}
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
     averaged: set[str] = set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -26,10 +28,10 @@ class Replayed(Compiled):
 
     name = "replayed"
 
-    def __init__(self, problem: Problem, plane: Plane, *, batch_size: int) -> None:
+    def __init__(self, problem: Problem, plane: Plane, **settings: Any) -> None:
         if problem.device.type != "cuda":
             raise UsageError("--strategy replayed records a CUDA graph and needs a CUDA device; try compiled.")
-        super().__init__(problem, plane, batch_size=batch_size)
+        super().__init__(problem, plane, **settings)
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]] = {}
 
     def _sum(self, split: str) -> MomentSums:

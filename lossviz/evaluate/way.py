@@ -44,11 +44,13 @@ class Way:
         channels_last: Whether images lie with their channels last, which many convolutions prefer.
         folded: Whether BatchNorm and ReLU are folded into the convolutions before them.
         cached: Whether what no moved parameter enters is computed once a batch and kept.
+        autotune: Whether the compiler times several versions of every operation.
+        lean: Whether origin and directions stay on the host and come to the device one tensor at a time.
         threads: CPU threads; None leaves torch's number as it is.
 
     Example:
-        >>> Way.from_json(Way("stacked", 512, points=8).to_json())
-        Way(strategy='stacked', batch_size=512, points=8, channels_last=False, folded=False, cached=False, threads=None)
+        >>> print(Way.from_json(Way("stacked", 512, points=8, threads=1).to_json()))
+        stacked, batches of 512, 8 points at once, 1 thread
     """
 
     strategy: Strategy
@@ -57,6 +59,8 @@ class Way:
     channels_last: bool = False
     folded: bool = False
     cached: bool = False
+    autotune: bool = False
+    lean: bool = False
     threads: int | None = None
 
     def __post_init__(self) -> None:
@@ -75,14 +79,17 @@ class Way:
             problem = with_folded(problem)
         elif self.cached:
             problem = with_cached_prefix(problem, plane.moved)
+        if self.lean and self.strategy == "stacked":
+            raise UsageError("--strategy stacked holds several points at once; with --low-memory take loop.")
         if relative_error and self.strategy in ("stacked", "replayed"):
             raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
         if self.strategy == "stacked":
             return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
-        if self.strategy == "replayed":
-            return Replayed(problem, plane, batch_size=self.batch_size)
-        made = {"loop": Loop, "compiled": Compiled}[self.strategy]
-        return made(problem, plane, batch_size=self.batch_size, relative_error=relative_error)
+        settings = {"batch_size": self.batch_size, "lean": self.lean, "relative_error": relative_error}
+        if self.strategy == "loop":
+            return Loop(problem, plane, **settings)
+        made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]
+        return made(problem, plane, autotune=self.autotune, **settings)
 
     def smaller(self) -> Way | None:
         """The same way in half the memory; None when there is no less."""
@@ -105,6 +112,8 @@ class Way:
         parts += ["channels last"] if self.channels_last else []
         parts += ["BatchNorm and ReLU folded"] if self.folded else []
         parts += ["frozen part kept"] if self.cached else []
+        parts += ["autotuned"] if self.autotune else []
+        parts += ["the plane on the host"] if self.lean else []
         parts += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads else []
         return ", ".join(parts)
 

@@ -37,7 +37,7 @@ class Examples:
         if not self.count:
             raise ProblemError("There are no examples: the data are empty.")
 
-    def batches(self, batch_size: int | None) -> list[Batch]:
+    def batches(self, batch_size: int | None) -> Sequence[Batch]:
         """All examples in their order, cut into views of at most ``batch_size``; the last may be short.
 
         Args:

@@ -23,13 +23,22 @@ from lossviz.problem.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.problem import Problem, assemble, private_copy
 from lossviz.problem.reference import BUILT_IN, file_sha256, kind_of
 from lossviz.problem.splits import Reader
+from lossviz.problem.streamed import StreamedExamples
 from lossviz.records.plan import ProblemRef
 
 
 def load_problem(
-    ref: ProblemRef, *, splits: Sequence[str], samples: int | None, seed: int, device: torch.device,
-    dtype: torch.dtype, reread_s: float = 0.0, initial_seed: int = FIXED_SEED,
-) -> Problem:  # fmt: skip
+    ref: ProblemRef,
+    *,
+    splits: Sequence[str],
+    samples: int | None,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    reread_s: float = 0.0,
+    initial_seed: int = FIXED_SEED,
+    low_memory: bool = False,
+) -> Problem:
     """Load model, data and loss as a reference says.
 
     The user's code runs with the global random generators seeded, and every global setting is put back afterwards.
@@ -43,6 +52,7 @@ def load_problem(
         dtype: Floating-point type of the forward passes.
         reread_s: Read the data a second time and compare, if the first time took no longer.
         initial_seed: Of the parameters that ``model()`` draws.
+        low_memory: Whether examples and origin stay on the host; the model alone lies on the device.
 
     Raises:
         ProblemError: If the user's code raises, model, data or loss are not what they must be, or the data differ.
@@ -57,7 +67,7 @@ def load_problem(
         ('digits', 100)
     """
     _check_unchanged(ref)
-    reader = Reader(device, dtype, samples=samples, seed=seed)
+    reader = Reader(torch.device("cpu") if low_memory else device, dtype, samples=samples, seed=seed)
     # 1. the user's code, each function from the same random state
     with surroundings(ref):
         with preserved_globals(seed=initial_seed):
@@ -74,11 +84,14 @@ def load_problem(
         if read_twice:
             again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
             _check_same(examples, _read_examples(definition, ref, again, splits))
+    if low_memory:
+        examples = {split: StreamedExamples(part, device) for split, part in examples.items()}
     problem = assemble(
         model,
         definition.loss.call,
         examples,
         device=device,
+        origin_on_host=low_memory,
         name=definition.name,
         chance=definition.chance,
         notes=notes or [],

@@ -63,8 +63,8 @@ class Problem:
 
     @property
     def device(self) -> torch.device:
-        """Where the parameters lie."""
-        return next(iter(self.params.values())).device
+        """Where the model lies; its origin may be kept on the host."""
+        return next(self.model.parameters()).device
 
     @classmethod
     def make(
@@ -131,6 +131,7 @@ def assemble(
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     read_twice: bool = False,
+    origin_on_host: bool = False,
 ) -> Problem:
     """Make a problem of a private model in its final type: evaluation mode, on ``device``, gradients off.
 
@@ -145,7 +146,7 @@ def assemble(
         model = model.to(device).eval()
     except torch.OutOfMemoryError as error:
         raise ProblemError(f"The model does not fit on {device}; try --device cpu.") from error
-    tensors = dict(model.named_parameters())
+    tensors, host = dict(model.named_parameters()), torch.device("cpu")
     for parameter in tensors.values():  # one by one, for TorchScript modules cannot do it at once
         parameter.requires_grad_(False)
     buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
@@ -154,7 +155,7 @@ def assemble(
         model=model,
         loss=loss,
         examples=examples,
-        params={name: _origin_copy(tensors[name]) for name in moving},
+        params={name: _origin_copy(tensors[name], host if origin_on_host else device) for name in moving},
         frozen=tuple(frozen),
         buffers=buffers,
         chance=dict(chance),
@@ -217,9 +218,9 @@ def _divide(model: nn.Module) -> tuple[list[str], list[str], list[str]]:
     return trained, frozen, [f"{len(frozen)} frozen parameters stay where they are."] if frozen else []
 
 
-def _origin_copy(parameter: Tensor) -> Tensor:
+def _origin_copy(parameter: Tensor, device: torch.device) -> Tensor:
     """A copy at least as wide as float32, for in half precision small steps round away."""
-    return parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32), copy=True)
+    return parameter.detach().to(device, torch.promote_types(parameter.dtype, torch.float32), copy=True)
 
 
 def _check_materialized(model: nn.Module) -> None:

@@ -176,7 +176,8 @@ class Reader:
             yield
         except torch.OutOfMemoryError as error:
             raise ProblemError(
-                f"The examples of split {split!r} do not fit on {self.device}: take fewer, for example --samples 10000."
+                f"The examples of split {split!r} do not fit on {self.device}: leave them on the host with "
+                "--low-memory, or take fewer, for example --samples 10000."
             ) from error
 
 

@@ -73,22 +73,22 @@ def refine_grid(
     shape = evaluated.shape
     stride = _first_stride(shape)
     asked = _lattice(shape, stride)
-    tables = [_displayed(table, evaluated) for table in tables]
+    displayed = [_displayed(table, evaluated) for table in tables]
     while stride > 1:
         if not evaluated[asked].all():
             return Refinement(asked)
         level = asked & _lattice(shape, stride) & ~_lattice(shape, 2 * stride)
-        errors = _errors(tables, evaluated & asked & _lattice(shape, 2 * stride), axes)
+        errors = _errors(displayed, evaluated & asked & _lattice(shape, 2 * stride), axes)
         surprising = level & ~(errors <= 2 * tolerance)
         stride //= 2
         asked |= _lattice(shape, stride) & _near(surprising, 2 * stride)
     if not evaluated[asked].all() or asked.all():
         return Refinement(asked)
-    return _test(tables, evaluated, asked, axes, tolerance, seed)
+    return _test(displayed, evaluated, asked, axes, tolerance, seed)
 
 
 def _test(
-    tables: Sequence[np.ndarray],
+    tables: Sequence[_Display],
     evaluated: np.ndarray,
     base: np.ndarray,
     axes: Sequence[np.ndarray],
@@ -133,7 +133,7 @@ def _near(mask: np.ndarray, reach: int) -> np.ndarray:
     for axis in range(mask.ndim):
         padded = np.pad(mask, [(reach, reach) if a == axis else (0, 0) for a in range(mask.ndim)])
         windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=axis)
-        mask = windows.any(axis=-1)
+        mask = np.asarray(windows.any(axis=-1))
     return mask
 
 

@@ -60,7 +60,7 @@ def finest_stride(evaluated: np.ndarray) -> int:
     """
     strides = 2 ** np.arange(int(np.log2(max(evaluated.shape))) + 1)
     enough = strides if min(evaluated.shape) >= FEWEST else []
-    return next((int(s) for s in enough if evaluated[np.ix_(*places_of(evaluated.shape, s))].all()), 0)
+    return next((int(s) for s in enough if evaluated[np.ix_(*places_of(evaluated.shape, int(s)))].all()), 0)
 
 
 def places_of(shape: tuple[int, ...], stride: int) -> list[np.ndarray]:

@@ -180,7 +180,7 @@ def _trainable(problem: Problem, start: Params | None, *, train_mode: bool) -> n
     return model.train(train_mode)
 
 
-def _steps_of(problem: Problem, split: str, descent: Descent) -> Iterator[list[Batch]]:
+def _steps_of(problem: Problem, split: str, descent: Descent) -> Iterator[Sequence[Batch]]:
     """For each step the batches whose examples make it, for ever; a new order each epoch."""
     examples = problem.examples[split]
     if not descent.batch_size:
@@ -194,7 +194,11 @@ def _steps_of(problem: Problem, split: str, descent: Descent) -> Iterator[list[B
 
 
 def _step(
-    problem: Problem, model: nn.Module, optimizer: torch.optim.Optimizer, moved: Sequence[Tensor], batches: list[Batch]
+    problem: Problem,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    moved: Sequence[Tensor],
+    batches: Sequence[Batch],
 ) -> float:
     """One step; returns the mean loss before it."""
     seen: list[float] = []

@@ -104,13 +104,33 @@ def check_against_reference(problem, points, rel=2e-5):
 @pytest.mark.parametrize("name", PROBLEMS)
 @pytest.mark.parametrize(
     "way",
-    [Way("loop", 4, channels_last=True), Way("stacked", 4, points=3), Way("stacked", 64, points=7, threads=1)],
+    [
+        Way("loop", 4, channels_last=True),
+        Way("loop", 4, lean=True),
+        Way("stacked", 4, points=3),
+        Way("stacked", 64, points=7, threads=1),
+    ],
     ids=str,
 )
 def test_ways_agree_with_the_reference(name, way):
     problem = PROBLEMS[name]()
     _, points = evaluate(problem, way)
     check_against_reference(problem, points)
+
+
+@pytest.mark.parametrize("name", ["mlp", "tied", "batch means"])
+def test_a_plane_on_the_host_gives_the_same_bits(name):
+    problem = PROBLEMS[name]()
+    (_, points), (_, lean) = (evaluate(problem, Way("loop", 4, lean=lean)) for lean in (False, True))
+    assert {i: p.sums for i, p in points.items()} == {i: p.sums for i, p in lean.items()}
+    for param, name in ((p, n) for n, p in problem.model.named_parameters() if n in problem.params):
+        assert torch.equal(param, problem.params[name])  # and the model is back at the origin
+
+
+def test_stacking_needs_the_plane_on_the_device():
+    problem = cases.mlp()
+    with pytest.raises(UsageError, match="--low-memory take loop"):
+        Way("stacked", 4, points=2, lean=True).build(problem, plane_for(problem))
 
 
 @pytest.mark.slow

@@ -1,0 +1,120 @@
+"""From a plan to its parts: the problem, its directions and plane, and the way to evaluate points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from lossviz.directions.stored import Directions, directions_of, draw_directions, read_stored, taken_recipe
+from lossviz.errors import ProblemError
+from lossviz.evaluate.batchnorm import with_batchnorm
+from lossviz.evaluate.choice import default_way
+from lossviz.evaluate.quantities import select_quantities
+from lossviz.evaluate.way import Strategy, Way
+from lossviz.problem.device import choose_device
+from lossviz.problem.isolation import FIXED_SEED
+from lossviz.problem.load import load_problem
+from lossviz.problem.problem import Problem
+from lossviz.records.plan import Plan
+from lossviz.records.rule import Rule, override
+from lossviz.space.plane import Plane, check_plane
+from lossviz.store.directions_file import read_directions
+from lossviz.store.other_run import OtherRun
+from lossviz.store.schema import directions_path
+
+Warn = Callable[[str], None]
+
+
+def load_plan_problem(
+    plan: Plan, device: str, *, low_memory: bool = False, reread_s: float = 0.0, initial_seed: int = FIXED_SEED
+) -> Problem:
+    """Load model, checkpoint and examples of a plan onto a device; the rest as for :func:`load_problem`."""
+    dtype = torch.float64 if plan.precision == "float64" else torch.float32
+    problem = load_problem(
+        plan.problem,
+        splits=plan.splits,
+        samples=plan.samples,
+        seed=plan.plane.seed,
+        device=choose_device(device),
+        dtype=dtype,
+        low_memory=low_memory,
+        reread_s=reread_s,
+        initial_seed=initial_seed,
+    )
+    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
+    if plan.relative_error is not None:
+        shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
+        problem = replace(problem, examples=shuffled)
+    return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
+
+
+def find_directions(
+    plan: Plan, problem: Problem, out: Path, warn: Warn, *, stored: bool, other: OtherRun | None = None
+) -> Directions:
+    """The directions of a run: ``stored`` beside one that exists, or those of another run, or newly drawn.
+
+    Raises:
+        StoreError: If the stored directions are missing or damaged.
+        PlanError: If they are not those of the plan.
+        LayoutError: If they do not fit the model.
+    """
+    if stored:
+        return read_stored(directions_path(out), plan.plane, problem.params, warn)
+    if other is None:
+        return draw_directions(plan.plane, plan.grid.dimension, problem.params, rules=find_rules(plan, problem))
+    taken = directions_of(read_directions(other.directions_file), problem.params, str(other.directions_file), warn)
+    return replace(taken, recipe=taken_recipe(taken.recipe)) if plan.plane.kind == "file" else taken
+
+
+def find_rules(plan: Plan, problem: Problem) -> dict[str, Rule]:
+    """Which slices of each parameter are its filters: by module type, but for the patterns of the plan.
+
+    Raises:
+        PlanError: If a pattern matches nothing or its rule does not fit.
+    """
+    shapes = {name: tensor.shape for name, tensor in problem.params.items()}
+    return override(problem.rules, shapes, plan.plane.rules)
+
+
+def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_host: bool = False) -> Plane:
+    """The plane through the problem's parameters, on its device or the host, in the type its points are made in."""
+    origin = {name: tensor.detach().cpu() for name, tensor in problem.params.items()}
+    plane = Plane(plan.plane.kind, origin, directions.tensors)
+    check_plane(plane)
+    dtype = torch.float64 if plan.precision == "float64" else torch.float32
+    try:
+        moved = plane.to(torch.device("cpu") if on_host else problem.device, dtype)
+    except torch.OutOfMemoryError as error:
+        raise ProblemError(
+            f"Beside the model {plane.dimension + 1} more of its size do not fit on {problem.device}: leave the "
+            "plane on the host with --low-memory."
+        ) from error
+    # the origin is held once
+    same = all(tensor.dtype == dtype for tensor in problem.params.values())
+    return Plane(moved.kind, problem.params, moved.directions) if same else moved
+
+
+def choose_way(
+    problem: Problem,
+    facts: Mapping[str, Any],
+    *,
+    strategy: str = "auto",
+    batch_size: int | None = None,
+    low_memory: bool = False,
+) -> Way | None:
+    """The way asked for, or the one an earlier session settled on; None leaves it to measuring.
+
+    Raises:
+        UsageError: If there is no such strategy.
+    """
+    if strategy != "auto" or low_memory:
+        name = "loop" if strategy == "auto" else strategy
+        way = Way(cast(Strategy, name), default_way(problem, batch_size).batch_size)
+        way = replace(way, points=16) if way.strategy == "stacked" else way
+        return replace(way, lean=low_memory)
+    before = facts.get("engine", {})
+    return Way.from_json(before["way"]) if before.get("settled") else None
