@@ -51,8 +51,12 @@ class Cluster:
             pytest.skip("Slurm is not installed: apt-get install munge slurmctld slurmd slurm-client")
         # sessions beside each other begin at different ports, so that none takes another's between look and start
         worker = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or 0)
-        words = [HERE / "start-slurm", "--killwait", "3", "--port", str(self._port(worker, block)), *options]
-        done = subprocess.run(["bash", *map(str, words)], capture_output=True, text=True, check=False)
+        for attempt in range(5):
+            port = self._port(worker, block) + 1000 * attempt
+            words = [HERE / "start-slurm", "--killwait", "3", "--port", str(port), *options]
+            done = subprocess.run(["bash", *map(str, words)], capture_output=True, text=True, check=False)
+            if "are in use" not in done.stderr:
+                break
         assert done.returncode == 0, done.stderr
         found = re.findall(r"(\w+)='([^']*)'", done.stdout)
         self._daemons: list[subprocess.Popen] = []
