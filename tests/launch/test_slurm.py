@@ -213,3 +213,16 @@ def test_status_as_json_and_the_table_of_a_dry_run(cluster, folder):
     done = wait_for_end(path)
     assert done.state == "complete" and "lossviz merge" in run("status", path).output
     assert run("merge", path).exit_code == 0 and "lossviz plot" in run("status", path).output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at_once", [(), ("--max-running", 2)])
+def test_more_tasks_than_an_array_may_have_are_several_arrays(cluster, folder, monkeypatch, at_once):
+    monkeypatch.setattr("lossviz.launch.slurm.largest_array", lambda: 2)
+    grid = "-1:1:5,-1:1:3"
+    path = submit(folder, "--partition", "main", "--sbatch", "--mem=10", "--tasks", 5, *at_once, grid=grid, nap=0.02)
+    made = read_rounds(path)[-1]
+    assert [(array.first, array.last, array.offset) for array in made.arrays] == [(1, 2, 0), (3, 4, 2), (5, 5, 4)]
+    assert wait_for_end(path).state == "complete" and merges(path) == 1
+    assert set(states(path).values()) == {"COMPLETED"}
+    check_whole(path, folder, grid)
