@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossviz.errors import LossvizError as LossvizError
+    from lossviz.problem.batch import register_batch as register_batch
     from lossviz.records.grid import Axis as Axis
     from lossviz.records.grid import Grid as Grid
     from lossviz.records.plan import Plan as Plan
@@ -30,6 +31,7 @@ _HOMES = {
     "ProblemRef": "lossviz.records.plan",
     "Surface": "lossviz.records.surface",
     "TrajectoryRecorder": "lossviz.trajectory.recorder",
+    "register_batch": "lossviz.problem.batch",
     "run_task": "lossviz.work",
 }
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]

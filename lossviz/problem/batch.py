@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -14,10 +14,37 @@ from torch import Tensor
 from lossviz.errors import ProblemError
 
 Batch = Any
+TakeApart = Callable[[Any], Sequence[Any]]
+PutTogether = Callable[[Any, Sequence[Any]], Any]
+_registered: dict[type, tuple[TakeApart, PutTogether]] = {}
+
+
+def register_batch(kind: type, take_apart: TakeApart, put_together: PutTogether) -> None:
+    """Say how batches of a class of your own are read, moved to a device, counted and hashed.
+
+    Tuples, lists, dicts, dataclasses and objects with a ``to`` method need no rule. Call it in the problem file.
+
+    Args:
+        kind: The class; its subclasses follow it.
+        take_apart: Of a batch: what it holds, tensors or further containers; the first tensor's first axis counts
+            examples.
+        put_together: Of a batch and a list as ``take_apart`` gave it: a new batch that holds the list.
+
+    Example:
+        >>> class Pair:
+        ...     def __init__(self, left, right):
+        ...         self.left, self.right = left, right
+        >>> register_batch(Pair, lambda pair: [pair.left, pair.right], lambda pair, held: Pair(*held))
+        >>> map_tensors(lambda t: t + 1, Pair(torch.zeros(2), "text")).left
+        tensor([1., 1.])
+    """
+    _registered[kind] = (take_apart, put_together)
 
 
 def children(node: Any) -> list[Any]:
     """What a node of a batch holds; empty for tensors and for anything that is not a container."""
+    if rule := _rule(node):
+        return list(rule[0](node))
     if isinstance(node, Mapping):
         return list(node.values())
     if isinstance(node, (tuple, list)):
@@ -29,6 +56,8 @@ def children(node: Any) -> list[Any]:
 
 def rebuild(node: Any, held: list[Any]) -> Any:
     """A node of the same type as ``node`` holding ``held`` in place of its :func:`children`."""
+    if rule := _rule(node):
+        return rule[1](node, held)
     if isinstance(node, Mapping):
         return _rebuild_mapping(node, held)
     if isinstance(node, tuple) and hasattr(node, "_fields"):
@@ -94,10 +123,16 @@ def move(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
         batch = torch.from_numpy(batch)
     if isinstance(batch, Tensor):
         return batch.detach().to(device, dtype if batch.is_floating_point() else None)
-    if callable(getattr(batch, "to", None)):
+    if callable(getattr(batch, "to", None)) and not _rule(batch):
         return map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, batch.to(device))
     held = children(batch)
     return rebuild(batch, [move(child, device, dtype) for child in held]) if held else batch
+
+
+def _rule(node: Any) -> tuple[TakeApart, PutTogether] | None:
+    return (
+        next((_registered[kind] for kind in type(node).__mro__ if kind in _registered), None) if _registered else None
+    )
 
 
 def _rebuild_mapping(node: Mapping[Any, Any], held: list[Any]) -> Any:

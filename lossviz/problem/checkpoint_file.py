@@ -87,11 +87,12 @@ def _is_code(error: Exception) -> re.Match[str] | None:
 def _unreadable(path: Path, error: Exception) -> str:
     """Why torch would not read a file: code in it, or not one of its files, or cut short."""
     text = str(error)
-    code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
+    code = re.search(r"GLOBAL ([\w.]+)|TorchScript|pickle protocol", text)
     if code:
-        what = f"Python objects ({code[1]})" if code[1] else "a TorchScript program"
+        named = f" ({code[1]})" if code[1] else ""
+        what = "a TorchScript program" if code[0] == "TorchScript" else f"Python objects{named}"
         return (
-            f"{path} holds {what}, and reading it could run code; only tensors are read. Where you trust the file, "
+            f"The checkpoint {path} holds {what}, and reading it could run code; only tensors are read. Where you trust it, "
             "pass --trust-pickle, or write its parameters to a file of their own: "
             "torch.save(model.state_dict(), 'net.pt')."
         )
