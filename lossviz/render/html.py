@@ -35,7 +35,7 @@ from lossviz.render.quantity import SPLITS, quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
-STILL_DPI, STILL_COLOURS = 80, 32
+STILL_DPI, STILL_COLOURS = 80, 48
 LARGEST_HALF = 6e4
 MOST_BESIDE = 4  # surfaces side by side when the page opens
 # in this order one script: each file uses only what stands before it
@@ -203,11 +203,14 @@ def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
 
 
 def _still(scene: Scene, still: Callable[[Scene], Figure]) -> str:
-    # few colours keep it small; ink and paper are among them, being the commonest
+    # few colours keep it small, chosen for coverage, so that thin coloured paths keep theirs
     buffer, small = io.BytesIO(), io.BytesIO()
-    first = replace(scene, panels=scene.panels[: len(scene.layout.panels)])
+    legend = tuple(tuple(entry for entry in row if entry.sign != "lifted") for row in scene.legend)  # a flat map
+    first = replace(scene, panels=scene.panels[: len(scene.layout.panels)], legend=legend)
     still(first).savefig(buffer, format="png", dpi=STILL_DPI)
     buffer.seek(0)
     with Image.open(buffer) as image:
-        image.convert("RGB").quantize(STILL_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+        image.convert("RGB").quantize(STILL_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            small, "PNG", optimize=True
+        )
     return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
