@@ -35,7 +35,7 @@ from lossviz.render.signs import (
 from lossviz.render.style import Style
 
 LIGHT_COLOURS = ("#111111", "#D55E00", "#0072B2", "#00583F", "#E69F00", "#6B3F00")
-DARK_COLOURS = ("#f2f3f7", "#ff8a4c", "#6db7ff", "#4fd1a5", "#ffc14d", "#d9a679")
+DARK_COLOURS = ("#f2f3f7", "#ff7a3c", "#5a8ff0", "#4fd1a5", "#ffd966", "#8f6f52")
 DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MANY_POINTS = 60
 PAD = 0.05

@@ -29,7 +29,7 @@ CHANCE_DASHES = (0, (4, 2))
 MEDIAN_PT, SEED_PT = 1.9, 0.55  # widths of the median of several seeds, and of one seed
 RANGE_ALPHA, SEED_ALPHA = 0.22, 0.75
 LIGHT_FAMILIES = ("#D55E00", "#0072B2", "#00583F", "#6B3F00")
-DARK_FAMILIES = ("#ff8a4c", "#6db7ff", "#4fd1a5", "#d9a679")
+DARK_FAMILIES = ("#ff7a3c", "#5a8ff0", "#4fd1a5", "#ffd966")
 
 
 def family_colour(family: int, style: Style) -> str:
