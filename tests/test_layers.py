@@ -28,6 +28,7 @@ FLOORS = {
     "trace": 9,
     "work": 9,
     "bench": 8,
+    "sharpness": 8,
     "demo_paths": 10,
     "demo": 11,
     "cli": 12,

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.options import Mistakes
-from lossviz.errors import StoreError, UsageError
+from lossviz.errors import UsageError
 
 KINDS = {"spectrum": ("density", "layers"), "density": ("density",), "layers": ("layers",)}
 BARCODE = "barcode"
@@ -21,19 +21,9 @@ TAKEN = {"files", "kind", "out", "titles", "style", "dark", "dpi"}
 
 def is_chart(files: Sequence[str], kind: str | None) -> bool:
     """Whether these words ask for a chart: by the kind, or because a file is a spectrum file."""
+    from lossviz.store.spectrum_file import is_spectrum_file
+
     return kind in CHARTS or any(is_spectrum_file(Path(file)) for file in files)
-
-
-def is_spectrum_file(path: Path) -> bool:
-    """Whether a file says that it holds spectra; what cannot be read holds none."""
-    from lossviz.store.hdf5 import open_ours
-    from lossviz.store.spectrum_file import SPECTRUM_FORMAT
-
-    try:
-        open_ours(path, SPECTRUM_FORMAT).close()
-    except StoreError:
-        return path.name.endswith(".spectrum.h5") and path.exists()
-    return True
 
 
 def draw_charts(

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options import Mistakes, device_option
+from lossviz.cli.options import Mistakes
+from lossviz.cli.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.source_options import SourceWords, source_options
 
 if TYPE_CHECKING:
-    from lossviz.problem.problem import Problem
     from lossviz.records.plan import ProblemRef
     from lossviz.records.spectrum import Spectrum
 
@@ -42,15 +42,11 @@ Examples:
 @click.option("--tolerance", default=1e-3, show_default=True, help="Largest relative residual of an eigenvalue.")
 @click.option("--most", default=300, show_default=True, help="Products spent on eigenvalues, at most.")
 @click.option("--seed", default=0, show_default=True, help="Of starts, probes and --samples.")
-@click.option("--split", default="train", show_default=True)
-@click.option("--quantity", default="loss", show_default=True, help="Which of what loss returns is differentiated.")
-@click.option("--samples", type=click.IntRange(min=1), help="Use a fixed random subset of so many examples.")
 @click.option(
-    "--method", type=click.Choice(["auto", "double-backward", "finite-differences"]), default="auto", show_default=True
-)
-@click.option("--precision", type=click.Choice(["float64", "float32"]), default="float32", show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), help="Examples a pass.  [default: by device]")
-@device_option
+    "--method", type=click.Choice(["auto", "double-backward", "forward-over-reverse", "finite-differences"]),
+    default="auto", show_default=True, help="How products are made.",
+)  # fmt: skip
+@point_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: Any) -> None:
     """Measure leading eigenvalues, trace and density of the loss's Hessian or Gauss-Newton matrix at a checkpoint.
@@ -58,13 +54,13 @@ def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: An
     SOURCE is a problem as for 'lossviz compute', or the result file of a run, whose problem and checkpoint are taken.
     A measurement that was stopped or killed goes on with the next part when the same command is run again.
     """
-    task = read_words(problem, out, words)
+    ref, out, depth = read_words(problem, out, words)
     from lossviz.cli.signals import stop_on_signal
     from lossviz.curvature.measure import measure_spectrum
     from lossviz.curvature.operator import Operator
 
     operator = Operator(
-        task.load(words),
+        load_point(ref, words),
         words["split"],
         kind=words["operator"],
         method=words["method"],
@@ -73,39 +69,18 @@ def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: An
     )
     with stop_on_signal() as stop:
         spectrum = measure_spectrum(
-            operator, task.depth, out=task.out, identity={"source_sha256": task.ref.source_sha256},
+            operator, depth, out=out, identity={**_loss_identity(ref), **batchnorm_identity(words)},
             progress=_tell, stop=stop, warn=lambda sentence: _tell(f"warning: {sentence}"),
         )  # fmt: skip
     if as_json:
-        click.echo(json.dumps({"file": str(task.out), **summarize(spectrum)}, indent=2))
+        click.echo(json.dumps({"file": str(out), **summarize(spectrum)}, indent=2))
     else:
-        print_tables(task.out, spectrum)
+        print_tables(out, spectrum)
+        click.echo(f"Next: lossviz plot {shlex.quote(str(out))}")
 
 
-@dataclass(frozen=True)
-class Task:
-    """The command's words, checked."""
-
-    ref: ProblemRef
-    out: Path
-    depth: Any
-
-    def load(self, words: dict[str, Any]) -> Problem:
-        """Load model, checkpoint and examples."""
-        import torch
-
-        from lossviz.problem.device import choose_device
-        from lossviz.problem.load import load_problem
-
-        dtype = torch.float64 if words["precision"] == "float64" else torch.float32
-        return load_problem(
-            self.ref, splits=[words["split"]], samples=words["samples"], seed=words["seed"],
-            device=choose_device(words["device"]), dtype=dtype,
-        )  # fmt: skip
-
-
-def read_words(problem: SourceWords, out: Path | None, words: dict[str, Any]) -> Task:
-    """Turn words into a task.
+def read_words(problem: SourceWords, out: Path | None, words: dict[str, Any]) -> tuple[ProblemRef, Path, Any]:
+    """The problem, the file and the depth that the words ask for.
 
     Raises:
         UsageError: With every mistake of the words.
@@ -116,28 +91,37 @@ def read_words(problem: SourceWords, out: Path | None, words: dict[str, Any]) ->
 
     mistakes = Mistakes()
     depth = mistakes.attempt(lambda: Depth(**{name: words[name] for name in DEPTH}))
-    if (problem.source or "").endswith(".h5"):
-        ref = mistakes.attempt(lambda: _run_problem(problem))
-        out = out or spectrum_path(Path(str(problem.source)))
+    if problem.source and problem.source.endswith(".h5"):
+        ref = mistakes.attempt(lambda: _run_problem(problem, words))
+        file = out or spectrum_path(Path(problem.source))
     else:
         ref = mistakes.attempt(problem.resolve)
-        out = out or Path(spectrum_path(Path(problem.stem)).name)
-    mistakes.attempt(lambda: check_writable(out))
+        file = out or Path(f"{problem.stem}.spectrum.h5")
+    mistakes.attempt(lambda: check_writable(file))
     mistakes.check()
     assert ref is not None
-    return Task(ref, out, depth)
+    return ref, file, depth
 
 
-def _run_problem(words: SourceWords) -> ProblemRef:
+def _loss_identity(ref: ProblemRef) -> dict[str, Any]:
+    """The loss's code; model, examples and point are compared by content."""
+    own = {"loss": ref.loss, "loss_content": ref.loss_content, "loss_args": [list(pair) for pair in ref.loss_args]}
+    return {"source_sha256": ref.source_sha256, **{name: value for name, value in own.items() if value}}
+
+
+def _run_problem(problem: SourceWords, words: dict[str, Any]) -> ProblemRef:
     from lossviz.errors import StoreError, UsageError
     from lossviz.store.surface_file import peek_plan
 
-    path = Path(str(words.source))
-    if not words.is_bare:
-        raise UsageError(f"{path} says its problem and checkpoint; leave --checkpoint, --model-args and the like out.")
-    plan = peek_plan(path)
+    if not problem.is_bare:
+        raise UsageError(
+            f"{problem.source} says its problem and checkpoint; leave --checkpoint, --model-args and the like out."
+        )
+    plan = peek_plan(Path(str(problem.source)))
     if plan is None:
-        raise StoreError(f"There is no result file {path}.")
+        raise StoreError(f"There is no result file {problem.source}.")
+    if words["batchnorm"] == "fixed":  # of the surface that the run shows
+        words |= {"batchnorm": plan.batchnorm, "batchnorm_examples": plan.batchnorm_examples}
     return plan.problem
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from lossviz.records.quantity import is_derivative
+from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
+from lossviz.records.topology import valleys_of
 
 
 @click.command(epilog="Example: lossviz info net.h5 --json")
@@ -18,8 +22,12 @@ from lossviz.records.surface import Surface
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def info(file: Path, as_json: bool) -> None:
     """Say what the result FILE holds and how it was made; works on unfinished runs too."""
+    from lossviz.store.spectrum_file import is_spectrum_file
     from lossviz.store.surface_file import read_surface
 
+    if is_spectrum_file(file):
+        _tell_spectra(file, as_json=as_json)
+        return
     surface = read_surface(file)
     summary = summarize(surface)
     if as_json:
@@ -35,10 +43,39 @@ def summarize(surface: Surface) -> dict[str, Any]:
         "points": surface.plan.grid.size,
         "evaluated": int(surface.evaluated().sum()),
         "quantities": {name: _summarize_quantity(surface, name) for name in surface.names},
+        "shape": {name: _summarize_shape(surface, name) for name in surface.names if not is_derivative(name)},
+        "shifts": minimum_shifts(surface),
         "plan": surface.plan.to_json(),
         "facts": surface.facts,
         "sessions": surface.sessions,
     }
+
+
+def _tell_spectra(file: Path, *, as_json: bool) -> None:
+    from lossviz.cli.curvature import print_tables
+    from lossviz.cli.curvature import summarize as summarize_spectrum
+    from lossviz.store.spectrum_file import read_spectra
+
+    spectra = read_spectra(file)
+    if as_json:
+        rows = {name: summarize_spectrum(spectrum) for name, spectrum in spectra.items()}
+        click.echo(json.dumps({"file": str(file), "spectra": rows}, indent=2))
+        return
+    for spectrum in spectra.values():
+        print_tables(file, spectrum)
+
+
+def _summarize_shape(surface: Surface, name: str) -> dict[str, Any] | None:
+    """Numbers of the sampled surface itself; None where nothing is evaluated."""
+    if not surface.evaluated(surface.split_of(name)).any():
+        return None
+    valleys = valleys_of(surface, name)
+    counts = {
+        "minima": len(valleys),
+        "saddles": sum(valley.saddle is not None for valley in valleys),
+        "minima_above_noise": sum(valley.significant for valley in valleys),
+    }
+    return {**describe_shape(surface, name), **counts}
 
 
 def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
@@ -90,8 +127,43 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         table.add_row(name, _number(row["at_checkpoint"]), _number(row.get("min")), at, _number(row.get("max")),
                       str(row["not_finite"]), str(row["examples"]))  # fmt: skip
     console.print(table)
+    _print_shapes(console, summary)
     for doubt in facts.get("doubts", []):
         console.print(f"Doubt: {doubt}", markup=False)
+
+
+def _print_shapes(console: Any, summary: dict[str, Any]) -> None:
+    """The numbers of the sampled surface itself, a column a quantity."""
+    from rich.table import Table
+
+    shapes = {name: shape for name, shape in summary["shape"].items() if shape}
+    if not shapes:
+        return
+    table = Table("shape", *shapes)
+
+    def row(label: str, number: Callable[[dict[str, Any]], float | None]) -> None:
+        table.add_row(label, *(_number(number(shape)) for shape in shapes.values()))
+
+    first = next(iter(shapes.values()))
+    row("centre", lambda shape: shape["centre"])
+    for radius in first["rise"]:
+        row(f"mean rise at {radius}", lambda shape, r=radius: shape["rise"][r]["mean"])
+        row(f"largest rise at {radius}", lambda shape, r=radius: shape["rise"][r]["largest"])
+    for level in first["share"]:
+        row(f"share within {level} of the centre", lambda shape, at=level: shape["share"][at])
+        row(f"volume within {level} of the centre", lambda shape, at=level: shape["volume"][at])
+    row("anisotropy", lambda shape: shape["anisotropy"])
+    row("minima of the grid", lambda shape: shape["minima"])
+    row("  deeper than the noise", lambda shape: shape["minima_above_noise"])
+    row("saddles between them", lambda shape: shape["saddles"])
+    console.print(table)
+    for shift in summary["shifts"]:
+        at = ", ".join(f"{c:+.4g}" for c in shift["shift"])
+        console.print(
+            f"The minimum of {shift['to']} lies at ({at}) from that of {shift['from']}, {shift['distance']:.4g} away.",
+            markup=False,
+        )
+    console.print(first["caution"], markup=False)
 
 
 def _number(value: float | None) -> str:

@@ -31,6 +31,7 @@ COMMANDS = {
     "import": "Read files of tomgoldstein/loss-landscape.",
     "export": "Write a surface as npz, csv, netCDF or for loss-landscape.",
     "curvature": "Measure eigenvalues, trace and density of the Hessian, with their errors.",
+    "sharpness": "Measure how far the loss rises near solutions, in one table.",
     "bench": "Time one grid point in every way of evaluating.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }

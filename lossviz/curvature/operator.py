@@ -12,7 +12,7 @@ from torch import Tensor
 from lossviz.curvature.objective import Objective, is_unsupported, wide_dtype
 from lossviz.curvature.probe import uniform_direction
 from lossviz.curvature.products import PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
-from lossviz.errors import UsageError
+from lossviz.errors import ProblemError, UsageError
 from lossviz.problem.data import Examples
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, norm, subtract
@@ -28,7 +28,8 @@ class Operator:
         problem: Model, loss and resident examples.
         split: Which part of the data.
         kind: ``"hessian"`` or ``"gauss-newton"``.
-        method: ``"double-backward"``, ``"finite-differences"``, or ``"auto"``: the first where torch can.
+        method: ``"double-backward"``, ``"forward-over-reverse"``, ``"finite-differences"``, or ``"auto"``: the first of
+            them that torch can do with this model.
         quantity: Which of the values that the loss returns.
         batch_size: Examples a pass; halved where memory does not suffice.
 
@@ -120,6 +121,12 @@ class Operator:
         except RuntimeError as error:
             if not is_unsupported(error):
                 raise
+            if self._goes_forward(small):
+                self.notes.append(
+                    "Products are made by forward derivatives of the gradient, since the model cannot be "
+                    f"differentiated twice backwards ({str(error).strip().splitlines()[0]})."
+                )
+                return "forward-over-reverse"
             self.notes.append(
                 f"Products are finite differences, since the model cannot be differentiated twice "
                 f"({str(error).strip().splitlines()[0]}); --precision float64 makes them accurate."
@@ -132,10 +139,20 @@ class Operator:
             )
         return "double-backward"
 
-    def _disagreement(self, small: Objective, number: int) -> float:
-        """Relative difference of both methods' products with one direction."""
+    def _goes_forward(self, small: Objective) -> bool:
+        """Whether forward derivatives of the gradient exist, and are what differences say."""
+        try:
+            differing = min(
+                self._disagreement(small, number, "forward-over-reverse") for number in range(PROBED_DIRECTIONS)
+            )
+        except (RuntimeError, ProblemError):  # the loss may say it in words of its own
+            return False
+        return differing <= SUSPICIOUS[_is_double(self.objective)]
+
+    def _disagreement(self, small: Objective, number: int, method: Method = "double-backward") -> float:
+        """Relative difference of a method's and finite differences' products with one direction."""
         direction = uniform_direction(self.objective.problem.params, 0, number)
-        exact = PRODUCTS[self.kind, "double-backward"](small, direction)
+        exact = PRODUCTS[self.kind, method](small, direction)
         other = PRODUCTS[self.kind, "finite-differences"](small, direction)
         scale = max(norm(exact), norm(other))
         return norm(subtract(exact, other)) / scale if scale else 0.0

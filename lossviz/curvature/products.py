@@ -4,16 +4,24 @@ The Hessian of the mean loss is never made; its product with a direction costs a
 Computation 1994). The Gauss–Newton matrix ``Σ w Jᵀ H_out J / Σ w`` (Schraudolph, Neural Computation 2002), with J the
 Jacobian of what the model returns and H_out the Hessian of the loss in it, leaves out the curvature of the network
 itself and is positive semidefinite for convex losses.
+
+The products are our own, not curvlinops' or hessian-eigenthings': those take a model, a loss module and a loader and
+average over batches or examples, while ours differentiate ``loss(model, batch)`` with the very weights that the surface
+is made with (counted targets, a short last batch, batch means) and choose the method by what the model can do. On plain
+classifiers curvlinops gives the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd import forward_ad
+from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossviz.curvature.objective import GradientSums, Objective, differentiate
@@ -22,7 +30,7 @@ from lossviz.problem.batch import Batch, map_tensors
 from lossviz.space.params import Params, norm
 
 Kind = Literal["hessian", "gauss-newton"]
-Method = Literal["double-backward", "finite-differences"]
+Method = Literal["double-backward", "forward-over-reverse", "finite-differences"]
 
 
 def hessian_product(objective: Objective, direction: Params) -> Params:
@@ -56,6 +64,23 @@ def hessian_difference(objective: Objective, direction: Params) -> Params:
     return {name: (ahead[name] - behind[name]) / (2 * step) for name in ahead}
 
 
+def hessian_forward(objective: Objective, direction: Params) -> Params:
+    """Product of the Hessian with a direction by pushing the gradient forward along it, float64 (P entries).
+
+    One pass of dual numbers through the gradient (Pearlmutter 1994) keeps no graph of the gradient, so that it takes
+    less memory than differentiating twice; not every operation has such a derivative.
+    """
+    sums = GradientSums(objective)
+    with objective.active() as parameters, twice_differentiable():
+        vector = laid_out(direction, objective)
+        for batch in objective.batches:
+            with dual_numbers(parameters, vector) as duals:
+                summed, weight = call_with(objective, duals, lambda batch=batch: objective.weighted_sum(batch))
+                pushed = [forward_ad.unpack_dual(part).tangent for part in differentiate(summed, duals)]
+            sums.add([torch.zeros_like(p) if t is None else t for t, p in zip(pushed, parameters, strict=True)], weight)
+    return sums.mean()
+
+
 def gauss_newton_product(objective: Objective, direction: Params) -> Params:
     """Product of the Gauss–Newton matrix with a direction, ``J v`` by differentiating twice, float64 (P entries).
 
@@ -71,6 +96,21 @@ def gauss_newton_product(objective: Objective, direction: Params) -> Params:
             dummies = [torch.zeros_like(output, requires_grad=True) for output in outputs]
             pulled = differentiate(inner(outputs, dummies), parameters, create_graph=True)
             pushed = differentiate(inner(pulled, vector), dummies)
+            sums.add(_pull_curvature(summed, outputs, leaves, pushed, parameters), weight)
+    return sums.mean()
+
+
+def gauss_newton_forward(objective: Objective, direction: Params) -> Params:
+    """Product of the Gauss–Newton matrix, ``J v`` by pushing the outputs forward, float64 (P entries)."""
+    sums = GradientSums(objective)
+    with objective.active() as parameters, twice_differentiable():
+        vector = laid_out(direction, objective)
+        for batch in objective.batches:
+            with torch.no_grad(), dual_numbers(parameters, vector) as duals:
+                cut = call_with(objective, duals, lambda batch=batch: cut_outputs(objective, batch))[2]
+                tangents = [forward_ad.unpack_dual(output).tangent for output in cut]
+            summed, weight, outputs, leaves = cut_outputs(objective, batch)
+            pushed = [torch.zeros_like(o) if t is None else t for t, o in zip(tangents, outputs, strict=True)]
             sums.add(_pull_curvature(summed, outputs, leaves, pushed, parameters), weight)
     return sums.mean()
 
@@ -92,8 +132,10 @@ def gauss_newton_difference(objective: Objective, direction: Params) -> Params:
 
 PRODUCTS = {
     ("hessian", "double-backward"): hessian_product,
+    ("hessian", "forward-over-reverse"): hessian_forward,
     ("hessian", "finite-differences"): hessian_difference,
     ("gauss-newton", "double-backward"): gauss_newton_product,
+    ("gauss-newton", "forward-over-reverse"): gauss_newton_forward,
     ("gauss-newton", "finite-differences"): gauss_newton_difference,
 }
 
@@ -183,6 +225,32 @@ def _pull_curvature(
     gradient = differentiate(summed, leaves, create_graph=True)
     curved = differentiate(inner(gradient, pushed), leaves)
     return differentiate(inner(outputs, curved), parameters)
+
+
+@contextmanager
+def dual_numbers(values: Sequence[Tensor], tangents: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Dual numbers, whose tangents every operation in this block carries along."""
+    with warnings.catch_warnings(), forward_ad.dual_level():
+        # torch's own use of its older compiler, the first time
+        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        yield [forward_ad.make_dual(value, tangent) for value, tangent in zip(values, tangents, strict=True)]
+
+
+class _Call(nn.Module):
+    """A function of the model as a module, so that tensors can be handed in for its parameters."""
+
+    def __init__(self, model: nn.Module, function: Callable[[], Any]) -> None:
+        super().__init__()
+        self.model, self.function = model, function
+
+    def forward(self) -> Any:
+        return self.function()
+
+
+def call_with(objective: Objective, tensors: Sequence[Tensor], function: Callable[[], Any]) -> Any:
+    """What ``function`` returns while ``tensors`` stand for the moving parameters of the model."""
+    placed = {f"model.{name}": tensor for name, tensor in zip(objective.names, tensors, strict=True)}
+    return functional_call(_Call(objective.problem.model, function), placed, ())
 
 
 def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:

@@ -31,7 +31,8 @@ def describe_shape(
         ``centre``; ``minimum`` and ``minimum_at``; ``maximum``; ``rise``: per radius the mean and the largest rise over
         the centre on the circle (in one dimension on both sides, in three on the three great circles), linear between
         points; ``share``: per level the share of the grid's area that lies less than that above the centre, each point
-        with the cell around it; ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
+        with the cell around it; ``volume``: the same as a length, an area or a volume, in units of the directions;
+        ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
         opposite points averaged, where that is positive; ``second_differences`` per axis, see
         :func:`second_differences`.
 
@@ -69,10 +70,43 @@ def describe_shape(
             f"{level:g}": _plain(area[values <= centre + level].sum() / known) if np.isfinite(centre) else None
             for level in levels
         },
+        "volume": {
+            f"{level:g}": _plain(area[values <= centre + level].sum()) if np.isfinite(centre) else None
+            for level in levels
+        },
         "anisotropy": _plain(_anisotropy(fitting[-1])) if fitting else None,
         "second_differences": [_plain(d) for d in second_differences(grid, values)],
         "caution": CAUTION,
     }
+
+
+def minimum_shifts(surface: Surface) -> list[dict[str, Any]]:
+    """How far the lowest point of each further split's loss lies from the first's, in units of the directions.
+
+    Returns:
+        For each: ``from`` and ``to``, the quantities; ``shift`` (k,); its length ``distance``; ``one_step``, the
+        largest step of the grid, below which a shift says nothing.
+    """
+    losses = [f"{split}_loss" for split in surface.splits if f"{split}_loss" in surface.sums]
+    lowest = {}
+    for name in losses:
+        finite = np.where(np.isfinite(surface.values(name)), surface.values(name), np.nan)
+        if np.isfinite(finite).any():
+            lowest[name] = surface.plan.grid.coordinates([int(np.nanargmin(finite))])[0]
+    if len(lowest) < 2:
+        return []
+    (first, start), *others = lowest.items()
+    step = max(float(np.diff(axis.coordinates).max()) for axis in surface.plan.grid.axes)
+    return [
+        {
+            "from": first,
+            "to": name,
+            "shift": (at - start).tolist(),
+            "distance": float(np.linalg.norm(at - start)),
+            "one_step": step,
+        }
+        for name, at in others
+    ]
 
 
 def second_differences(grid: Grid, values: np.ndarray) -> np.ndarray:

@@ -85,6 +85,15 @@ def read_spectra(path: Path | str) -> dict[str, Spectrum]:
         return guarded(path, lambda: {name: _read(group) for name, group in file.items()})
 
 
+def is_spectrum_file(path: Path) -> bool:
+    """Whether a file says that it holds spectra, or has their name; what cannot be read holds none."""
+    try:
+        open_ours(path, SPECTRUM_FORMAT).close()
+    except StoreError:
+        return path.name.endswith(".spectrum.h5") and path.exists()
+    return True
+
+
 def check_spectrum_file(path: Path) -> None:
     """Read a file back, every dataset of it.
 

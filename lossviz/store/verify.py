@@ -19,6 +19,7 @@ from lossviz.store.hdf5 import damaged_datasets, guarded, open_ours, read_array
 from lossviz.store.line import values_text
 from lossviz.store.schema import SURFACE_FORMAT, canonical_path, directions_path
 from lossviz.store.segment import SegmentHealth, check_plan, enter_segment, read_segments
+from lossviz.store.spectrum_file import SPECTRUM_FORMAT, is_spectrum_file, read_spectra
 from lossviz.store.surface_file import peek_plan, read_published
 
 Recompute = Callable[[list[int]], list[Point]]
@@ -93,6 +94,8 @@ def verify(
     Raises:
         StoreError: If there is no run, or the file is not ours.
     """
+    if is_spectrum_file(Path(path)):
+        return _verify_spectra(Path(path))
     path = canonical_path(path)
     result = Verification(path)
     plan = _verify_file(path, result)
@@ -103,6 +106,24 @@ def verify(
         _verify_directions(path, result.surface, result)
         if recompute:
             _verify_points(result.surface, recompute, points, tolerance, result)
+    return result
+
+
+def _verify_spectra(path: Path) -> Verification:
+    """A file of spectra: its checksums, and that each spectrum is one."""
+    result = Verification(path)
+    try:
+        with open_ours(path, SPECTRUM_FORMAT) as file:
+            count, damaged = damaged_datasets(file)
+            result.note("checksums", damaged, f"{count} datasets")
+        for name, spectrum in read_spectra(path).items():
+            off = np.abs(spectrum.weights.sum(1) - 1).max(initial=0.0)
+            mistakes = [f"weights of a probe add up to 1 only within {off:.1e}."] if off > 1e-6 else []
+            mistakes += ["eigenvalues do not descend."] if (np.diff(spectrum.eigenvalues) > 0).any() else []
+            found = f"{len(spectrum.eigenvalues)} eigenvalues, {spectrum.probes} probes, {spectrum.size} parameters"
+            result.note(name, mistakes, found)
+    except DamagedFileError as error:
+        result.note("file", [str(error)], "")
     return result
 
 

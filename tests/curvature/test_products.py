@@ -288,3 +288,51 @@ def test_mistakes_are_named():
         Operator(problem, "train", quantity="perplexity")
     with pytest.raises(LayoutError):
         Operator(problem, "train").product({"0.weight": torch.ones(1)})
+
+
+@pytest.mark.parametrize("kind", ["hessian", "gauss-newton"])
+@pytest.mark.parametrize("make", [lambda: smooth(examples=30), cases.batchnorm_cnn, cases.tied])
+def test_forward_over_reverse_agrees_with_differentiating_twice(kind, make):
+    problem = make()
+    direction = uniform_direction(problem.params, 0, 1)
+    twice, forward = (
+        Operator(problem, "train", kind=kind, method=method, batch_size=8)
+        for method in ("double-backward", "forward-over-reverse")
+    )
+    a, b = twice.flatten(twice.product(direction)), forward.flatten(forward.product(direction))
+    torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
+    assert all(not p.requires_grad and p.grad is None for p in problem.model.parameters())
+
+
+class OnceBackwards(torch.autograd.Function):
+    """x³ with a derivative forwards and, once only, backwards."""
+
+    @staticmethod
+    def forward(x):
+        return x**3
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        return 3 * ctx.saved_tensors[0] ** 2 * gradient
+
+    @staticmethod
+    def jvp(ctx, tangent):
+        return 3 * ctx.saved_tensors[0] ** 2 * tangent
+
+
+def test_a_method_is_chosen_that_gives_what_differences_say():
+    model = torch.nn.Linear(2, 1, bias=False)
+    data = (cases.philox(1, 9, 2),)
+    problem = Problem.make(model, data, lambda m, b: OnceBackwards.apply(m(b[0])).flatten() ** 2, dtype=torch.float64)
+    operator = Operator(problem, "train")
+    assert operator.method in ("forward-over-reverse", "finite-differences") and len(operator.notes) == 1
+    x = data[0]
+    hessian = (30 * (x @ problem.params["weight"][0])[:, None, None] ** 4 * x[:, :, None] * x[:, None, :]).mean(0)
+    v = uniform_direction(problem.params, 0, 0)
+    torch.testing.assert_close(operator.product(v)["weight"][0], hessian @ v["weight"][0], rtol=1e-6, atol=1e-8)

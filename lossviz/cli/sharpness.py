@@ -1,0 +1,103 @@
+"""``lossviz sharpness``: how far the loss rises near solutions, in one table."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lossviz.cli.options import Mistakes
+from lossviz.cli.point_options import batchnorm_identity, load_point, point_options
+from lossviz.cli.source_options import SourceWords, source_options
+
+EPILOG = """\b
+Examples:
+  lossviz sharpness problem.py --checkpoint net.pt
+  lossviz sharpness problem.py --checkpoint sgd.pt --also adam.pt --also sam.pt --json
+  lossviz sharpness digits --checkpoint net.pt --ball 0.02 --noise 0.2 --directions 20
+"""
+
+
+@click.command(epilog=EPILOG)
+@source_options
+@click.option(
+    "--also", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Another checkpoint; repeat."
+)
+@click.option("--ball", default=0.01, show_default=True, help="Radius for the worst rise, a share of ‖θ‖.")
+@click.option("--steps", default=20, show_default=True, help="Of the ascent in the ball.")
+@click.option("--restarts", default=3, show_default=True, help="Starts of the ascent.")
+@click.option("--step-size", default=0.5, show_default=True, help="Of the ascent, a share of the radius.")
+@click.option(
+    "--noise", default=0.1, show_default=True, help="Filter-normalized noise; 1 moves a filter by its length."
+)
+@click.option("--rise", default=0.1, show_default=True, help="Rise whose radius is looked for, in units of the loss.")
+@click.option("--directions", default=10, show_default=True, help="Random directions, of seeds --seed and following.")
+@click.option("--seed", default=0, show_default=True, help="Of directions, starts and --samples.")
+@point_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def sharpness(problem: SourceWords, also: tuple[Path, ...], as_json: bool, **words: Any) -> None:
+    """Measure how far the loss rises near each checkpoint: at worst, on average, and where it has risen so much.
+
+    All rows have the same seeds and settings, which are printed: numbers of other settings do not compare.
+    """
+    mistakes = Mistakes()
+    from lossviz.sharpness import Balls, measure_sharpness
+
+    balls = mistakes.attempt(lambda: Balls(**{f.name: words[f.name] for f in fields(Balls)}))
+    asked = [problem, *(replace(problem, checkpoint=path) for path in also)]
+    refs = [mistakes.attempt(one.resolve) for one in asked]
+    mistakes.check()
+    assert balls is not None
+    rows = {}
+    for number, (one, ref) in enumerate(zip(asked, refs, strict=True), 1):
+        assert ref is not None
+        name = str(one.checkpoint) if one.checkpoint else one.stem
+        click.echo(f"lossviz: {name} ({number} of {len(refs)})", err=True)
+        rows[name] = measure_sharpness(
+            load_point(ref, words), words["split"], balls, quantity=words["quantity"], batch_size=words["batch_size"],
+            progress=lambda sentence: click.echo(f"lossviz: {sentence}", err=True),
+        )  # fmt: skip
+    if as_json:
+        click.echo(json.dumps({**batchnorm_identity(words), "checkpoints": rows}, indent=2))
+    else:
+        print_table(rows)
+
+
+def print_table(rows: dict[str, dict[str, Any]]) -> None:
+    """A row a checkpoint, and the settings that all share."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    first = next(iter(rows.values()))
+    settings = first["settings"]
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    table = Table(
+        "checkpoint",
+        "loss",
+        f"worst rise within {settings['ball']:g} ‖θ‖",
+        f"average rise at noise {settings['noise']:g}",
+        f"radius of a rise of {settings['rise']:g}",
+    )  # fmt: skip
+    for name, row in rows.items():
+        low, high = row["average_rise_interval"]
+        radii = [radius for radius in row["rise_radii"] if radius is not None]
+        spread = f" [{min(radii):.3g}, {max(radii):.3g}]" if radii else ""
+        table.add_row(
+            Text(name), f"{row['loss']:.4g}", f"{row['worst_rise']:.4g}  ({min(row['worst_rises']):.3g} the least)",
+            f"{row['average_rise']:.4g}  [{low:.3g}, {high:.3g}]",
+            ("beyond 10" if row["rise_radius"] is None else f"{row['rise_radius']:.4g}") + spread,
+        )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"{first['examples']} examples of {first['split']}. Worst rise: the largest of {settings['restarts']} ascents "
+        f"of {settings['steps']} steps of {settings['step_size']:g} radii, a lower bound. Average: over "
+        f"{settings['directions']} filter-normalized directions of seeds {settings['seed']} to "
+        f"{settings['seed'] + settings['directions'] - 1}, with its 95 % interval. Radius: median over them and "
+        "range, in units of filters' lengths. Rows compare only at equal settings and data.",
+        markup=False,
+    )
