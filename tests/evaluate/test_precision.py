@@ -1,3 +1,4 @@
+import copy
 import math
 from dataclasses import replace
 
@@ -8,12 +9,15 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.precision import in_precision, probe_coordinates, relative_error, settle_precision
+from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.way import Way
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from tests import cases
+from tests.evaluate.test_ways import PROBLEMS, plane_for
 
 PLAN = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:5,-0.5:0.5:4"))
 
@@ -86,3 +90,37 @@ def test_narrow_values_agree_between_ways(way):
     assert engine.way.strategy == way.strategy, engine.notes
     exact = values(cases.mlp(dtype=torch.float32), "float32")
     np.testing.assert_allclose([p.mean("loss") for p in points], exact, rtol=0.03)
+
+
+def in_float64(problem):
+    """The same problem with parameters, examples and passes in float64."""
+
+    def wide(tensor):
+        return tensor.double() if tensor.is_floating_point() else tensor
+
+    examples = {split: part.mapped(wide) for split, part in problem.examples.items()}
+    params = {name: tensor.double() for name, tensor in problem.params.items()}
+    buffers = {name: wide(tensor) for name, tensor in problem.buffers.items()}
+    model = copy.deepcopy(problem.model).double()
+    return replace(problem, model=model, examples=examples, params=params, buffers=buffers)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_every_kind_of_model_is_within_the_stated_error_of_float64(name, precision):
+    problem = PROBLEMS[name]()
+    grid = Grid.parse("-1:1:5,-0.5:0.5:3")
+    plan = Plan(ProblemRef("problem", "0"), PlaneSpec(), grid, precision=precision)
+    plane = plane_for(problem)
+    facts = settle_precision(plan, problem, plane, batch_size=5)
+    wide, truths = in_float64(problem), []
+    wide_plane = plane.to(torch.device("cpu"), torch.float64)
+    coordinates = probe_coordinates(grid)
+    for c in coordinates:
+        point = evaluate_params(wide, wide_plane.point(c), "train")
+        truths.append(point.mean(next(iter(point.sums))))
+    found = Loop(in_precision(problem, precision), plane, batch_size=5).evaluate(range(9), coordinates, ["train"])
+    values = np.array([point.mean(next(iter(point.sums))) for point in found])
+    assert relative_error(values, np.array(truths)) <= facts.get("error", 0.0) + 2e-5
+    if precision == "bfloat16" and name not in ("batch means", "embedding"):  # which hold no matrix product to narrow
+        assert facts["error"] > 1e-6
