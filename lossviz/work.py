@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,8 +22,8 @@ from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.way import Way, cpu_threads
 from lossviz.launch.division import share
 from lossviz.launch.local import Workers, threads_each
-from lossviz.launch.requeue import own_job
-from lossviz.launch.rounds import read_round
+from lossviz.launch.requeue import place_of
+from lossviz.launch.rounds import read_points
 from lossviz.parts import find_directions, load_plan_problem, prepare_plane
 from lossviz.prepare import Settings, Stop, Tell, open_existing, open_run, prepare, prepare_facts
 from lossviz.records.doubts import agree, closing_facts
@@ -115,8 +115,10 @@ def work(
     if plan is None or not read_surface(out).facts.get("engine"):
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
     settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
-    points = _points_of(out, plan, round_number, warn)
-    with open_run(out, plan, settings, warn, stop, role="worker", **_who(part)) as run:
+    points = read_points(out, round_number, plan.grid.size, warn)
+    with open_run(
+        out, plan, settings, warn, stop, role="worker", part=f"{part[0]}/{part[1]}", **place_of(os.environ)
+    ) as run:
         pending = {split: share_of(run.surface, split, part, points) for split in run.surface.splits}
         if not any(map(len, pending.values())):
             return Report(run.surface, out, 0.0, 0)
@@ -243,29 +245,6 @@ def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -
     if not 0 <= index < count:
         raise UsageError(f"index is {index} and count {count}; index runs from 0 to count - 1.")
     return work(Path(run), (index + 1, count), device=device).evaluated
-
-
-def _points_of(out: Path, plan: Plan, number: int | None, warn: Warn) -> np.ndarray | None:
-    """The points a submission covers; None for the whole grid."""
-    if number is None:
-        return None
-    made = read_round(out, number)
-    if made is None:
-        warn(f"There is no record of round {number} beside {out}; the whole grid is shared.")
-        return None
-    if made.size != plan.grid.size:
-        raise StoreError(f"Round {number} of {out} is for {made.size} points, the run has {plan.grid.size}.")
-    return made.points
-
-
-def _who(part: tuple[int, int]) -> dict[str, Any]:
-    """What a worker's session says of its place among others."""
-    job, gpus = own_job(os.environ), os.environ.get("CUDA_VISIBLE_DEVICES")
-    return {
-        "part": f"{part[0]}/{part[1]}",
-        **({"slurm_job": job.job, "slurm_life": job.life} if job else {}),
-        **({"cuda_visible_devices": gpus} if gpus is not None else {}),
-    }
 
 
 def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:

@@ -152,7 +152,7 @@ def _for_cluster(settings: Any, request: Request) -> Any:
 
 
 def _read(run: Path) -> Any:
-    from lossviz.launch.status import read_lives
+    from lossviz.launch.lives import read_lives
     from lossviz.store.schema import canonical_path
     from lossviz.store.surface_file import peek_plan
 
@@ -169,7 +169,7 @@ def _draft(
     """Divide what is missing, at the speed that is known."""
     import numpy as np
 
-    from lossviz.launch.status import measured_startup_s, seconds_per_point
+    from lossviz.launch.lives import measured_startup_s, seconds_per_point
     from lossviz.launch.submit import draft_round
 
     if found is None:

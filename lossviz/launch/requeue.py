@@ -15,6 +15,7 @@ import shutil
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lossviz.errors import LaunchError
 from lossviz.launch.slurm import call, parse_fields
@@ -48,6 +49,20 @@ def own_job(environment: Mapping[str, str]) -> OwnJob | None:
     array, task = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{task}" if array and task else environment["SLURM_JOB_ID"]
     return OwnJob(job, int(environment.get("SLURM_RESTART_COUNT") or 0))
+
+
+def place_of(environment: Mapping[str, str]) -> dict[str, Any]:
+    """What a worker's session says of its job and its GPUs.
+
+    Example:
+        >>> place_of({"CUDA_VISIBLE_DEVICES": "1"})
+        {'cuda_visible_devices': '1'}
+    """
+    job, gpus = own_job(environment), environment.get("CUDA_VISIBLE_DEVICES")
+    return {
+        **({"slurm_job": job.job, "slurm_life": job.life} if job else {}),
+        **({"cuda_visible_devices": gpus} if gpus is not None else {}),
+    }
 
 
 def what_hinders(job: OwnJob | None, which: Callable[[str], str | None] = shutil.which) -> str:

@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,22 @@ def read_round(run: Path, number: int) -> Round | None:
     """
     path = round_path(run, number)
     return _read(path) if path.exists() else None
+
+
+def read_points(run: Path, number: int | None, size: int, warn: Callable[[str], None]) -> np.ndarray | None:
+    """The points a submission covers, int64 (M,); None for the whole grid, as without a number or a record.
+
+    Raises:
+        StoreError: If the record is damaged, or is of another grid than one of ``size`` points.
+    """
+    made = None if number is None else read_round(run, number)
+    if made is None:
+        if number is not None:
+            warn(f"There is no record of round {number} beside {run}; the whole grid is shared.")
+        return None
+    if made.size != size:
+        raise StoreError(f"Round {number} of {run} is for {made.size} points, the run has {size}.")
+    return made.points
 
 
 def write_round(run: Path, made: Round) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,41 +13,17 @@ import numpy as np
 
 from lossviz.errors import LaunchError, StoreError
 from lossviz.launch.division import share
+from lossviz.launch.lives import Life, read_lives, seconds_per_point
 from lossviz.launch.rounds import Round, logs_folder, read_rounds
 from lossviz.launch.slurm import JobState, is_here, job_states
-from lossviz.records.plan import Plan
 from lossviz.records.surface import Surface
-from lossviz.store.lock import is_locked
-from lossviz.store.schema import canonical_path, host_of, life_name
-from lossviz.store.segment import Segment, check_plan, enter_segment, read_segments
-from lossviz.store.surface_file import peek_plan, read_published
+from lossviz.store.schema import canonical_path
+from lossviz.store.surface_file import peek_plan
 
 Ask = Callable[[list[str]], dict[str, JobState]]
 State = Literal["complete", "running", "stopped"]
 EXIT_STATUS: Mapping[State, int] = {"complete": 0, "running": 3, "stopped": 4}
-SILENT_S = 600.0  # a writer on another host that has said nothing for so long is taken for dead
 _LOG_BYTES = 8192
-
-
-@dataclass(frozen=True)
-class Life:
-    """One process from its start to its end, as its segment tells it.
-
-    Attributes:
-        session: Who it was.
-        points: Lines with a point that it saved.
-        useful_s: Seconds it spent on points that count.
-        span_s: Seconds from its start to the last it wrote.
-        alive: It still writes, as far as can be seen from here.
-        startup_s: Seconds from its start to its first point.
-    """
-
-    session: Mapping[str, Any]
-    points: int
-    useful_s: float
-    span_s: float
-    alive: bool
-    startup_s: float
 
 
 @dataclass(frozen=True)
@@ -232,59 +206,6 @@ class Queue:
         if tuple(jobs) not in self._known:
             self._known[tuple(jobs)] = job_states(jobs)
         return self._known[tuple(jobs)]
-
-
-def read_lives(path: Path, plan: Plan) -> tuple[Surface, tuple[Life, ...]]:
-    """All points of a run, and the processes that saved those that are not published for good."""
-    segments = read_segments(path)  # before the file: what is tidied away meanwhile is in the file by then
-    surface = read_published(path) if path.exists() else Surface.empty(plan)
-    found = []
-    for segment in segments:
-        check_plan(segment, surface.plan)
-        found.append((segment, enter_segment(surface, segment).points))
-    useful = _useful_s(surface)
-    ids = {session.get("id"): row for row, session in enumerate(surface.sessions)}
-    return surface, tuple(
-        _life(segment, points, useful[ids[segment.session.get("id")]]) for segment, points in found if points
-    )
-
-
-def seconds_per_point(surface: Surface) -> float | None:
-    """Mean seconds a grid point took, over all splits; None where no point is evaluated."""
-    per_split = [
-        float(counts.seconds[counts.status != 0].mean()) for counts in surface.splits.values() if counts.status.any()
-    ]
-    return sum(per_split) or None
-
-
-def measured_startup_s(lives: tuple[Life, ...]) -> float | None:
-    """Median seconds from a process's start to its first point; None where none is known."""
-    known = [life.startup_s for life in lives if life.startup_s > 0]
-    return float(np.median(known)) if known else None
-
-
-def _useful_s(surface: Surface) -> np.ndarray:
-    total = np.zeros(max(1, len(surface.sessions)))
-    for counts in surface.splits.values():
-        known = counts.status != 0
-        rows = np.minimum(counts.session[known], len(total) - 1)
-        total += np.bincount(rows, weights=counts.seconds[known].astype(float), minlength=len(total))
-    return total
-
-
-def _life(segment: Segment, points: int, useful_s: float) -> Life:
-    started, name = segment.session.get("started"), segment.path.stem
-    try:
-        written = segment.path.stat().st_mtime
-        begun = datetime.fromisoformat(started).timestamp() if isinstance(started, str) else written - useful_s
-        first = int(name.split("-")[0]) / 1e9  # a segment is made with its first points
-    except (OSError, ValueError):
-        return Life(segment.session, points, useful_s, useful_s, False, 0.0)
-    alive = segment.ended is None and (
-        is_locked(segment.path) or (host_of(name) != host_of(life_name()) and time.time() - written < SILENT_S)
-    )
-    span_s = max(written - begun, useful_s)
-    return Life(segment.session, points, useful_s, span_s, alive, max(first - begun, 0.0))
 
 
 def _unfinished(
