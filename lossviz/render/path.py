@@ -57,6 +57,7 @@ class Path:
         own: The panel's quantity at each snapshot itself, (T,), NaN where not known.
         beneath: The same at its nearest point of the plane, (T,).
         distance: Of each snapshot from the plane, Euclidean in parameter space, (T,).
+        rate: Learning rate at each snapshot, (T,), NaN where not known.
         pieces: What lies within the frame: vertices (m, 3) of x, y and the place among the snapshots, 0 … T − 1.
         exits: Where it leaves the frame or comes back: x, y and the direction it goes, each (4,).
         dots: Indices of the snapshots that carry a dot.
@@ -78,6 +79,7 @@ class Path:
     own: np.ndarray
     beneath: np.ndarray
     distance: np.ndarray
+    rate: np.ndarray
     pieces: tuple[np.ndarray, ...]
     exits: np.ndarray
     dots: np.ndarray
@@ -90,6 +92,12 @@ class Path:
     def has_losses(self) -> bool:
         """Whether both losses are known at some snapshot."""
         return bool((np.isfinite(self.own) & np.isfinite(self.beneath)).any())
+
+    @property
+    def schedules(self) -> bool:
+        """Whether the learning rate is known and changes."""
+        known = self.rate[np.isfinite(self.rate)]
+        return len(known) > 1 and bool(np.ptp(known) > 0.01 * np.abs(known).max())
 
     def inside(self, box: tuple[float, float, float, float]) -> np.ndarray:
         """Bool (T,): snapshots within left, right, bottom and top."""
@@ -222,6 +230,7 @@ def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Pa
         own=path.own.get(view.name, missing)[keep],
         beneath=path.projected.get(view.name, missing)[keep],
         distance=path.distance[keep],
+        rate=(missing if path.learning_rate is None else path.learning_rate)[keep],
         pieces=tuple(pieces),
         exits=exits,
         dots=renumbered[dots[keep[dots]]],

@@ -1,6 +1,7 @@
 """The strip under a picture with paths: what the plane hides of them, step by step.
 
-Above, each network's own loss (line) and that of the plane beneath it (dashed); below, how far from the plane it is.
+Above, each network's own loss (line) and that of the plane beneath it (dashed); below, how far from the plane it is,
+and the learning rate where that changes.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ from lossviz.render.path import ALONE, Path
 from lossviz.render.quantity import format_value, quantity_label
 from lossviz.render.style import Style
 
-LOSSES_EM, DISTANCE_EM, BETWEEN_EM = 5.0, 2.6, 0.7
+PARTS_EM = {"own loss": 5.0, "distance": 2.6, "learning rate": 2.6}
+BETWEEN_EM = 0.7
+MANY_FOLD = 20.0  # range of learning rates beyond which their scale is logarithmic
 WITHIN = 1e-6  # distance under which a path lies in the plane, and share of a loss under which two are one
 MANY_PATHS = 4  # from which their areas would cover each other
 
 
 def strip_height(paths: Sequence[Path]) -> float:
     """Height of the strip in units of the type size; 0 where there is nothing to tell."""
-    losses, distances = _has(paths)
-    return losses * LOSSES_EM + (losses and distances) * BETWEEN_EM + distances * DISTANCE_EM
+    return sum(PARTS_EM[part] for part in _parts(paths)) + BETWEEN_EM * max(len(_parts(paths)) - 1, 0)
 
 
 def draw_strip(
@@ -37,28 +39,33 @@ def draw_strip(
 
     ``beside`` are the panels whose losses share its scale.
     """
-    losses, distances = _has(panel.paths)
-    share = LOSSES_EM / strip_height(panel.paths) if losses else 0.0
-    foot = DISTANCE_EM / strip_height(panel.paths) if distances else 0.0
-    parts = []
-    if losses:
-        part = Box(box.left, box.bottom + (1 - share) * box.height, box.width, share * box.height)
-        axes = figure.add_axes(part.fraction(layout.width, layout.height), gid="own loss")
-        _draw_losses(axes, panel, key, part, style)
-        _share_limits(axes, [path for other in beside for path in other.paths])
-        parts.append(axes)
-    if distances:
-        part = Box(box.left, box.bottom, box.width, foot * box.height)
-        axes = figure.add_axes(part.fraction(layout.width, layout.height), gid="distance")
-        _draw_distance(axes, panel.paths, style)
+    em, parts = box.height / (strip_height(panel.paths) or 1.0), []
+    top = box.bottom + box.height
+    for name in _parts(panel.paths):
+        part = Box(box.left, top - PARTS_EM[name] * em, box.width, PARTS_EM[name] * em)
+        top = part.bottom - BETWEEN_EM * em
+        axes = figure.add_axes(part.fraction(layout.width, layout.height), gid=name)
+        if name == "own loss":
+            _draw_losses(axes, panel, key, part, style)
+            _share_limits(axes, [path for other in beside for path in other.paths])
+        elif name == "distance":
+            _draw_distance(axes, panel.paths, style)
+        else:
+            _draw_rates(axes, panel.paths, style)
         parts.append(axes)
     _set_steps(parts, panel.paths, style)
     return parts
 
 
-def _has(paths: Sequence[Path]) -> tuple[bool, bool]:
+def _parts(paths: Sequence[Path]) -> list[str]:
+    """What there is to tell, from the top."""
     several = [path for path in paths if len(path.steps) > 1]
-    return any(path.has_losses for path in several), any((path.distance > WITHIN).any() for path in several)
+    told = {
+        "own loss": any(path.has_losses for path in several),
+        "distance": any((path.distance > WITHIN).any() for path in several),
+        "learning rate": any(path.schedules for path in several),
+    }
+    return [name for name, there in told.items() if there]
 
 
 def _is_within(paths: Sequence[Path]) -> bool:
@@ -127,6 +134,25 @@ def _draw_distance(axes: Axes, paths: Sequence[Path], style: Style) -> None:
     axes.set_ylim(0, 1.6 * max(axes.get_ylim()[1], 1e-12))  # with room for the words
     axes.yaxis.set_major_locator(MaxNLocator(2))
     axes.text(0.995, 0.94, "distance from the plane", transform=axes.transAxes, ha="right", va="top",
+              fontsize=style.label_pt, color=style.theme.muted)  # fmt: skip
+
+
+def _draw_rates(axes: Axes, paths: Sequence[Path], style: Style) -> None:
+    known = np.concatenate([path.rate[np.isfinite(path.rate)] for path in paths])
+    for path in paths:
+        # a snapshot tells the rate of the step that comes next
+        axes.step(path.steps, path.rate, where="post", color=_seen(path, style), lw=0.9 * style.line_scale, gid="rate")
+    if known.min() > 0 and known.max() > MANY_FOLD * known.min():
+        axes.set_yscale("log")
+        axes.set_ylim(known.min() / 1.5, known.max() * (known.max() / known.min()) ** 0.6)  # with room for the words
+        axes.yaxis.set_major_locator(LogLocator(10, numticks=3))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(0, 1.6 * max(known.max(), 1e-12))
+        axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value, digits=2)))
+    axes.text(0.995, 0.94, "learning rate", transform=axes.transAxes, ha="right", va="top",
               fontsize=style.label_pt, color=style.theme.muted)  # fmt: skip
 
 

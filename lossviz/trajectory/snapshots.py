@@ -135,7 +135,7 @@ def open_snapshots(
             series.setdefault(item.facts.series if item.facts else "", []).append(item)
     raw = series.get("", [])
     if len(raw) < 2:
-        what = "all alike" if len(found) > 1 else "a single snapshot"
+        what = "snapshots that are all alike" if len(found) > 1 else "a single snapshot"
         raise UsageError(
             f"{source} holds {what}: a trajectory takes at least 2 that differ."
             + ("\n" + _few(left_out) if left_out else "")

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -265,3 +266,19 @@ def test_twelve_long_paths_stay_small(bowl, kind, snapshots, tmp_path):
     assert len(scene.panels[0].paths) == 12 and any("1 of the file's paths" in text for text in scene.warnings)
     out = draw(scene, tmp_path / "a.png")[0]
     assert out.stat().st_size < 1_000_000
+
+
+def test_a_schedule_has_a_part_of_the_strip(bowl):
+    rates = [0.1, 0.1, 0.01, 0.001]
+    told = path_of(own=[4.0, 2.0, 1.0, 0.5], beneath=[4.0, 3.0, 2.0, 0.5], learning_rate=rates)
+    figure = drawn(make_scene([with_paths(bowl, told)])).figure
+    parts = {axes.get_gid(): axes for axes in figure.axes}
+    (line,) = (line for line in parts["learning rate"].lines if line.get_gid() == "rate")
+    np.testing.assert_array_equal(line.get_ydata(), rates)
+    assert parts["learning rate"].get_yscale() == "log"
+    heights = [parts[name].get_position() for name in ("own loss", "distance", "learning rate")]
+    assert all(above.y0 > below.y1 for above, below in itertools.pairwise(heights))
+    assert parts["learning rate"].get_xlabel() == "step" and not parts["distance"].get_xlabel()
+    even = path_of(own=[4.0, 2.0, 1.0, 0.5], beneath=[4.0, 3.0, 2.0, 0.5], learning_rate=[0.1] * 4)
+    figure = drawn(make_scene([with_paths(bowl, even)])).figure
+    assert "learning rate" not in {axes.get_gid() for axes in figure.axes}
