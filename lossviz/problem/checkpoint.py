@@ -20,6 +20,7 @@ DEEPEST = 4
 LONGEST_LIST = 6
 # wrappers of torch.compile and DataParallel, which may stand anywhere in a name
 WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|module)\.")
+COUNTERS = ("n_averaged",)  # beside the parameters of an average
 AVERAGED = re.compile(r"ema|avg|average|swa", re.IGNORECASE)
 
 
@@ -137,9 +138,10 @@ def _choose(
     content: Any, wanted: Mapping[str, Tensor], path: Path, matching: Matching
 ) -> tuple[Candidate, list[Candidate]]:
     """The dict of tensors that fits best, and all there are."""
+    found_in = [*nested(content), *listed(content, wanted)]
     candidates = [
         candidate
-        for place, found in nested(content)
+        for place, found in found_in
         for candidate in _renamed(place, {matching.rename(name): t for name, t in found.items()}, wanted)
     ]
     if not candidates:
@@ -173,6 +175,19 @@ def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, di
         yield place, found
     for name, value in named.items():
         yield from nested(value, f"{place}.{name}" if place else name, depth + 1)
+
+
+def listed(
+    node: Any, wanted: Mapping[str, Tensor], place: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Lists of tensors that have the shapes of the model's, in its order, as averages are kept (``shadow_params``)."""
+    if isinstance(node, Mapping) and depth <= DEEPEST:
+        for name, value in node.items():
+            if isinstance(name, str):
+                yield from listed(value, wanted, f"{place}.{name}" if place else name, depth + 1)
+    elif isinstance(node, (list, tuple)) and node and all(isinstance(value, Tensor) for value in node):
+        if [tuple(t.shape) for t in node] == [tuple(t.shape) for t in wanted.values()]:
+            yield place, dict(zip(wanted, node, strict=True))
 
 
 def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[Candidate]:
@@ -209,7 +224,7 @@ def _load(
     # the model's own hooks may know older names, so what is missing or left over is its word
     answer = model.load_state_dict({n: v for n, v in tensors.items() if n not in odd}, strict=False)
     missing = [n for n in answer.missing_keys if n not in odd and not n.endswith("num_batches_tracked")]
-    extra = list(answer.unexpected_keys)
+    extra = [name for name in answer.unexpected_keys if name not in COUNTERS]
     lists = [[name for name in names if not matching.skips(name)] for names in (missing, extra, odd)]
     if any(lists):
         raise CheckpointError(_misfit_of(path, candidate, wanted, tensors, *lists))

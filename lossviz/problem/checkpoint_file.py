@@ -92,8 +92,8 @@ def _unreadable(path: Path, error: Exception) -> str:
         named = f" ({code[1]})" if code[1] else ""
         what = "a TorchScript program" if code[0] == "TorchScript" else f"Python objects{named}"
         return (
-            f"The checkpoint {path} holds {what}, and reading it could run code; only tensors are read. Where you trust it, "
-            "pass --trust-pickle, or write its parameters to a file of their own: "
+            f"The checkpoint {path} holds {what}, and reading it could run code; only tensors are read. Where you "
+            "trust it, pass --trust-pickle, or write its parameters to a file of their own: "
             "torch.save(model.state_dict(), 'net.pt')."
         )
     size = path.stat().st_size
