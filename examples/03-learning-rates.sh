@@ -8,11 +8,11 @@
 # settles where the largest curvature is about 2 over the rate.
 set -eu
 for rate in 0.004 0.07 0.0795 0.082; do
-    lossviz compute examples/valley.py --plane 'axes w1 w2' --grid -1:5:91,-2.4:2.4:73 --out runs/rate-$rate.h5
-    lossviz trace examples/valley.py --start runs/rate-$rate.h5@4,0.6 --lr $rate --steps 40 --out runs/rate-$rate
-    lossviz project runs/rate-$rate.h5 --snapshots runs/rate-$rate --name 'gradient descent'
+    lossviz compute examples/valley.py --plane 'axes w1 w2' --grid -1:5:91,-2.4:2.4:73 --out runs/descent-$rate.h5
+    lossviz trace examples/valley.py --start runs/descent-$rate.h5@4,0.6 --lr $rate --steps 40 --out runs/descent-$rate
+    lossviz project runs/descent-$rate.h5 --snapshots runs/descent-$rate --name 'gradient descent'
 done
-lossviz plot runs/rate-0.004.h5 runs/rate-0.07.h5 runs/rate-0.0795.h5 runs/rate-0.082.h5 --style wide --dpi 150 \
+lossviz plot runs/descent-0.004.h5 runs/descent-0.07.h5 runs/descent-0.0795.h5 runs/descent-0.082.h5 --style wide --dpi 150 \
     --title '0.004: creeps' --title '0.07: arrives' --title '0.0795: bounces' --title '0.082: leaves' \
     --out figures/03-learning-rates.png
 lossviz compute examples/valley.py --plane 'axes w1 w2' --grid -0.7:0.8:121,-0.3:0.3:81 --out runs/wandering.h5

@@ -6,14 +6,14 @@
 # Not to be concluded: that the minimum of the test error is where that of the train loss is, which this map shows apart,
 # or that any two networks can be averaged: these share the first part of their training.
 set -eu
-lossviz trace digits --model-args depth=3,width=12 --optimizer sgd --lr 0.02 --momentum 0.9 --batch-size 32 \
-    --steps 900 --every 300 --out runs/swa-start
-lossviz trace digits --model-args depth=3,width=12 --checkpoint runs/swa-start --optimizer sgd --lr 0.08 \
-    --momentum 0.9 --batch-size 32 --steps 450 --every 450 --seed 1 --out runs/swa-a
-lossviz trace digits --model-args depth=3,width=12 --checkpoint runs/swa-a --optimizer sgd --lr 0.08 \
-    --momentum 0.9 --batch-size 32 --steps 450 --every 450 --seed 2 --out runs/swa-b
-lossviz trace digits --model-args depth=3,width=12 --checkpoint runs/swa-b --optimizer sgd --lr 0.08 \
-    --momentum 0.9 --batch-size 32 --steps 450 --every 450 --seed 3 --out runs/swa-c
-lossviz compute digits --model-args depth=3,width=12 --plane 'through runs/swa-a runs/swa-b runs/swa-c' \
-    --split train,test --grid auto:33,auto:29 --out runs/averaging.h5
+lossviz trace examples/mnist.py --model-args depth=3 --lr 0.05 --momentum 0.9 --batch-size 64 --steps 1000 \
+    --every 1000 --out runs/swa-start
+lossviz trace examples/mnist.py --model-args depth=3 --checkpoint runs/swa-start --lr 0.05 --momentum 0.9 \
+    --batch-size 64 --steps 315 --every 315 --seed 1 --out runs/swa-a
+lossviz trace examples/mnist.py --model-args depth=3 --checkpoint runs/swa-a --lr 0.05 --momentum 0.9 \
+    --batch-size 64 --steps 315 --every 315 --seed 2 --out runs/swa-b
+lossviz trace examples/mnist.py --model-args depth=3 --checkpoint runs/swa-b --lr 0.05 --momentum 0.9 \
+    --batch-size 64 --steps 315 --every 315 --seed 3 --out runs/swa-c
+lossviz compute examples/mnist.py --model-args depth=3 --plane 'through runs/swa-a runs/swa-b runs/swa-c' \
+    --split train,test --grid auto:31,auto:27 --out runs/averaging.h5
 python examples/averaging.py runs/averaging.h5 figures/10-averaging.png runs/swa-a runs/swa-b runs/swa-c

@@ -6,37 +6,37 @@ python examples/averaging.py runs/averaging.h5 figures/10-averaging.png runs/swa
 import sys
 from pathlib import Path
 
+import mnist
 import numpy as np
 import torch
 from drawing import INK, PAPER, STYLE, draw_map, new_figure
 
-from lossviz.problem import digits
 from lossviz.problem.checkpoint import read_checkpoint
 from lossviz.problem.reference import find_checkpoint
 from lossviz.store.surface_file import read_surface
 
-ARGUMENTS = {"depth": 3, "width": 12}
+ARGUMENTS = {"depth": 3}
 PANELS = {"train_loss": "Train loss", "test_error": "Test error (%)"}
 
 
 def measure(model):
     """Train loss and test error in percent."""
-    splits = digits.data()
+    splits = mnist.data()
     with torch.no_grad():
-        outcomes = {split: digits.loss(model, batch) for split, batch in splits.items()}
+        outcomes = {split: mnist.loss(model, batch) for split, batch in splits.items()}
     return {"train_loss": float(outcomes["train"]["loss"].mean()),
             "test_error": 100 * float(outcomes["test"]["error"].mean())}  # fmt: skip
 
 
 def load(checkpoint):
-    model = digits.model(**ARGUMENTS).eval()
+    model = mnist.model(**ARGUMENTS).eval()
     read_checkpoint(find_checkpoint(Path(checkpoint)), model)
     return model
 
 
 def average(models):
     """A network whose parameters are the means of theirs."""
-    mean = digits.model(**ARGUMENTS).eval()
+    mean = mnist.model(**ARGUMENTS).eval()
     with torch.no_grad():
         for parameters in zip(mean.parameters(), *(model.parameters() for model in models), strict=True):
             parameters[0].copy_(torch.stack(parameters[1:]).mean(0))
@@ -60,9 +60,9 @@ def main(run, picture, *checkpoints):
         for n, f in zip(names, found, strict=True)
     )
     caption = (
-        "The plane through three networks met along one training run at a constant learning rate, 15 epochs apart, and "
-        f"the network whose parameters are the means of theirs, which lies on it. {words}. 1,437 training and 360 test "
-        "examples: one test example is 0.28 %."
+        "The plane through three networks met along one training run at a constant learning rate, 5 epochs apart, and "
+        f"the network whose parameters are the means of theirs, which lies on it. {words}. 4,000 training and 1,000 "
+        "test examples: one test example is 0.1 %."
     )
     with new_figure(6.75, 3.5, picture, caption, [surface]) as figure:
         for column, (quantity, title) in enumerate(PANELS.items()):

@@ -47,7 +47,7 @@ def save(figure, path, caption, surfaces):
     write_whole(path.with_name(path.stem + ".caption.txt"), (caption + made + "\n").encode())
 
 
-def draw_map(axes, surface, levels, quantity="train_loss", scale=1):
+def draw_map(axes, surface, levels, quantity="train_loss", scale=1, labels=True):
     """The loss of a plane as colours and lines, labelled with its parameters."""
     from lossviz.render.plane_text import axis_label
 
@@ -58,6 +58,7 @@ def draw_map(axes, surface, levels, quantity="train_loss", scale=1):
         x, y, values.clip(levels[0], levels[-1]), cmap=GROUND, norm=norm, shading="gouraud", rasterized=True
     )
     drawn = axes.contour(x, y, values, levels[1:-1], colors=[INK], linewidths=0.5, alpha=0.55)
-    axes.clabel(drawn, fontsize=STYLE.label_pt, fmt="%g", inline_spacing=1)
+    if labels:
+        axes.clabel(drawn, fontsize=STYLE.label_pt, fmt="%g", inline_spacing=1)
     axes.set_xlabel(axis_label(surface, 0))
     axes.set_ylabel(axis_label(surface, 1))
