@@ -29,9 +29,10 @@ def write_pages(examples, root=Path()):
 def readme_table(examples):
     """A row for each script: its first figure and its words."""
     rows = ["| | |", "|---|---|"]
-    for example in examples:
+    for example in examples[1:]:  # the tour stands above it
         pictures = "<br>".join(f'<img src="{name}" width="420" alt="{example.title}">' for name in example.figures)
-        words = f"**{example.title}.** {example.seen} *{example.beware}* ([script](examples/{example.name}.sh))"
+        title = f"**{example.title}** ([{example.name}.sh](examples/{example.name}.sh))"
+        words = f"{title}<br>*Seen:* {example.seen}<br>*Not to be concluded:* {example.beware}"
         rows.append(f"| {pictures} | {words} |")
     return "\n".join(rows) + "\n"
 
@@ -52,8 +53,8 @@ def _section(example, root):
     figures = "".join(_figure(name, example.title, root) for name in example.figures)
     commands = "\n".join(shlex.join(words) for words in example.commands)
     return (
-        f'<section id="{example.name}"><h2>{html.escape(example.title)}</h2>\n<p>{html.escape(example.seen)}</p>\n'
-        f'<p class="beware">{html.escape(example.beware)}</p>\n{figures}'
+        f'<section id="{example.name}"><h2>{html.escape(example.title)}</h2>\n<p><b>Seen:</b> {html.escape(example.seen)}</p>\n'
+        f'<p class="beware"><b>Not to be concluded:</b> {html.escape(example.beware)}</p>\n{figures}'
         f"<details open><summary>examples/{example.name}.sh</summary><pre>{html.escape(commands)}</pre></details>"
         "</section>\n"
     )

@@ -120,5 +120,5 @@ def test_the_pages_are_those_of_the_scripts():
     assert page.BEGIN + page.readme_table(EXAMPLES) + page.END in readme
 
 
-def test_fourteen_scripts():
-    assert [e.name[:2] for e in EXAMPLES] == [f"{i:02d}" for i in range(1, 15)]
+def test_the_tour_and_fourteen_scripts():
+    assert [e.name[:2] for e in EXAMPLES] == [f"{i:02d}" for i in range(15)]

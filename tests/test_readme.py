@@ -1,11 +1,14 @@
 """The README: its links resolve, its commands exist with their options, and CI runs its test command."""
 
+import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from lossviz.cli.main import COMMANDS, cli
 
@@ -24,12 +27,23 @@ def commands():
     return [shlex.split(part) for part in parts if re.match(r"(\.venv/bin/)?lossviz ", part)]
 
 
+def inline_commands():
+    """Those within sentences, but for the ones with a gap to fill in."""
+    found = re.findall(r"`(lossviz [a-z]+ [^`]*)`", TEXT.replace("\n", " "))
+    return [shlex.split(text) for text in found if not re.search(r"[…|]|COMMAND|I/N", text)]
+
+
+def console():
+    """Of each console block the commands with what they print."""
+    return [re.findall(r"^\$ (.*)\n((?:[^$].*\n|\n)*)", block, flags=re.MULTILINE) for block in fenced("console")]
+
+
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", TEXT))
 def test_links_resolve(link):
     assert link.startswith("http") or (ROOT / link).exists()
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize("words", commands() + inline_commands(), ids=" ".join)
 def test_commands_parse(words):
     name = words[1]
     assert name in COMMANDS
@@ -61,3 +75,85 @@ def test_ci_runs_the_test_command():
 @pytest.mark.parametrize("block", fenced("python"))
 def test_python_blocks_are_python(block):
     compile(block, "README.md", "exec")
+
+
+def load(name):
+    """A Python file beside this one, or of the examples, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_reference_is_what_help_says():
+    assert load("tests/reference").with_reference(TEXT) == TEXT, "write it anew: python tests/reference.py"
+
+
+# ---------------------------------------------------------------- what is typed is what happens
+
+ELSEWHERE = {"demo", "submit", "status", "cancel"}  # run by tests of their own: they take minutes, or a cluster
+
+
+def typed(words):
+    """Run a command in the current folder, patterns expanded as a shell does; what it prints."""
+    spread = [found for word in words for found in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
+    done = CliRunner().invoke(cli, spread[1:], catch_exceptions=False)
+    assert done.exit_code == 0, f"{shlex.join(words)}\n{done.output}"
+    return done.output
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A place where the README's commands can be typed, with the examples beside."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def without_numbers(text):
+    """Runs of anything that may differ from machine to machine become one sign."""
+    text = re.sub(r"Evaluated by .*", "Evaluated by", text)
+    return re.sub(r"[-+]?\d[\d.]*(e[-+]?\d+)?", "#", text).split()
+
+
+def test_the_tour_prints_what_it_shows(folder):
+    for block in console():
+        for command, shown in block:
+            printed = typed(shlex.split(command))
+            missing = [
+                line for line in shown.splitlines() if not set(without_numbers(line)) <= set(without_numbers(printed))
+            ]
+            assert not missing, printed
+            assert without_numbers(printed)[-4:] == without_numbers(shown)[-4:]
+
+
+@pytest.mark.slow
+def test_every_command_runs(folder):
+    shrink = load("examples/make_gallery").shrink
+    (folder / "problem.py").write_text(next(block for block in fenced("python") if block.startswith("# problem.py")))
+    train = ["lossviz", "trace", "problem.py", "--lr", "0.1", "--steps", "6", "--every", "1", "--out"]
+    typed([*train, "runs/sgd"])
+    shutil.copy("runs/sgd/step-0000000006.pt", "net.pt")
+    small = ["lossviz", "compute", "problem.py", "--checkpoint"]
+    for n in (1, 2, 3):
+        typed([*small, "net.pt", "--grid", "-1:1:5", "--seed", str(n), "--out", f"seed-{n}.h5"])
+        typed([*small, f"runs/sgd/step-{n:010d}.pt", "--grid", "-1:1:5,-1:1:3", "--out", f"epoch-{n}.h5"])
+    for words in commands():
+        if words[1] in ELSEWHERE or (words[-1].endswith(".mp4") and not shutil.which("ffmpeg")):
+            continue
+        if words[1] == "trace":  # its folder must be new
+            shutil.rmtree(words[words.index("--out") + 1], ignore_errors=True)
+        typed(list(shrink(words)))
+
+
+def test_the_python_example_runs(folder, capsys):
+    blocks = fenced("python")
+    (folder / "problem.py").write_text(next(block for block in blocks if block.startswith("# problem.py")))
+    typed(["lossviz", "trace", "problem.py", "--steps", "2", "--out", "runs"])
+    shutil.copy("runs/step-0000000002.pt", "net.pt")
+    (text,) = (block for block in blocks if "compute(plan" in block)
+    names = {}
+    exec(text.replace(":51,-1:1:41", ":7,-1:1:5").replace("-1:1:7", "-1:1:7"), names)
+    assert names["losses"].shape == (5, 7)
+    assert Path("python.pdf").stat().st_size > 1000
+    assert names["plan"].digest() in capsys.readouterr().out
