@@ -53,7 +53,8 @@ def _section(example, root):
     figures = "".join(_figure(name, example.title, root) for name in example.figures)
     commands = "\n".join(shlex.join(words) for words in example.commands)
     return (
-        f'<section id="{example.name}"><h2>{html.escape(example.title)}</h2>\n<p><b>Seen:</b> {html.escape(example.seen)}</p>\n'
+        f'<section id="{example.name}"><h2>{html.escape(example.title)}</h2>\n'
+        f"<p><b>Seen:</b> {html.escape(example.seen)}</p>\n"
         f'<p class="beware"><b>Not to be concluded:</b> {html.escape(example.beware)}</p>\n{figures}'
         f"<details open><summary>examples/{example.name}.sh</summary><pre>{html.escape(commands)}</pre></details>"
         "</section>\n"

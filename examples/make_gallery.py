@@ -93,7 +93,7 @@ def make(example, toy=False, tell=print):
     for number, (words, key) in enumerate(zip(commands, keys, strict=True)):
         if key in state["done"]:
             continue
-        if state["begun"] != key or words[1] == "trace":
+        if state["begun"] != key or words[1] != "compute":
             remove_output(words)
         state["begun"] = key
         state_file.write_text(json.dumps(state))
@@ -153,10 +153,13 @@ def key_of(commands, number):
 
 
 def remove_output(words):
-    """Take away what an older form of the command wrote."""
-    if words[1] not in ("compute", "trace") or "--out" not in words:
+    """Take away what an older form of the command wrote: what --out names, or the last word of a script's."""
+    if words[1] in ("compute", "trace"):
+        out = Path(words[words.index("--out") + 1])
+    elif words[0] == "python" and is_maker(words):
+        out = Path([word for word in words if word != "--toy"][-1])
+    else:
         return
-    out = Path(words[words.index("--out") + 1])
     beside = (Path(f"{out}.journal"), out.with_suffix(".directions.h5")) if words[1] == "compute" else ()
     for path in (out, *beside):
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -23,10 +23,10 @@ TITLES = {
 
 
 def events(rates):
-    """Where a path is marked: before each rise of the rate, and at each fall by half or more; indices."""
+    """Where a path is marked: before each rise of the rate after a fall, and where a level rate falls; indices."""
     change = rates[1:] / rates[:-1]
     rises = [i for i in range(1, len(change)) if change[i] > 1.001 and change[i - 1] < 0.999]
-    falls = [i + 1 for i in range(len(change)) if change[i] < 0.5]
+    falls = [i + 1 for i in range(1, len(change)) if change[i] < 0.5 and abs(change[i - 1] - 1) < 1e-6]
     return sorted({*rises, *falls})
 
 
@@ -50,12 +50,12 @@ def draw_rate(axes, path, stop, last):
     """The rate over the steps, filled, with the same marks; and the test loss, dashed."""
     axes.fill_between(path.steps, path.learning_rate, color="#D55E00", alpha=0.45, lw=0, step="pre")
     for number, at in enumerate(events(path.learning_rate), start=1):
-        axes.text(path.steps[at], 0.108, number, fontsize=5.5, ha="center", va="bottom")
-    axes.set_ylim(0, 0.13)
+        axes.text(path.steps[at], 0.064, number, fontsize=5.5, ha="center", va="bottom")
+    axes.set_ylim(0, 0.078)
     axes.set_xlim(path.steps[0], path.steps[-1])
     beside = axes.twinx()
     beside.plot(path.steps, path.own["test_loss"], color=INK, lw=0.9)
-    beside.set_ylim(0.1, 4)
+    beside.set_ylim(0.05, 2)
     beside.set_yscale("log")
     beside.minorticks_off()
     beside.set_yticks([0.1, 1.0], ["0.1", "1"] if last else ["", ""])
@@ -73,11 +73,11 @@ def main(run, picture):
     )
     share = np.sum(surface.facts["plane"]["explained_variance"])
     caption = (
-        "Seven runs of SGD from one start on the digits, batches of 64, on the plane of their principal components, "
-        f"which holds {share:.0%} of their motion; background: training loss. Beneath each map its rate (filled, left "
-        f"axis) and its test loss (line, right axis, logarithmic). Train and test loss at the star: {found}."
+        "Seven runs of SGD with momentum from one half-trained network on the digits, batches of 64, on the plane of "
+        f"their principal components, which holds {share:.0%} of their motion; background: training loss. Beneath each map "
+        f"its rate (filled, left axis) and its test loss (line, right axis, logarithmic). Train and test loss at the star: {found}."
     )
-    norm = Normalize(0, 0.1)
+    norm = Normalize(0, 0.06)
     with new_figure(9.0, 5.6, picture, caption, [surface]) as figure:
         levels = spread_levels(surface.values("train_loss"), 10)
         for number, (path, stop) in enumerate(zip(paths, ends, strict=True)):

@@ -16,7 +16,8 @@ BEGIN, END = "<!-- reference: python tests/reference.py writes it -->\n", "<!-- 
 def reference():
     """A folded part for each command."""
     return "\n".join(
-        f"<details><summary><code>lossviz {name}</code>: {sentence}</summary>\n\n```text\n{help_of(name)}\n```\n</details>\n"
+        f"<details><summary><code>lossviz {name}</code>: {sentence}</summary>\n\n"
+        f"```text\n{help_of(name)}\n```\n</details>\n"
         for name, sentence in COMMANDS.items()
     )
 
