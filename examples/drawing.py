@@ -28,7 +28,7 @@ def new_figure(width, height, path, caption, surfaces=()):
     """A figure of lossviz's style to draw on; at the end it is saved with its caption and where it comes from."""
     defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if name.startswith(("axes", "xtick"))}
     with matplotlib.rc_context({**defaults, **STYLE.settings()}):
-        figure = Figure(figsize=(width, height), dpi=40 if "--toy" in sys.argv else 130)
+        figure = Figure(figsize=(width, height), dpi=40 if "--toy" in sys.argv else min(130, 990 // width))
         FigureCanvasAgg(figure)
         yield figure
         save(figure, Path(path), caption, surfaces)

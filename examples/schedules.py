@@ -74,8 +74,9 @@ def main(run, picture):
     share = np.sum(surface.facts["plane"]["explained_variance"])
     caption = (
         "Seven runs of SGD with momentum from one half-trained network on the digits, batches of 64, on the plane of "
-        f"their principal components, which holds {share:.0%} of their motion; background: training loss. Beneath each map "
-        f"its rate (filled, left axis) and its test loss (line, right axis, logarithmic). Train and test loss at the star: {found}."
+        f"their principal components, which holds {share:.0%} of their motion; background: training loss. Beneath each "
+        "map its rate (filled, left axis) and its test loss (line, right axis, logarithmic). Train and test loss at "
+        f"the star: {found}."
     )
     norm = Normalize(0, 0.06)
     with new_figure(9.0, 5.6, picture, caption, [surface]) as figure:

@@ -14,7 +14,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples"
-QUICK = {"01-contours", "05-saddle", "07-minibatch", "08-flat-and-sharp", "11-optimizers", "13-language", "14-hidden"}
+SLOW = {"10-averaging", "12-skips"}
 
 
 def load(name):
@@ -61,7 +61,7 @@ def check_figures(example, folder):
 
 @pytest.mark.parametrize(
     "example",
-    [pytest.param(e, id=e.name, marks=[] if e.name in QUICK else pytest.mark.slow) for e in EXAMPLES],
+    [pytest.param(e, id=e.name, marks=pytest.mark.slow if e.name in SLOW else []) for e in EXAMPLES],
 )
 def test_the_script_runs_in_little(example, folder):
     gallery.make(example, toy=True, tell=lambda line: None)

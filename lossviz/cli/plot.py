@@ -105,6 +105,7 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
     """Draw one surface, or several on one scale, from result files of 'lossviz compute'; or files of 'curvature'."""
     from lossviz.store.surface_file import read_surface
 
+    files = runs_among(files)
     if is_chart(files, words["kind"]):
         click.echo(draw_charts(files, out, words, command_line, note))
         return
@@ -128,6 +129,16 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
         follow_quietly([Path(file) for file in files], lambda read: _draw(read, files, out, options))
     else:
         _draw([surface for surface in surfaces if surface], files, out, options)
+
+
+def runs_among(files: tuple[str, ...]) -> tuple[str, ...]:
+    """The files without those of directions, which a pattern such as ``*.h5`` brings along.
+
+    Example:
+        >>> runs_among(("a.directions.h5", "a.h5")), runs_among(("a.directions.h5",))
+        (('a.h5',), ('a.directions.h5',))
+    """
+    return tuple(file for file in files if not file.endswith(".directions.h5")) or files
 
 
 def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from lossviz.cli.plot import command_line, gather, note, stems
+from lossviz.cli.plot import command_line, gather, note, runs_among, stems
 from lossviz.errors import UsageError, join_mistakes
 
 EPILOG = """\b
@@ -28,6 +28,7 @@ def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> 
     from lossviz.render.report import write_report
     from lossviz.store.surface_file import read_surface
 
+    files = runs_among(files)
     mistakes: list[str] = []
     path = Path(out) if out else Path(files[0]).with_suffix(".report.html")
     if path.suffix.lower() not in (".html", ".htm"):

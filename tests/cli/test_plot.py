@@ -150,3 +150,12 @@ def test_files_tell_names_and_no_folders(result, tmp_path, monkeypatch):
         facts = json.loads(image.text["lossviz"])
     assert facts["command"] == f"lossviz plot net.h5 --out a.png --title={tmp_path.name}"
     assert str(tmp_path).encode() not in out.read_bytes()
+
+
+def test_directions_files_that_a_pattern_brings_along_are_left_out(result, tmp_path):
+    beside = tmp_path / "net.directions.h5"
+    beside.write_bytes(b"no surface")
+    done = run(beside, result, "--dpi", "50", "--out", tmp_path / "figure.png")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "figure.png").exists()
+    assert "net.directions.h5" in run(beside).output  # alone it is what was meant, and says what is wrong
