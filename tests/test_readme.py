@@ -93,7 +93,7 @@ def test_the_reference_is_what_help_says():
 
 
 def runs_here(words):
-    """Whether a command can be typed in the test's folder; others have tests of their own: a cluster, GPUs, real data."""
+    """Whether a command can be typed in the test's folder; others (cluster, GPUs, real data) have tests elsewhere."""
     if words[1] in ("demo", "submit", "status", "cancel") or "--model" in words or any("cuda" in w for w in words):
         return False
     return not words[-1].endswith(".mp4") or bool(shutil.which("ffmpeg"))
