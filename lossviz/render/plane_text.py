@@ -182,6 +182,13 @@ def eigenvalue(surface: Surface, axis: int) -> float | None:
     return known[axis] if known and axis < len(known) else None
 
 
+def eigenvalues_text(surface: Surface) -> str:
+    """The eigenvalues along all directions, such as ``λ = 2, −1``; empty where there is none."""
+    values = [eigenvalue(surface, axis) for axis in range(surface.plan.grid.dimension)]
+    listed = ", ".join(format_value(value) for value in values if value is not None)
+    return f"λ = {listed}" if listed else ""
+
+
 def _eigenvector_text(surface: Surface, axis: int) -> str:
     word, value = axis_words(surface)[axis], eigenvalue(surface, axis)
     name = "lowest Hessian eigenvector" if word == "hessian-min" else f"Hessian eigenvector {word[7:]}"

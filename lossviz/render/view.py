@@ -10,7 +10,7 @@ import numpy as np
 from lossviz.errors import UsageError, join_mistakes
 from lossviz.records.quantity import SECOND_DIFFERENCE, derived_names, with_derived
 from lossviz.records.surface import Surface
-from lossviz.render.plane_text import axis_symbol
+from lossviz.render.plane_text import axis_symbol, eigenvalues_text
 from lossviz.render.quantity import format_coordinate, quantity_label
 
 KIND_WORDS = {"html": "interactive page"}
@@ -186,6 +186,7 @@ def title_views(
             parts.append(words if parts else words[:1].upper() + words[1:])
         if kind != "line":
             parts.append(view.fixed_text())
+            parts += [eigenvalues_text(view.surface)] * (len(surfaces) > 1)  # only the first column has a label of β
         result.append(", ".join(part for part in parts if part))
     return result
 

@@ -216,7 +216,7 @@ def _verify_points(surface: Surface, recompute: Recompute, points: int, toleranc
         same += values_text(old) == values_text(new)
         for name in (name for name in new.sums if not name.endswith(RESIDUAL)):
             off = abs(new.mean(name) - old.mean(name)) / max(abs(old.mean(name)), 1.0)
-            off = max(0.0, off - _search_error(new, old, name))
+            off -= min(off, _search_error(new, old, name))  # NaN stays NaN
             worst = max(worst, off)
             if not off <= tolerance:
                 place = list(surface.plan.grid.position(new.index))

@@ -113,3 +113,13 @@ def test_parameters_are_called_trained_only_where_there_is_a_checkpoint(bowl):
     bowl.plan = dataclasses.replace(bowl.plan, problem=problem)
     assert "through the trained parameters" in plane_phrase(bowl)
     assert "trained parameters θ*" in legend(bowl)
+
+
+def test_of_several_planes_each_title_has_its_own_eigenvalues(bowl, surface_of):
+    x, y = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
+    surfaces = [surface_of(x, y, train_loss=np.add.outer(y**2, x**2)) for _ in range(2)]
+    for surface, lowest in zip(surfaces, (-1.0, 2.0), strict=True):
+        plane_of(surface, "hessian")
+        surface.facts["plane"] = {"axes": ["hessian1", "hessian-min"], "eigenvalues": [2.0, lowest]}
+    titles = [panel.title for panel in make_scene(surfaces, titles=["saddle", "minimum"]).panels]
+    assert titles == ["saddle, λ = 2, −1", "minimum, λ = 2, 2"]
