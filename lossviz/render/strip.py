@@ -94,7 +94,8 @@ def scale_values(axes: Axes, *, log: bool, percent: bool) -> None:
     """Few round ticks on a value axis, logarithmic or linear, written as everywhere else."""
     if log:
         axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(10, numticks=4))
+        low, high = axes.get_ylim()  # within two decades their ends alone may all lie outside
+        axes.yaxis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if high < 30 * low else (1.0,), numticks=4))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:

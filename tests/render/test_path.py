@@ -282,3 +282,13 @@ def test_a_schedule_has_a_part_of_the_strip(bowl):
     even = path_of(own=[4.0, 2.0, 1.0, 0.5], beneath=[4.0, 3.0, 2.0, 0.5], learning_rate=[0.1] * 4)
     figure = drawn(make_scene([with_paths(bowl, even)])).figure
     assert "learning rate" not in {axes.get_gid() for axes in figure.axes}
+
+
+def test_losses_within_a_decade_have_ticks_on_a_log_scale(surface_of):
+    x, y = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
+    surface = surface_of(x, y, train_loss=10.0 ** (2 * np.add.outer(np.abs(y), np.abs(x))))
+    told = path_of(own=[8.0, 4.0, 2.0, 1.7], beneath=[8.0, 3.0, 2.5, 1.7])
+    figure = drawn(make_scene([with_paths(surface, told)], scale="log")).figure
+    (axes,) = (axes for axes in figure.axes if axes.get_gid() == "own loss")
+    low, high = axes.get_ylim()
+    assert axes.get_yscale() == "log" and sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
