@@ -55,6 +55,7 @@ def bench(
     *,
     rounds: int = 5,
     compiled: bool = True,
+    clock: Callable[[], float] = time.perf_counter,
     progress: Callable[[str], None] = lambda name: None,
 ) -> list[Row]:
     """Time a point in every way; the first row is the reference loop.
@@ -66,6 +67,7 @@ def bench(
         plane: On the problem's device.
         rounds: Measurements a way; the median counts.
         compiled: Whether to try the compiled ways, which take seconds to a minute to set up.
+        clock: Seconds; ``time.process_time`` for ratios on a machine that others use too.
         progress: Called with the name of what is set up next.
     """
     split, coordinates = next(iter(problem.examples)), np.full((1, plane.dimension), 0.25)
@@ -81,9 +83,9 @@ def bench(
     usable = [row for row in rows if not row.reason]
     for _ in range(rounds):
         for row, run in zip(usable, runs, strict=True):
-            began = time.perf_counter()
+            began = clock()
             run()
-            row.times.append((time.perf_counter() - began) / row.points)
+            row.times.append((clock() - began) / row.points)
     for row in usable:
         row.seconds = statistics.median(row.times)
     return rows
