@@ -186,8 +186,8 @@ def listed(
             if isinstance(name, str):
                 yield from listed(value, wanted, f"{place}.{name}" if place else name, depth + 1)
     elif isinstance(node, (list, tuple)) and node and all(isinstance(value, Tensor) for value in node):
-        if [tuple(t.shape) for t in node] == [tuple(t.shape) for t in wanted.values()]:
-            yield place, dict(zip(wanted, node, strict=True))
+        same = [tuple(t.shape) for t in node] == [tuple(t.shape) for t in wanted.values()]
+        yield from [(place, dict(zip(wanted, node, strict=True)))] if same else []
 
 
 def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[Candidate]:

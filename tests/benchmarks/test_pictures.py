@@ -40,5 +40,5 @@ def test_a_figure_is_drawn_in_time(kind, size, tmp_path):
     words = ["plot", "net.h5", "--kind", kind]
     drawn = min(processor_seconds(f"from lossviz.cli.main import cli; cli({words!r})", tmp_path) for _ in range(2))
     own = drawn - min(processor_seconds(STARTED, tmp_path) for _ in range(2))
-    print(f"{kind} {size}²: {own:.2f} s")  # noqa: T201
+    print(f"{kind} {size}²: {own:.2f} s")
     assert own < LIMIT_S[kind]
