@@ -23,6 +23,7 @@ from lossviz.render.film import Film, Frame, until
 from lossviz.render.gif import encode_gif
 from lossviz.render.key import Key
 from lossviz.render.layout import LETTER_EM, PT, Box
+from lossviz.render.levels import spread_ticks
 from lossviz.render.lifted import draw_lifted
 from lossviz.render.lighting import make_light
 from lossviz.render.map_axes import panel_has_values
@@ -32,7 +33,7 @@ from lossviz.render.path_lines import draw_paths
 from lossviz.render.relief import Relief
 from lossviz.render.scene import Scene
 from lossviz.render.signs import draw_legend
-from lossviz.render.strip import draw_strip, scale_values
+from lossviz.render.strip import draw_strip
 from lossviz.render.video import encode_video
 
 SUFFIXES = (".gif", ".mp4", ".webm")
@@ -255,14 +256,19 @@ def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
         "lowest": np.array([panel.extremes.low if panel.extremes else np.nan for panel in scene.panels]),
     }
     same = np.array_equal(curves["centre"], curves["lowest"], equal_nan=True)
-    for name, values in list(curves.items())[: 1 + (not same)]:
+    for name, own in list(curves.items())[: 1 + (not same)]:
+        values = key.scale.forward(own)  # as on the value axes of other pictures
+        values[~np.isfinite(values)] = np.nan
         look: dict[str, Any] = {"color": style.theme.path if name == "centre" else style.theme.muted, "lw": 1.1 * k}
         axes.plot(place, values, marker="o", ms=2.6 * k, zorder=3 - (name == "lowest"), **look)
         if np.isfinite(values[now]):
             big: dict[str, Any] = {"ms": 6 * k, "mfc": look["color"], "mec": style.theme.paper}
             axes.plot(place[now], values[now], marker="o", zorder=5 - (name == "lowest"), **big)
-    positive = all((values[np.isfinite(values)] > 0).all() for values in curves.values())
-    scale_values(axes, log=key.scale.kind == "log" and positive, percent=key.percent)
+    known = np.concatenate([values[np.isfinite(values)] for values in curves.values()])
+    inside = [t for t in key.ticks if len(known) and known.min() <= t <= known.max()]
+    ticks = inside if len(inside) > 1 else [known.min(), known.max()] if len(known) else []
+    ticks = spread_ticks(tuple(dict.fromkeys(map(float, ticks))), key.scale, 0.2 * _reach(known, key))
+    axes.set_yticks(key.scale.forward(np.array(ticks)), [key.text(tick) for tick in ticks])
     axes.axvline(place[now], color=style.theme.muted, lw=0.8 * k, zorder=0)
     axes.set_xlim(0.7, len(place) + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
@@ -272,6 +278,11 @@ def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
     axes.set_title(words, fontsize=style.small_pt, fontweight="normal")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _reach(known: np.ndarray, key: Key) -> float:
+    """The part of the scale that some values span, 0…1."""
+    return float(np.ptp(key.scale.position(known))) if len(known) else 1.0
 
 
 def _pixels(figure: Figure, *, drawn: bool = False) -> np.ndarray:

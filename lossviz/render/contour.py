@@ -24,6 +24,7 @@ from lossviz.render.uncertainty import ribbon
 MM_PER_INCH = 25.4
 PATH_STATIONS = 60
 RIBBON = 0.3  # opacity
+TABLE = 4096  # colours looked up
 
 
 def draw_contours(scene: Scene, figure: Figure) -> None:
@@ -46,11 +47,14 @@ def draw_contours(scene: Scene, figure: Figure) -> None:
 def draw_colours(axes: Axes, field: Field, key: Key, *, bands: bool, smooth: bool) -> None:
     """The colour of every fine point, transparent where there is none; with ``bands`` one between two levels."""
     position = key.scale.place(field.display)
-    colours = colour_at(key.colours, band_positions(key, position) if bands else position)
-    image = np.concatenate([colours, has_value(field.kinds)[..., None]], axis=-1)
+    place = band_positions(key, position) if bands else position
+    table = np.full((TABLE, 4), 255, np.uint8)  # finer than 8 bits a colour can show
+    table[:, :3] = np.rint(255 * colour_at(key.colours, np.linspace(0, 1, TABLE)))
+    image = table[np.rint(place * (TABLE - 1)).astype(np.int32)]
+    image[~has_value(field.kinds), 3] = 0
     half_x, half_y = (field.x[1] - field.x[0]) / 2, (field.y[1] - field.y[0]) / 2
     axes.imshow(
-        np.rint(image * 255).astype(np.uint8),
+        image,
         extent=(field.x[0] - half_x, field.x[-1] + half_x, field.y[0] - half_y, field.y[-1] + half_y),
         origin="lower",
         interpolation="bilinear" if smooth and not bands else "nearest",

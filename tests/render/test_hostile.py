@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from lossviz.render.animation import Reel
 from lossviz.render.cells import Cell
 from lossviz.render.draw import draw
+from lossviz.render.film import make_film
 from lossviz.render.scene import KINDS, make_scene
 
 X, Y = np.linspace(-1, 1, 11), np.linspace(-0.5, 1, 7)
@@ -73,3 +75,14 @@ def test_titles_are_text_and_nothing_else(surface_of, tmp_path):
     for suffix in ("svg", "png", "pdf"):
         figure, _ = draw(scene, tmp_path / f"x.{suffix}")
         assert suffix != "svg" or b"<script>" not in figure.read_bytes()
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_an_animation_shows_it_too(surface_of, name):
+    surfaces = [surface_of(X, Y, train_loss=TABLES[name]), surface_of(X, Y, train_loss=1 + GX**2 + GY**2)]
+    for given, subject in ((surfaces[:1], "flight"), (surfaces, "sequence")):
+        film = make_film(given, subject=subject, seconds=0.5, rate=4, dpi=30, titles=["a", "b"][: len(given)])
+        picture = Reel(film).picture(0)
+        assert picture.dtype == np.uint8 and len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
+        panel = film.plates[0].panels[0]
+        assert panel.counts[Cell.PLUS_INF] == np.isposinf(TABLES[name]).sum()
