@@ -10,9 +10,10 @@ from lossviz.records.surface import Surface
 from lossviz.records.trajectory import random_walk_null
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
-from lossviz.render.path import Path
+from lossviz.render.path import Path, shows_paths
 from lossviz.render.plane_text import axis_words, explained_shares, share_text
 from lossviz.render.quantity import format_value, quantity_label
+from lossviz.render.view import View
 
 FAINT = 0.01  # share of its variance below which a path is a dot
 FAR = 2.0  # ratio of two losses beyond which a path is called off the surface
@@ -55,6 +56,23 @@ def path_cautions(panels: Sequence[Panel]) -> list[str]:
         if panel.paths and beyond > 0:
             cautions.append(f"{beyond} of the file's paths are not drawn: a figure takes 12, on planes.")
     return cautions
+
+
+def missing_paths(panels: Sequence[Panel]) -> list[str]:
+    """Why a picture that was to show paths shows none, though its files hold some."""
+    return [
+        f"Paths of the file are not drawn ({', '.join(panel.view.surface.trajectories)}): {_why_not(panel.view)}"
+        for panel in panels
+        if panel.view.surface.trajectories and not shows_paths(panel.view)
+    ]
+
+
+def _why_not(view: View) -> str:
+    if view.other_name:
+        return "a difference of two surfaces lies under neither's path. Draw either file by itself."
+    if not view.planar:
+        return "a profile has no place for what lies beside it. Draw them on a plane of two directions: --plane pca."
+    return f"at {view.fixed_text()} the grid is cut beside them. Draw them on a plane of two directions: --plane pca."
 
 
 def step_text(path: Path) -> str:

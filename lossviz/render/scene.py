@@ -30,7 +30,7 @@ from lossviz.render.legend import LegendEntry, choose_entries
 from lossviz.render.metadata import file_facts
 from lossviz.render.panel import Panel, make_panel
 from lossviz.render.path import Path, known_losses, make_paths
-from lossviz.render.path_text import path_cautions
+from lossviz.render.path_text import missing_paths, path_cautions
 from lossviz.render.request import KINDS, check_request
 from lossviz.render.scale import Scale, parse_clip
 from lossviz.render.seeds import Band, find_families, make_bands
@@ -246,9 +246,16 @@ def make_scene(
     layout = place(footer_lines=len(foot))
 
     # 4. words
+    missing = missing_paths(panels) if path else []
     warnings = tuple(
         dict.fromkeys(
-            [*difference_cautions(surfaces, called), *panel_cautions(panels, keys), *path_cautions(panels), *unknown]
+            [
+                *difference_cautions(surfaces, called),
+                *panel_cautions(panels, keys),
+                *path_cautions(panels),
+                *missing,
+                *unknown,
+            ]
         )
     )
     for sentence in warnings:

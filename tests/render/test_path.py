@@ -292,3 +292,16 @@ def test_losses_within_a_decade_have_ticks_on_a_log_scale(surface_of):
     (axes,) = (axes for axes in figure.axes if axes.get_gid() == "own loss")
     low, high = axes.get_ylim()
     assert axes.get_yscale() == "log" and sum(low <= tick <= high for tick in axes.get_yticks()) >= 2
+
+
+def test_a_picture_without_a_place_for_paths_says_so(bowl, surface_of):
+    def told(surfaces, **words):
+        return [text for text in make_scene(surfaces, **words).warnings if "not drawn" in text]
+
+    surface = with_paths(bowl, path_of())
+    assert not told([surface])
+    assert "a profile has no place" in told([surface], kind="line")[0]
+    assert "lies under neither's path" in told([surface, bowl], difference=True)[0]
+    assert not told([surface], kind="line", path=False)
+    line = surface_of(np.linspace(0, 1, 5), train_loss=np.linspace(1, 2, 5))
+    assert not told([line])
