@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from lossviz.errors import UsageError
 from lossviz.records.trajectory import Trajectory
 from lossviz.render.camera import Camera
-from lossviz.render.film import EACH_S, FIRST_S, FROM_ABOVE, LAST_S, flight, make_film, until
+from lossviz.render.film import EACH_S, FIRST_S, LAST_S, make_film, until
+from lossviz.render.flight import FROM_ABOVE, flight
 from lossviz.render.height_field import picture_bounds
 from lossviz.render.scene import make_scene
 
