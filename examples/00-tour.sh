@@ -6,6 +6,7 @@
 # Not to be concluded: that training rolled down the surface on the left: the two pictures show two planes, and on its own
 # the path runs beside the surface, by as much as the strip beneath it says.
 set -eu
+mkdir -p runs figures
 lossviz compute examples/spirals.py --split train,test --grid -1:1:31,-1:1:25 --out runs/spirals.h5
 lossviz plot runs/spirals.h5 --kind surface --title Spirals --dpi 150 --out figures/00-surface.png
 lossviz trace examples/spirals.py --model-args steps=0 --optimizer adam --lr 0.01 --steps 300 --every 10 \

@@ -6,6 +6,7 @@
 # Not to be concluded: that a network's landscape looks like this one, which has two parameters and is shown whole;
 # of a network's millions a picture shows a plane.
 set -eu
+mkdir -p runs figures
 lossviz compute examples/waves.py --plane 'axes w1 w2' --grid 0:6:121,0:5:101 --out runs/contours.h5
 lossviz plot runs/contours.h5 --dpi 150 --out figures/01-contours.png
 lossviz plot runs/contours.h5 --kind surface --dpi 150 --out figures/01-surface.png

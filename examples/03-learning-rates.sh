@@ -7,6 +7,7 @@
 # Not to be concluded: that one bound decides for a network too; its curvature changes on the way, and training often
 # settles where the largest curvature is about 2 over the rate.
 set -eu
+mkdir -p runs figures
 for rate in 0.004 0.07 0.0795 0.082; do
     lossviz compute examples/valley.py --plane 'axes w1 w2' --grid -1:5:91,-2.4:2.4:73 --out runs/descent-$rate.h5
     lossviz trace examples/valley.py --start runs/descent-$rate.h5@4,0.6 --lr $rate --steps 40 --out runs/descent-$rate

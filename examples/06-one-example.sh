@@ -6,6 +6,7 @@
 # Not to be concluded: that the noise leads nowhere; the mean of the examples' gradients is the gradient of all, and both
 # paths end in the same basin here, though another order of examples may end in another.
 set -eu
+mkdir -p runs figures
 lossviz compute examples/waves.py --plane 'axes w1 w2' --grid 0:6:121,0:5:101 --split train,one --out runs/one.h5
 lossviz trace examples/waves.py --start runs/one.h5@4.5,2.1 --lr 0.04 --batch-size 1 --steps 80 --out runs/one-sgd
 lossviz trace examples/waves.py --start runs/one.h5@4.5,2.1 --lr 0.04 --steps 80 --out runs/one-all

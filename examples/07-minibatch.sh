@@ -7,5 +7,6 @@
 # Not to be concluded: that small batches are always cheaper, for hardware takes many examples at once for nearly the price
 # of one, and near a minimum, where the gradient is smaller than its noise, the sizes part much further.
 set -eu
+mkdir -p runs figures
 lossviz compute examples/valley.py --plane 'axes w1 w2' --grid 1:2.6:121,-0.8:1:97 --out runs/minibatch.h5
 python examples/minibatch.py runs/minibatch.h5 figures/07-minibatch.png

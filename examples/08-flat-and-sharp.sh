@@ -7,6 +7,7 @@
 # Not to be concluded: that flatness causes generalization, or that batch size alone decides: this is one seed, one plane
 # and one pair of rates, and the width is that of filter-normalized units.
 set -eu
+mkdir -p runs figures
 lossviz trace digits --model-args depth=3,width=12 --optimizer sgd --momentum 0.9 --lr 0.01 --batch-size 16 \
     --steps 3600 --every 1200 --out runs/batch-small
 lossviz trace digits --model-args depth=3,width=12 --optimizer sgd --momentum 0.9 --lr 0.1 --batch-size 512 \

@@ -7,6 +7,7 @@
 # Not to be concluded: which schedule is best, for that takes many seeds and each at its own best rate; and the plane holds
 # part of the motion only, so that paths which cross here need not have met.
 set -eu
+mkdir -p runs figures
 lossviz trace digits --model-args depth=2,width=8 --lr 0.03 --momentum 0.9 --batch-size 64 --steps 300 --every 300 \
     --out runs/rate-start
 lossviz trace digits --model-args depth=2,width=8 --checkpoint runs/rate-start --lr 0.06 --momentum 0.9 \

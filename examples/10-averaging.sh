@@ -6,6 +6,7 @@
 # Not to be concluded: that the minimum of the test error is where that of the train loss is, which this map shows apart,
 # or that any two networks can be averaged: these share the first part of their training.
 set -eu
+mkdir -p runs figures
 lossviz trace examples/mnist.py --model-args depth=3 --lr 0.05 --momentum 0.9 --batch-size 64 --steps 1000 \
     --every 1000 --out runs/swa-start
 lossviz trace examples/mnist.py --model-args depth=3 --checkpoint runs/swa-start --lr 0.05 --momentum 0.9 \

@@ -6,6 +6,7 @@
 # Not to be concluded: a ranking, for two parameters whose curvatures lie along the axes are made for methods that scale
 # each axis by itself, and with other rates the order changes.
 set -eu
+mkdir -p runs figures
 lossviz compute examples/valley.py --model-args bend=0.35 --plane 'axes w1 w2' --grid -1.8:3.4:121,-0.8:3.6:101 \
     --out runs/optimizers.h5
 lossviz trace examples/valley.py --model-args bend=0.35 --start runs/optimizers.h5@2.8,2 --steps 100 \

@@ -7,6 +7,7 @@
 # Not to be concluded: that the rough network cannot be trained, as it was, or that filter normalization removes every
 # such freedom: keys and queries, for one, can be rescaled against each other along directions it does not see.
 set -eu
+mkdir -p runs figures
 for skips in true false; do
     lossviz trace examples/mnist.py --model-args skips=$skips --optimizer adamw --optimizer-args weight_decay=0.3 \
         --lr 0.002 --batch-size 128 --steps 1250 --every 1250 --scheduler OneCycleLR \

@@ -6,6 +6,7 @@
 # Not to be concluded: that forgetting must cost so much; the plane holds this path and no other, and a model a thousand
 # times as large, or a smaller rate, forgets less.
 set -eu
+mkdir -p runs figures
 lossviz trace examples/characters.py --optimizer adam --lr 0.005 --batch-size 32 --steps 1000 --every 1000 \
     --scheduler OneCycleLR --scheduler-args max_lr=0.005,total_steps=1001 --out runs/language
 lossviz trace examples/characters.py --checkpoint runs/language --split zen --optimizer adam --lr 0.0005 \

@@ -7,6 +7,7 @@
 # Not to be concluded: that a smooth curve with a large share of the variance says something of the loss; compare it with
 # the share that a random walk of as many snapshots has, and read a landscape from several seeds.
 set -eu
+mkdir -p runs figures
 lossviz trace digits --model-args depth=2,width=8 --optimizer adam --lr 0.01 --batch-size 64 --steps 360 --every 6 \
     --out runs/hidden
 lossviz compute digits --model-args depth=2,width=8 --checkpoint runs/hidden --plane pca --snapshots runs/hidden \

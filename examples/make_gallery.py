@@ -46,7 +46,7 @@ class Example:
 
 def read_example(path):
     """Read a numbered script; every command in it is one of lossviz or a Python file of this folder."""
-    header, _, body = path.read_text(encoding="utf-8").partition("set -eu\n")
+    header, _, body = path.read_text(encoding="utf-8").partition("set -eu\nmkdir -p runs figures\n")
     text = re.sub(r"^# ?", "", header, flags=re.MULTILINE)
     title, seen, beware = (" ".join(part.split()) for part in re.split(r"\n\n(?:Seen:|Not to be concluded:)", text))
     lines = unroll(body.replace("\\\n", " "))
@@ -77,7 +77,7 @@ def examples():
 # ---------------------------------------------------------------- running
 
 
-def make(example, toy=False, tell=print):
+def make(example, toy=False, redraw=False, tell=print):
     """Run what is not done of an example's commands; the current folder holds examples/, runs/ and figures/."""
     state_file = Path("runs", f"{example.name}.json")
     Path("figures").mkdir(exist_ok=True)
@@ -89,6 +89,8 @@ def make(example, toy=False, tell=print):
     # 1. what was computed by other commands is computed anew, from the first command on
     if any(maker and key not in keys for key, maker in state["done"].items()):
         state = {"done": {}, "begun": ""}
+    if redraw:
+        state["done"] = {key: maker for key, maker in state["done"].items() if maker}
     # 2. one command after the other; an interrupted compute goes on by itself, a path begins anew
     for number, (words, key) in enumerate(zip(commands, keys, strict=True)):
         if key in state["done"]:
@@ -205,6 +207,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", metavar="NAME", help="part of a script's name; repeat for more")
     parser.add_argument("--toy", action="store_true", help="everything in little, in runs/toy")
+    parser.add_argument("--redraw", action="store_true", help="draw every figure again from what is computed")
     words = parser.parse_args()
     chosen = [e for e in examples() if not words.only or any(part in e.name for part in words.only)]
     if not chosen:
@@ -213,8 +216,8 @@ def main():
     began = time.monotonic()
     for number, example in enumerate(chosen, start=1):
         print(f"[{number}/{len(chosen)}] {example.name}: {example.title} ({time.monotonic() - began:.0f} s so far)")
-        if words.toy or not finished(example):
-            make(example, toy=words.toy)
+        if words.toy or words.redraw or not finished(example):
+            make(example, toy=words.toy, redraw=words.redraw)
         if not words.toy:
             enter(example)
     if not words.toy:

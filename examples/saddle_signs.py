@@ -9,6 +9,7 @@ import numpy as np
 import saddle
 import torch
 from drawing import COLOURS, INK, PAPER, STYLE, draw_map, new_figure
+from matplotlib.patches import Rectangle
 
 from lossviz.store.surface_file import read_surface
 
@@ -54,6 +55,11 @@ def main(run, picture):
         for path, look in zip(surface.trajectories.values(), looks, strict=False):
             axes.plot(*path.coordinates.T, marker="o", zorder=6, label=path.name, **look)
             axes.plot(*path.coordinates[-1], marker="*", ms=13, mfc=look["color"], mec=PAPER, zorder=7)
+        axes.add_patch(
+            Rectangle(
+                (0, 0), 0, 0, fc="none", ec=(0, 0, 0, 0.35), hatch="////", lw=0, label="one curvature is negative"
+            )
+        )
         axes.legend(loc="lower left", fontsize=STYLE.small_pt, framealpha=0.9)
         axes.set_xlim(x[0], x[-1])
         axes.set_ylim(y[0], y[-1])
