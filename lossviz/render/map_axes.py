@@ -19,6 +19,7 @@ from lossviz.render.signs import cell_patch, draw_legend, mark_line, sample_look
 from lossviz.render.strip import draw_strip
 from lossviz.render.style import Style
 
+NUMBER_EM = 3.4  # room for a number on the x axis
 TITLE_LETTER_EM = 0.66  # mean width of a letter in bold
 OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
 
@@ -34,8 +35,12 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     room = layout.panels[index].width + 0.7 * GAP_EM * em
     axes.set_title(panel.title, fontsize=title_size(panel.title, room, style=scene.style))
     last_row = bool(layout.strips[index]) or index + layout.columns >= len(scene.panels)
-    for axis, outer in ((axes.xaxis, last_row), (axes.yaxis, index % layout.columns == 0)):
-        axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+    box = layout.panels[index]
+    fitting = max(
+        2, min(5, int(box.width / (NUMBER_EM * em)))
+    )  # numbers side by side need room, one above another less
+    for axis, outer, most in ((axes.xaxis, last_row, fitting), (axes.yaxis, index % layout.columns == 0, 5)):
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
         axis.set_tick_params(labelbottom=outer, labelleft=outer)
     if last_row:
