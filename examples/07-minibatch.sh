@@ -1,8 +1,8 @@
 # Mini-batches: where one step can land, and what it costs
 #
-# Seen: from one point, 2,000 random batches of each size land in ellipses that shrink as one over the root of the size,
-# around the step that all examples would make; a single example loses on average, and beyond 16 a step gains little more
-# while its cost grows as the size.
+# Seen: from one point, 2,000 random batches of each size land in ellipses around the step that all examples would make,
+# which shrink as one over the root of the size, a little faster where a batch takes half of all; a single example loses on
+# average, and beyond 16 a step gains little more while its cost grows as the size.
 #
 # Not to be concluded: that small batches are always cheaper, for hardware takes many examples at once for nearly the price
 # of one, and near a minimum, where the gradient is smaller than its noise, the sizes part much further.

@@ -2,7 +2,7 @@
 #
 # Seen: trained on the same digits until no training example is wrong, the network of batches of 16 sits in a wider basin
 # than that of batches of 512, and its test loss is half as high; between train and test the minimum rises a thousandfold
-# and moves by no more than a grid step, 0.05 and 0.06 (the cross).
+# and more, and moves by no more than a grid step, 0.05 and 0.06 (the cross).
 #
 # Not to be concluded: that flatness causes generalization, or that batch size alone decides: this is one seed, one plane
 # and one pair of rates, and the width is that of filter-normalized units.
