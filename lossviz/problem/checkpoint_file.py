@@ -15,6 +15,8 @@ from lossviz.errors import CheckpointError, LossvizError
 from lossviz.problem.reference import checkpoint_parts
 from lossviz.problem.safetensors_file import read_safetensors
 
+_SMALL_BYTES = 2**28  # larger files are not read a second time for a better message
+
 
 def read_content(path: Path, *, mapped: bool = False, trust_pickle: bool = False) -> Any:
     """What a file holds: as a rule a nest of dicts with tensors.
@@ -47,7 +49,9 @@ def _read_torch(path: Path, mapped: bool, trust_pickle: bool) -> Any:
     # only the zip format of torch 1.6 and later can be mapped
     mapped = mapped and zipfile.is_zipfile(path)
     try:
-        return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # said in our own words where it matters
+            return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
     except OSError:
         raise
     except Exception as error:
@@ -84,13 +88,19 @@ def _is_code(error: Exception) -> re.Match[str] | None:
     return re.search(r"GLOBAL|TorchScript|WeightsUnpickler|[Uu]nsupported (?:global|class|operand)", str(error))
 
 
+def _is_pickle(path: Path) -> bool:
+    """Whether a file is one whole pickle, as ``pickle.dump`` writes it: a protocol first and a stop last."""
+    content = path.read_bytes() if path.stat().st_size < _SMALL_BYTES else b""
+    return content[:1] == b"\x80" and content[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") and content[-1:] == b"."
+
+
 def _unreadable(path: Path, error: Exception) -> str:
     """Why torch would not read a file: code in it, or not one of its files, or cut short."""
     text = str(error)
-    code = re.search(r"GLOBAL ([\w.]+)|TorchScript|pickle protocol", text)
-    if code:
-        named = f" ({code[1]})" if code[1] else ""
-        what = "a TorchScript program" if code[0] == "TorchScript" else f"Python objects{named}"
+    code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
+    if code or _is_pickle(path):
+        named = f" ({code[1]})" if code and code[1] else ""
+        what = "a TorchScript program" if code and code[0] == "TorchScript" else f"Python objects{named}"
         return (
             f"The checkpoint {path} holds {what}, and reading it could run code; only tensors are read. Where you "
             "trust it, pass --trust-pickle, or write its parameters to a file of their own: "
@@ -99,8 +109,9 @@ def _unreadable(path: Path, error: Exception) -> str:
     size = path.stat().st_size
     if not size:
         return f"The checkpoint {path} is empty."
-    reason = text.strip().splitlines()[0].split(". ")[0] if text.strip() else type(error).__name__
+    reason = text.strip().splitlines()[0].split(". ")[0] if text.strip() else ""
+    told = f": {reason}" if re.search("[a-z]", reason) and not re.match(r"Weights only|\[enforce", reason) else ""
     return (
-        f"{path} ({size:,} bytes) is no checkpoint, or was cut short while it was written or copied: {reason}.\n"
+        f"{path} ({size:,} bytes) is no checkpoint, or was cut short while it was written or copied{told}.\n"
         "Expected is a file made by torch.save(model.state_dict(), …), or .safetensors."
     )

@@ -2,6 +2,8 @@
 
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -84,6 +86,7 @@ BROKEN = {
     "another architecture": (lambda: save(net(9).state_dict()), "net.pt", "(9, 3) in the file, (4, 3) in the model"),
     "another model altogether": (lambda: save(nn.LSTM(2, 2).state_dict()), "net.pt", "does not fit the model"),
     "a pickle with code in it": (lambda: Path("net.pt").write_bytes(pickle.dumps(Bomb())), "net.pt", "could run code"),
+    "random bytes": (lambda: Path("net.pt").write_bytes(bytes(range(255, 0, -1))), "net.pt", "copied. Expected is"),
     "a checkpoint with code in it": (
         lambda: save({"model": net().state_dict(), "x": Bomb()}),
         "net.pt",
@@ -135,3 +138,13 @@ def test_a_broken_input_gets_one_clear_message(tmp_path, monkeypatch, name):
     assert len(said) == 1 and words in done.output.replace("\n", " "), done.output
     assert not (tmp_path / "exploded").exists()
     assert sorted(p.name for p in tmp_path.iterdir() if p.suffix != ".lock" and p.name != "__pycache__") == before
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_what_pytest_makes_of_warnings_does_not_matter(tmp_path, protocol):
+    (tmp_path / "net.pt").write_bytes(pickle.dumps(Bomb(), protocol))
+    words = [sys.executable, "-m", "lossviz", "inspect", "net.pt"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "could run code" in done.stderr
+    assert done.stderr.count("\n") == 1  # no warning of torch's beside it
+    assert not (tmp_path / "exploded").exists()
