@@ -45,7 +45,7 @@ def load_plan_problem(
         reread_s=reread_s,
         initial_seed=initial_seed,
     )
-    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities))
+    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=plan.ranks_per_point)
     if plan.relative_error is not None:
         shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
         problem = replace(problem, examples=shuffled)

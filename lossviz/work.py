@@ -15,18 +15,17 @@ import torch
 
 from lossviz.compute import Progress, Report, Update, evaluate_asked, is_finished, until_dropped
 from lossviz.errors import PointDropped, StoppedError, StoreError, UsageError
-from lossviz.evaluate.checks import check_stored
-from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision
-from lossviz.evaluate.way import Way, cpu_threads
+from lossviz.evaluate.group import Group
+from lossviz.evaluate.way import cpu_threads
+from lossviz.join import join_run
 from lossviz.launch.division import share
 from lossviz.launch.local import Workers, threads_each
+from lossviz.launch.ranks import Ranks
 from lossviz.launch.requeue import place_of
 from lossviz.launch.rounds import read_points
-from lossviz.parts import find_directions, load_plan_problem, prepare_plane
-from lossviz.prepare import Settings, Stop, Tell, open_existing, open_run, prepare, prepare_facts
-from lossviz.records.doubts import agree, closing_facts
+from lossviz.prepare import Settings, Stop, Tell, open_existing, open_run, prepare
+from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -93,6 +92,7 @@ def work(
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
     warn: Warn = lambda message: None,
+    group: Group | None = None,
 ) -> Report:
     """Evaluate what is missing of one share of a prepared run; any number of processes may do so at once.
 
@@ -106,14 +106,18 @@ def work(
         progress: Called after points were saved.
         stop: Asked between chunks.
         warn: Called with sentences that do not stop the run.
+        group: The ranks that this process leads, for a run with several ranks a point; see :mod:`lossviz.together`.
 
     Raises:
+        UsageError: If the run's points take several ranks each and there is no group.
         StoreError: If there is no prepared run at ``out``.
         StoppedError: If ``stop`` says so; everything evaluated is saved then.
     """
     plan = peek_plan(out)
     if plan is None or not read_surface(out).facts.get("engine"):
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
+    if group is None:
+        Ranks().groups_of(plan.ranks_per_point, str(out))
     settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
     points = read_points(out, round_number, plan.grid.size, warn)
     with open_run(
@@ -122,7 +126,7 @@ def work(
         pending = {split: share_of(run.surface, split, part, points) for split in run.surface.splits}
         if not any(map(len, pending.values())):
             return Report(run.surface, out, 0.0, 0)
-        engine = unless_dropped(lambda: join_run(out, plan, run.surface, device, warn), stop)
+        engine = unless_dropped(lambda: join_run(out, plan, run.surface, device, warn, group), stop)
         if engine is None:
             raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
         evaluated = _fill_share(run, engine, pending, progress, stop)
@@ -254,29 +258,6 @@ def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:
             return make()
     except PointDropped:
         return None
-
-
-def join_run(out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = lambda message: None) -> Engine:
-    """An engine for a run that exists, in its own way, after checking that values come out here as they did there.
-
-    Raises:
-        ProblemError: If the centre's loss is another one here.
-        PlanError: If stored points come out otherwise.
-    """
-    way = Way.from_json(surface.facts["engine"]["way"])
-    problem = load_plan_problem(plan, device, low_memory=way.lean)
-    directions = find_directions(plan, problem, out, warn, stored=True)
-    plane = prepare_plane(plan, problem, directions, on_host=way.lean)
-    derivatives = find_derivatives(plan, problem, plane)
-    problem = in_precision(problem, surface.facts["precision"]["used"])
-    engine = Engine(problem, plane, way=way, relative_error=plan.relative_error, derivatives=derivatives)
-    found = prepare_facts(plan, problem, plane, engine)
-    for name, value in surface.facts["origin"].items():
-        count = surface.facts["examples"][surface.split_of(name)]
-        if not agree(name, found["origin"][name], value, count):
-            raise StoreError(f"{name} at the checkpoint is {found['origin'][name]:.7g} here and {value:.7g} in {out}.")
-    check_stored(surface, engine.exhaustive() if derivatives else engine)
-    return engine
 
 
 def recompute(out: Path, *, device: str = "auto") -> Callable[[list[int]], list[Point]]:

@@ -68,6 +68,10 @@ Examples:
     "--workers", type=click.IntRange(min=1), metavar="N",
     help="Processes on this machine that share the points.  [default: 1; with --device cuda:all one a GPU]",
 )  # fmt: skip
+@click.option(
+    "--ranks-per-point", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+    help="Processes of torchrun that sum the examples of each point together; with --prepare-only.",
+)  # fmt: skip
 @click.option("--low-memory", is_flag=True, help="Keep plane and examples on the host, the model alone on the device.")
 @device_option
 @progress_option
@@ -92,6 +96,7 @@ def compute(
     if dry_run:
         click.echo("\n".join([*asked.describe(), describe_plan(plan, out), describe_peak(plan, settings)]))
         return
+    _refuse_one_process(plan, out, prepare_only or show_rules)
     if show_rules:
         click.echo(describe_rules(plan, settings["device"]))
         return
@@ -131,6 +136,16 @@ def refuse_ranks() -> None:
         )
 
 
+def _refuse_one_process(plan: Plan, out: Path, ready: bool) -> None:
+    """Points that several ranks take together are not evaluated by this command."""
+    if (count := plan.ranks_per_point) > 1 and not ready:
+        run = shlex.quote(str(out))
+        raise UsageError(
+            f"With --ranks-per-point {count} the points are evaluated under torchrun. Add --prepare-only to this "
+            f"command, then: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}"
+        )
+
+
 def _run(plan: Plan, out: Path, settings: dict[str, Any], devices: list[str], **how: Any) -> Report:
     if len(devices) == 1:
         from lossviz.compute import compute as run_compute
@@ -155,6 +170,8 @@ def _prepare_only(
     surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop, tell=_tell)
     left = len(surface.pending())
     click.echo(f"{out} is prepared: {left} of {plan.grid.size} points to evaluate.")
-    click.echo(
-        f"Next: lossviz work {shlex.quote(str(out))} --part 1/2 & lossviz work {shlex.quote(str(out))} --part 2/2"
-    )
+    run = shlex.quote(str(out))
+    if (count := plan.ranks_per_point) > 1:
+        click.echo(f"Next: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}")
+    else:
+        click.echo(f"Next: lossviz work {run} --part 1/2 & lossviz work {run} --part 2/2")

@@ -153,6 +153,7 @@ def read_plan(source: SourceWords, words: dict[str, Any], mistakes: Mistakes) ->
             precision_tolerance=words["precision_tolerance"],
             batchnorm=words["batchnorm"],
             batchnorm_examples=words["batchnorm_examples"] or BATCHNORM_EXAMPLES[words["batchnorm"]],
+            ranks_per_point=words.get("ranks_per_point", 1),
         )
     )
 

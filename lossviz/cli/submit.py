@@ -44,6 +44,7 @@ _USUAL_STARTUP_S = 60.0
 @source_options
 @slurm_options
 @click.option("--dry-run", is_flag=True, help="Print the script and a table, and stop.")
+@click.option("--ranks-per-point", type=int, default=1, hidden=True)  # refused, with what to type instead
 def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
     """Prepare a run and submit it to Slurm: an array over what is missing, and a merge job behind it.
 
@@ -52,6 +53,7 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
     the round lie in RUN.h5.journal.
     """
     request, how = make_request(words)
+    _refuse_ranks_per_point(words["ranks_per_point"], words["out"] or Path("RUN.h5"))
     if how.checkpoints:
         from lossviz.cli.submit_runs import submit_runs
 
@@ -67,13 +69,25 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
             click.echo(describe(first))
             return
         startup_s = None if dry_run else _prepare(plan, run, settle, first)
-    draft = _draft(run, _read(run), None, how, request, startup_s, dry_run)
+    found = _read(run)
+    _refuse_ranks_per_point(found[0].plan.ranks_per_point, run)
+    draft = _draft(run, found, None, how, request, startup_s, dry_run)
     if not draft.division.points:
         click.echo(f"{run}: every point is evaluated, nothing to submit. Next: lossviz status {shlex.quote(str(run))}")
     elif dry_run:
         click.echo(describe(draft))
     else:
         _submit(draft)
+
+
+def _refuse_ranks_per_point(count: int, run: Path) -> None:
+    """A task of the array is one process, and torchrun does not pass Slurm's warning on to several."""
+    if count > 1:
+        raise UsageError(
+            f"'lossviz submit' starts one process a task, and --ranks-per-point is {count}. Prepare {run} with "
+            "'lossviz compute … --prepare-only', and put this into a batch script of your own: "
+            f"torchrun --nproc-per-node {count} -m lossviz work {shlex.quote(str(run))}"
+        )
 
 
 def add_compute_options() -> None:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +19,8 @@ Examples:
   lossviz work net.h5 --part 3/8                      (then: lossviz merge net.h5)
   parallel lossviz work net.h5 --part {}/8 ::: 1 2 3 4 5 6 7 8
   torchrun --nproc-per-node 4 -m lossviz work net.h5  (each rank takes its share, on its GPU)
+
+A run that was prepared with --ranks-per-point 4 is worked on by torchrun alone: 4 ranks sum each point together.
 """
 
 
@@ -54,18 +57,28 @@ def work(
         from lossviz.launch.ranks import Ranks, parse_part
         from lossviz.store.surface_file import peek_plan
 
-        ranks = Ranks.read(os.environ)
-        share, plan = ranks.part_of(parse_part(part or "1/1")), peek_plan(run)
+        ranks, plan, asked = Ranks.read(os.environ), peek_plan(run), parse_part(part or "1/1")
+        several = plan is not None and plan.ranks_per_point > 1
+        groups = ranks.groups_of(plan.ranks_per_point, str(run)) if plan is not None and several else ranks
+        share = groups.part_of(asked)
         import torch
-
-        from lossviz.work import work as run_work
 
         device = ranks.device(device, torch.cuda.device_count())
         with show_progress(progress if plan else "none", plan.grid if plan else None) as tell:
-            report = run_work(
-                run, share, round_number=number, device=device, sync_interval_s=sync_interval_s,
-                disk_wait_s=disk_wait_s, progress=tell, stop=stop, warn=warn,
-            )  # fmt: skip
+            how: dict[str, Any] = {
+                "round_number": number, "device": device, "sync_interval_s": sync_interval_s,
+                "disk_wait_s": disk_wait_s, "progress": tell, "stop": stop, "warn": warn,
+            }  # fmt: skip
+            if plan is not None and several:
+                from lossviz.together import work_as_rank
+
+                report = work_as_rank(run, plan, asked, ranks, **how)
+            else:
+                from lossviz.work import work as run_work
+
+                report = run_work(run, share, **how)
+    if report is None:  # another rank speaks for this one
+        return
     left = len(report.surface.pending())
     said = f"Part {share[0]}/{share[1]} of {run}: {report.evaluated} evaluations now; {left} points not seen yet."
     click.echo(said, err=True)

@@ -76,7 +76,7 @@ def find_derivatives(plan: Plan, problem: Problem, plane: Plane) -> Derivatives 
     """What the plan wants of derivatives; None where it wants nothing.
 
     Raises:
-        PlanError: If points are to be stopped early, which derivatives are not.
+        PlanError: If points are to be stopped early or divided among ranks, which derivatives are not.
         ProblemError: If the loss cannot be differentiated.
     """
     _, names = split_quantities(plan.quantities)
@@ -84,5 +84,10 @@ def find_derivatives(plan: Plan, problem: Problem, plane: Plane) -> Derivatives 
         raise PlanError(
             f"--relative-error stops points early, but {', '.join(names)} takes all examples: leave one of them out, "
             "or take fewer examples everywhere with --samples."
+        )
+    if names and plan.ranks_per_point > 1:
+        raise PlanError(
+            f"--ranks-per-point divides the loss's examples, but {', '.join(names)} takes all in one process: leave "
+            "one of them out."
         )
     return Derivatives(problem, plane, names, plan.splits) if names else None

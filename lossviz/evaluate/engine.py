@@ -15,6 +15,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.choice import Choice, Trial, default_way
 from lossviz.evaluate.derivatives import Derivatives
+from lossviz.evaluate.group import Group
 from lossviz.evaluate.way import Evaluator, Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
@@ -38,6 +39,8 @@ class Engine:
             differ in length, so that nothing is measured and the plain loop is taken unless ``way`` says otherwise.
         derivatives: Adds quantities to every point, beside which its forward passes cost little: nothing is measured
             then either.
+        group: The ranks that sum each point together, this process leading them; nothing is measured then either, nor
+            where one process sums the parts of a point.
 
     Attributes:
         way: The way in use.
@@ -55,19 +58,21 @@ class Engine:
         batch_size: int | None = None,
         relative_error: float | None = None,
         derivatives: Derivatives | None = None,
+        group: Group | None = None,
     ) -> None:
         self.problem, self.plane, self.relative_error = problem, plane, relative_error
-        self.derivatives = derivatives
+        self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        self._unmeasured = way is None and relative_error is None and derivatives is None
+        plain = problem.parts > 1 or relative_error is not None or derivatives is not None
+        self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)
         self._evaluator: Evaluator | None = None
 
     def exhaustive(self) -> Engine:
         """An engine in the same way that takes all examples at every point, for what the loss returns alone."""
-        return Engine(self.problem, self.plane, way=self.way)
+        return Engine(self.problem, self.plane, way=self.way, group=self.group)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -112,7 +117,9 @@ class Engine:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
         while True:
             try:
-                self._evaluator = self._evaluator or self.way.build(self.problem, self.plane, self.relative_error)
+                self._evaluator = self._evaluator or self.way.build(
+                    self.problem, self.plane, self.relative_error, group=self.group
+                )
                 with cpu_threads(self.way.threads), blamed_on_loss():
                     points = self._evaluator.evaluate(indices, coordinates, splits)
                     if self.derivatives is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -85,6 +85,9 @@ class Loop:
         relative_error: Stop at a point and split when the standard error of the first quantity is under this fraction
             of it; None takes all examples.
         lean: Whether the plane lies on the host, see :class:`LeanPlacement`.
+
+    Attributes:
+        batches: What a point is evaluated over, by split: all examples, unless some of them are put here.
     """
 
     name = "loop"
@@ -101,7 +104,9 @@ class Loop:
         self.problem, self.batch_size, self.relative_error = problem, batch_size, relative_error
         away = next(iter(plane.origin.values())).device != problem.device
         self.placement = (LeanPlacement if lean or away else Placement)(problem, plane)
-        self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
+        self.batches: Mapping[str, Sequence[Any]] = {
+            split: examples.batches(batch_size) for split, examples in problem.examples.items()
+        }
 
     def forward(self, batch: Any) -> Outcome:
         """One forward pass and the loss of its examples."""
@@ -109,6 +114,18 @@ class Loop:
 
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points, ``coordinates`` (K, k), in ``splits``; one transfer to the host at the end."""
+        gathered = self.gather(indices, coordinates, splits)
+        rows = transfer([sums.packed() for _, _, sums in gathered])
+        counts = {split: self.problem.examples[split].count for split in splits}
+        return [
+            as_point(i, split, sums, row, partial=sums.count < counts[split])
+            for (i, split, sums), row in zip(gathered, rows, strict=True)
+        ]
+
+    def gather(
+        self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]
+    ) -> list[tuple[int, str, MomentSums]]:
+        """Sums over :attr:`batches` at every point and split, left on the device."""
         gathered: list[tuple[int, str, MomentSums]] = []
         with torch.no_grad():
             try:
@@ -119,12 +136,7 @@ class Loop:
             finally:
                 self.placement.restore()
                 restore_statistics(self.problem)
-        rows = transfer([sums.packed() for _, _, sums in gathered])
-        counts = {split: self.problem.examples[split].count for split in splits}
-        return [
-            as_point(i, split, sums, row, partial=sums.count < counts[split])
-            for (i, split, sums), row in zip(gathered, rows, strict=True)
-        ]
+        return gathered
 
     def _sum(self, split: str) -> MomentSums:
         sums, total = MomentSums(), self.problem.examples[split].count

@@ -38,6 +38,13 @@ class ExampleSums:
         self.first = self.first + (squared if weight is None else weight * squared).sum(-1)
         self.second = self.second + (squared * squared).sum(-1)
 
+    def add_sums(self, other: ExampleSums, squares: Tensor | float) -> None:
+        """Add the sums of other examples, whose Σ w² is ``squares``."""
+        moved = other.shift - self.shift
+        self.total = self.total + other.total
+        self.first = self.first + (other.first + moved * squares)
+        self.second = self.second + (other.second + 2 * moved * other.first + moved**2 * squares)
+
 
 @dataclass
 class MomentSums:
@@ -88,6 +95,40 @@ class MomentSums:
             columns += [total, torch.full_like(total, torch.nan)]
         weight = self.weight if isinstance(self.weight, Tensor) else torch.full_like(columns[0], self.weight)
         return torch.stack(torch.broadcast_tensors(weight, *columns), dim=-1)
+
+    def on_host(self) -> MomentSums:
+        """The same sums in the host's memory, free of what they were summed on."""
+        examples = self.examples
+        if examples is not None:
+            tensors = (examples.shift, examples.total, examples.first, examples.second)
+            examples = ExampleSums(examples.names, *(tensor.cpu() for tensor in tensors))
+        weight, squares = (n.cpu() if isinstance(n, Tensor) else n for n in (self.weight, self.squares))
+        means = {name: total.cpu() for name, total in self.means.items()}
+        return MomentSums(self.stacked, self.count, weight, squares, examples, means)
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[MomentSums]) -> MomentSums:
+        """Sums over all parts of the examples, added in the order given.
+
+        Squared deviations are moved from each part's shift to the first one's, with no approximation: with δ between
+        the two, ``Σ w² (x − s + δ)² = second + 2 δ first + δ² Σ w²``.
+
+        Example:
+            >>> parts = [MomentSums(), MomentSums()]
+            >>> parts[0].add(Outcome({"loss": torch.tensor([1.0, 3.0])}, None, 2))
+            >>> parts[1].add(Outcome({"loss": torch.tensor([5.0])}, None, 1))
+            >>> MomentSums.of_parts(parts).packed().tolist()
+            [3.0, 9.0, 8.0]
+        """
+        whole = parts[0].on_host()
+        for part in parts[1:]:
+            if whole.examples is not None and part.examples is not None:
+                whole.examples.add_sums(part.examples, _column(part.squares))
+            for name, total in part.means.items():
+                whole.means[name] = whole.means[name] + total
+            whole.count += part.count
+            whole.weight, whole.squares = whole.weight + part.weight, whole.squares + part.squares
+        return whole
 
     def _add_examples(self, each: dict[str, Tensor], weight: Tensor | None) -> None:
         values = _double(torch.stack(list(each.values()), dim=-2))  # (…, Q, B)

@@ -14,7 +14,9 @@ import torch
 from lossviz.errors import UsageError
 from lossviz.evaluate.compiled import Compiled
 from lossviz.evaluate.folded import with_folded
+from lossviz.evaluate.group import Group
 from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.parted import Parted
 from lossviz.evaluate.prefix import with_cached_prefix
 from lossviz.evaluate.replayed import Replayed
 from lossviz.evaluate.stacked import Stacked
@@ -67,12 +69,18 @@ class Way:
         if self.strategy not in get_args(Strategy):
             raise UsageError(f"--strategy is {self.strategy!r}; choose auto or one of {', '.join(get_args(Strategy))}.")
 
-    def build(self, problem: Problem, plane: Plane, relative_error: float | None = None) -> Evaluator:
+    def build(
+        self, problem: Problem, plane: Plane, relative_error: float | None = None, *, group: Group | None = None
+    ) -> Evaluator:
         """Make the strategy's evaluator; a change of memory layout works on a copy of the model.
 
+        Where the problem's examples are summed in parts, ``group`` has the ranks that take one each.
+
         Raises:
-            UsageError: If the strategy cannot do it on this device, or cannot stop a point early.
+            UsageError: If the strategy cannot do it on this device, stop a point early, or sum it in parts.
         """
+        if problem.parts > 1 and self.strategy in ("stacked", "replayed"):
+            raise UsageError(f"--strategy {self.strategy} cannot sum in parts; with --ranks-per-point take loop.")
         if self.channels_last:
             problem, plane = _with_channels_last(problem, plane)
         if self.folded:
@@ -87,9 +95,11 @@ class Way:
             return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
         settings = {"batch_size": self.batch_size, "lean": self.lean, "relative_error": relative_error}
         if self.strategy == "loop":
-            return Loop(problem, plane, **settings)
-        made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]
-        return made(problem, plane, autotune=self.autotune, **settings)
+            loop = Loop(problem, plane, **settings)
+        else:
+            made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]
+            loop = made(problem, plane, autotune=self.autotune, **settings)
+        return Parted(loop, self, group) if problem.parts > 1 else loop
 
     def smaller(self) -> Way | None:
         """The same way in half the memory; None when there is no less."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -55,6 +56,24 @@ class Ranks:
         if not all(text.isdecimal() for text in texts) or int(texts[0]) >= int(texts[1]):
             raise UsageError(f"RANK, WORLD_SIZE and LOCAL_RANK are {', '.join(texts)}: no rank below a world's size.")
         return cls(*map(int, texts))
+
+    def groups_of(self, size: int, run: str) -> Ranks:
+        """This rank's group of ``size`` neighbours among such groups, as they evaluate each point of ``run`` together.
+
+        Raises:
+            UsageError: If the ranks do not make whole groups; it says what to type.
+
+        Example:
+            >>> Ranks(rank=5, count=8, local=1).groups_of(2, "net.h5")
+            Ranks(rank=2, count=4, local=0)
+        """
+        if self.count % size:
+            found = f"torchrun started {self.count} ranks" if self.count > 1 else "this process is alone"
+            raise UsageError(
+                f"{run} was planned with --ranks-per-point {size}, and {found}: start {size} processes a point, or a "
+                f"multiple of that, with: torchrun --nproc-per-node {size} -m lossviz work {shlex.quote(run)}"
+            )
+        return Ranks(self.rank // size, self.count // size)
 
     def part_of(self, part: tuple[int, int]) -> tuple[int, int]:
         """This rank's share of a share.

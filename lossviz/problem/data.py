@@ -68,6 +68,26 @@ class Examples:
         """One batch of the examples at some indices, in that order; only of examples that may be cut."""
         return map_columns(self._parts[0], lambda column: _take(column, indices))
 
+    def parts(self, count: int) -> list[Examples]:
+        """All examples in ``count`` parts of neighbours, as equal as can be; ready-made batches stay whole.
+
+        Raises:
+            ProblemError: If a part would be empty.
+
+        Example:
+            >>> parts = Examples([torch.arange(5)], recuttable=True).parts(2)
+            >>> [part.batches(None)[0].tolist() for part in parts]
+            [[0, 1], [2, 3, 4]]
+        """
+        many, what = (self.count, "examples") if self.recuttable else (len(self._parts), "ready-made batches")
+        if many < count:
+            raise ProblemError(f"There are {many} {what} for {count} ranks a point: take --ranks-per-point {many}.")
+        cuts = [slice(many * k // count, many * (k + 1) // count) for k in range(count)]
+        if not self.recuttable:
+            return [Examples(self._parts[cut]) for cut in cuts]
+        whole = self._parts[0]
+        return [Examples([map_columns(whole, lambda c, cut=cut: c[cut])], recuttable=True) for cut in cuts]
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
         return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)

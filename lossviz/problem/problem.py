@@ -44,6 +44,7 @@ class Problem:
         read_twice: Whether the data were read a second time as a whole, and were the same.
         matching: How the names in files of its parameters fit the model's.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
+        parts: In how many parts the examples of a point are summed, see :meth:`Examples.parts`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Problem:
     read_twice: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict)
     matching: Matching = field(default_factory=Matching)
+    parts: int = 1
 
     @property
     def device(self) -> torch.device:

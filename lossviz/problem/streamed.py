@@ -44,6 +44,10 @@ class StreamedExamples(Examples):
         """As :meth:`Examples.shuffled`, on the host too."""
         return StreamedExamples(super().shuffled(seed), self.device)
 
+    def parts(self, count: int) -> list[Examples]:
+        """As :meth:`Examples.parts`, on the host too."""
+        return [StreamedExamples(part, self.device) for part in super().parts(count)]
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """As :meth:`Examples.mapped`, on the host too."""
         return StreamedExamples(super().mapped(function), self.device)

@@ -122,6 +122,7 @@ class Plan:
         batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point, ``"recompute"`` computes them
             anew at each, ``"batch"`` takes those of each batch.
         batchnorm_examples: How many examples they are computed over, or the size of a batch; None when fixed.
+        ranks_per_point: In how many parts of neighbours the examples of a point are summed, by a process each.
     """
 
     problem: ProblemRef
@@ -136,6 +137,7 @@ class Plan:
     precision_tolerance: float = 1e-3
     batchnorm: BatchNorm = "fixed"
     batchnorm_examples: int | None = None
+    ranks_per_point: int = 1
     format_version: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
@@ -269,6 +271,13 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         )
     if not plan.precision_tolerance > 0:
         mistakes.append(f"--precision-tolerance is {plan.precision_tolerance:g}; it must be above 0, for example 1e-3.")
+    if plan.ranks_per_point < 1:
+        mistakes.append(f"--ranks-per-point is {plan.ranks_per_point}; it must be at least 1.")
+    if plan.ranks_per_point > 1 and plan.relative_error is not None:
+        mistakes.append(
+            "--relative-error stops a point after the first examples, and --ranks-per-point divides all of them among "
+            "processes: leave one of them out."
+        )
     if not plan.splits or len(set(plan.splits)) < len(plan.splits):
         mistakes.append(f"--split {','.join(plan.splits)!r} must name each split once, for example --split train,test.")
     return mistakes

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from lossviz.compute import compute
+from lossviz.join import join_run
 from lossviz.problem.batch import tensors
 from lossviz.problem.data import Examples
 from lossviz.problem.load import load_problem
 from lossviz.problem.streamed import Ahead, StreamedExamples
 from lossviz.store.surface_file import read_surface
-from lossviz.work import join_run
 from tests.test_compute import PROBLEM, plan_of, values_of
 
 CPU = torch.device("cpu")

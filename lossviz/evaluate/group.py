@@ -1,0 +1,85 @@
+"""Ranks that evaluate each point together: the first of a group says what is next, the others answer.
+
+What passes between them are orders and sums, a few numbers a point that are on the host anyway. So gloo carries them on
+every machine, beside whatever moves tensors between its GPUs, and a group on a CPU does just what one on GPUs does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch.distributed as dist
+
+from lossviz.errors import LaunchError, UsageError
+from lossviz.launch.ranks import Ranks
+
+PATIENCE = timedelta(days=1)  # a point, or a full disk, may be waited for; torchrun ends those whose partner died
+
+
+class Group:
+    """This process among the N that evaluate points together.
+
+    Attributes:
+        rank: From 0, within the group; 0 leads.
+        count: How many there are, N.
+    """
+
+    def __init__(self, rank: int, count: int, *, first: int = 0, handle: Any = None) -> None:
+        self.rank, self.count = rank, count
+        self._first, self._handle = first, handle  # the leader's rank in the world, and torch's group
+
+    def tell(self, order: Any) -> None:
+        """Send an order to all others of the group; only the leader does. None ends them."""
+        with _explained():
+            dist.broadcast_object_list([order], src=self._first, group=self._handle)
+
+    def hear(self) -> Any:
+        """Wait for the leader's next order."""
+        heard: list[Any] = [None]
+        with _explained():
+            dist.broadcast_object_list(heard, src=self._first, group=self._handle)
+        return heard[0]
+
+    def gather(self, answer: Any) -> list[Any]:
+        """Everyone's answer, in the order of their ranks; for the leader, and nothing for the others."""
+        answers: list[Any] | None = [None] * self.count if self.rank == 0 else None
+        with _explained():
+            dist.gather_object(answer, answers, dst=self._first, group=self._handle)
+        return answers or []
+
+
+@contextmanager
+def joined(ranks: Ranks, count: int) -> Iterator[Group]:
+    """The group of this rank among groups of ``count`` neighbours; every rank of the world enters this at once.
+
+    Raises:
+        UsageError: If nothing says where the ranks meet.
+        LaunchError: If they cannot reach each other.
+    """
+    try:
+        dist.init_process_group("gloo", rank=ranks.rank, world_size=ranks.count, timeout=PATIENCE)
+    except ValueError as error:
+        raise UsageError(f"The ranks cannot meet ({error}): start them with torchrun.") from error
+    except RuntimeError as error:  # torch's own kinds are all of this one
+        raise LaunchError(f"The {ranks.count} ranks cannot reach each other: {str(error).splitlines()[0]}") from error
+    try:
+        first = ranks.rank // count * count
+        starts = range(0, ranks.count, count)
+        handles = {start: dist.new_group(list(range(start, start + count)), timeout=PATIENCE) for start in starts}
+        yield Group(ranks.rank - first, count, first=first, handle=handles[first])
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise LaunchError(
+            "Another rank that evaluates the same points has ended; its own message says why. All points before are "
+            f"saved: run the same command to go on. ({str(error).splitlines()[0]})"
+        ) from error
