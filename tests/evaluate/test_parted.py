@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.errors import PlanError, ProblemError, UsageError
+from lossviz.evaluate.batchnorm import with_batchnorm
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.moments import MomentSums
 from lossviz.evaluate.served import serve
@@ -23,6 +24,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.space.plane import Plane
 
+SEEDED = threading.Lock()  # torch's generator is one for all threads
 COORDINATES = np.array([[0.0, 0.0], [0.5, -1.0], [1.0, 0.25]])
 numbers = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=20)
 
@@ -58,13 +60,14 @@ def weighted(model, batch):
     return {"loss": error, "far": (error > 1).double(), "weight": weight}
 
 
-def problem_of(loss=weighted, examples=23, parts=3, **changes):
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+def problem_of(loss=weighted, examples=23, parts=3):
     y = torch.linspace(-9, 9, examples)  # parts of neighbours have means far apart
-    data = (torch.randn(examples, 4), y, torch.arange(examples) % 4)
-    problem = Problem.make(model, changes.pop("data", data), loss, dtype=torch.float64)
-    return replace(problem, parts=parts, **changes)
+    with SEEDED:
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
+        x = torch.randn(examples, 4)
+    problem = Problem.make(model, (x, y, torch.arange(examples) % 4), loss, dtype=torch.float64)
+    return replace(problem, parts=parts)
 
 
 def plane_of(problem):
@@ -142,6 +145,19 @@ def test_points_in_parts_are_those_of_the_whole():
         for name in ("loss", "far"):
             assert other.mean(name) == pytest.approx(one.mean(name), rel=1e-13)
             assert other.stderr(name) == pytest.approx(one.stderr(name), rel=1e-12)
+
+
+@pytest.mark.parametrize(("mode", "examples"), [("recompute", 16), ("batch", 5)])
+def test_batchnorm_of_parts_is_that_of_the_whole(mode, examples):
+    def points(parts):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 1))
+        data = (torch.randn(23, 4), torch.linspace(-9, 9, 23), torch.arange(23) % 4)
+        problem = with_batchnorm(Problem.make(model, data, weighted, dtype=torch.float64), mode, examples, 0)
+        return points_of(replace(problem, parts=parts))[1]
+
+    for one, other in zip(points(1), points(3), strict=True):
+        assert other.mean("loss") == pytest.approx(one.mean("loss"), rel=1e-12) and other.count == 23
 
 
 def test_a_mean_of_batches_and_values_that_are_not_finite_pass_through_parts():
