@@ -25,7 +25,11 @@ def reference():
 def help_of(name):
     """What ``lossviz NAME --help`` prints on a terminal 100 letters wide."""
     command = cli.get_command(click.Context(cli), name)
-    with click.Context(command, info_name=f"lossviz {name}", terminal_width=100, max_content_width=100) as context:
+    command._help_option = None  # click keeps the one of the first call, perhaps without the group's -h
+    with (
+        click.Context(cli, info_name="lossviz", **cli.context_settings) as group,
+        click.Context(command, group, name, terminal_width=100, max_content_width=100) as context,
+    ):
         return command.get_help(context).rstrip()
 
 
