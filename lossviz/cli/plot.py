@@ -168,7 +168,7 @@ def command_line(words: Sequence[str]) -> str:
     """The command as a file may tell it: of every absolute path only the name, which is nobody's folder.
 
     Example:
-        >>> command_line(["plot", "/home/me/net.h5", "--out=/tmp/a.png", "--dark"])
+        >>> command_line(["plot", "/data/net.h5", "--out=/data/a.png", "--dark"])
         'lossviz plot net.h5 --out=a.png --dark'
     """
 

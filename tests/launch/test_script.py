@@ -15,7 +15,7 @@ REQUEST = Request(
     python="/opt/python/bin/python",
 )  # fmt: skip
 JOB = Job(
-    Path("/data/my runs/net.h5"), Path("/home/me/code"), "net-r2-0a1b2c", Path("/data/my runs/net.h5.journal/logs"),
+    Path("/data/my runs/net.h5"), Path("/data/code"), "net-r2-0a1b2c", Path("/data/my runs/net.h5.journal/logs"),
     "lossviz, round 2 of net.h5: 5000 points in 512 tasks", REQUEST,
 )  # fmt: skip
 
@@ -42,7 +42,7 @@ ARRAY = """\
 module load cuda
 source env.sh
 
-cd /home/me/code
+cd /data/code
 exec srun --kill-on-bad-exit=1 --unbuffered --cpus-per-task=8 /opt/python/bin/python -m lossviz work \
 '/data/my runs/net.h5' --part "$SLURM_ARRAY_TASK_ID/512" --round 2 --device cuda --progress json --requeue
 """
@@ -61,7 +61,7 @@ MERGE = """\
 module load cuda
 source env.sh
 
-cd /home/me/code
+cd /data/code
 exec /opt/python/bin/python -m lossviz merge '/data/my runs/net.h5'
 """
 
@@ -77,7 +77,7 @@ RUNS = """\
 #SBATCH --open-mode=append
 #SBATCH --output='/data/my runs/net.h5.journal/logs/%A_%a.out'
 
-cd /home/me/code
+cd /data/code
 case "$SLURM_ARRAY_TASK_ID" in
   1) run=(compute problem.py --checkpoint 'a b.pt') ;;
   2) run=(compute problem.py --checkpoint 'it'"'"'s.pt') ;;
