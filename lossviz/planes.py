@@ -105,7 +105,8 @@ def settle_plane(
     directions = _make(plan, request, problem, runs, progress)
     plane = Plane(request.words.kind, _host(problem), directions.tensors)
     check_plane(plane)
-    for warning in _warnings(plan, request, problem, runs):
+    warnings = list(_warnings(plan, request, problem, runs))
+    for warning in warnings:
         warn(warning)
     if request.auto is not None:
         window = _window(problem, plane, runs, directions, request, plan, progress)
@@ -113,7 +114,8 @@ def settle_plane(
     if request.is_plain:
         return plan, None
     file = directions_path(canonical_path(out))
-    replace(directions, recipe={**directions.recipe, "request": wanted}).write(file, plane.origin, "always")
+    recipe = {**directions.recipe, "request": wanted, "warnings": warnings}
+    replace(directions, recipe=recipe).write(file, plane.origin, "always")
     return plan, file
 
 

@@ -13,7 +13,7 @@ from lossviz.directions.stored import (
     StoreDirections,
 )
 from lossviz.errors import PlanError
-from lossviz.evaluate.batchnorm import batchnorm_layers
+from lossviz.evaluate.batchnorm import batchnorm_layers, statistics_examples
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
@@ -156,6 +156,7 @@ def prepare(
     faults = [fault] if not known and (fault := find_drawing_fault(plan)) else []
     for warning in [*facts["warnings"], *faults] if not known else []:
         warn(warning)
+    facts["warnings"] += directions.recipe.get("warnings", [])  # said when the plane was made
     # 3. the run itself
     if run is None:
         run = open_run(out, plan, settings, warn, stop)
@@ -177,6 +178,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "examples": {split: examples.count for split, examples in problem.examples.items()},
         "chance": dict(problem.chance),
         "batchnorm_layers": len(batchnorm_layers(problem.model)),
+        "batchnorm_examples": statistics_examples(problem, plan.batchnorm),
         "state_sha256": state_sha256(dict(problem.model.state_dict())),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),
@@ -195,7 +197,9 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
 
 def plane_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """What a file says of a plane made for it: its recipe, and by direction its word and its share of the path."""
-    facts: dict[str, Any] = {"plane": {name: value for name, value in recipe.items() if name != "request"}}
+    facts: dict[str, Any] = {
+        "plane": {name: value for name, value in recipe.items() if name not in ("request", "warnings")}
+    }
     facts["plane_axes"] = list(recipe.get("axes", ()))
     components = [int(word[3:]) - 1 if word.startswith("pca") else None for word in facts["plane_axes"]]
     for name in ("explained_variance", "random_walk_null"):

@@ -56,7 +56,7 @@ def describe_report(report: Report) -> str:
         ratios = f"; filter norm ratios {low:.4g} to {high:.4g}" if surface.plan.plane.kind == "random" else ""
         lines.append(f"Directions: cosine {facts['cosine']:+.4f}{ratios}.")
     if facts.get("batchnorm_layers"):
-        lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan)}.")
+        lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan, facts)}.")
     if way := facts.get("engine", {}).get("way"):
         lines.append(f"Evaluated by {_describe_way(way)}.")
     lines += [f"Doubt: {doubt}" for doubt in report.doubts]
@@ -73,11 +73,12 @@ def _describe_other(taken: dict[str, Any] | None) -> list[str]:
     return [f"{line}none of its points is carried over ({'; '.join(taken['not_carried'])})."]
 
 
-def _describe_batchnorm(plan: Plan) -> str:
+def _describe_batchnorm(plan: Plan, facts: dict[str, Any]) -> str:
+    examples = facts.get("batchnorm_examples") or plan.batchnorm_examples
     return {
         "fixed": "the checkpoint's running statistics at every point",
-        "recompute": f"statistics computed at every point over {plan.batchnorm_examples} examples",
-        "batch": f"statistics of each batch of {plan.batchnorm_examples}",
+        "recompute": f"statistics computed at every point over {examples} examples",
+        "batch": f"statistics of each batch, of {examples} examples at most",
     }[plan.batchnorm]
 
 

@@ -59,7 +59,7 @@ def batchnorm_layers(model: nn.Module) -> list[_BatchNorm]:
 
 
 def even_batches(examples: Examples, size: int) -> Examples:
-    """Examples cut once into batches of ``size`` or a few more, as equal as can be; ready-made batches stay.
+    """Examples cut once into batches as equal as can be, of ``size`` to twice as many; ready-made ones stay.
 
     Example:
         >>> [len(batch) for batch in even_batches(Examples([torch.zeros(23, 2)], recuttable=True), 5).batches(None)]
@@ -69,6 +69,13 @@ def even_batches(examples: Examples, size: int) -> Examples:
         return examples
     cuts = np.array_split(np.arange(examples.count), max(1, examples.count // size))
     return Examples([examples.taken(cut) for cut in cuts])
+
+
+def statistics_examples(problem: Problem, mode: BatchNorm) -> int | None:
+    """How many examples statistics are taken over, in a batch at most; None with those of the checkpoint."""
+    if mode == "batch":
+        return max(examples.largest_batch for examples in problem.examples.values())
+    return problem.statistics.count if problem.statistics is not None else None
 
 
 def refresh_statistics(problem: Problem) -> None:

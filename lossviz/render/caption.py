@@ -13,7 +13,7 @@ from lossviz.render.footer import examples_text, noise_text, place_text, precisi
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
 from lossviz.render.path_text import path_sentences
-from lossviz.render.plane_text import axis_symbol, centre_text, plane_phrase
+from lossviz.render.plane_text import axis_symbol, axis_words, centre_text, plane_phrase
 from lossviz.render.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.seeds import Band
 from lossviz.render.uncertainty import samples_some
@@ -41,7 +41,8 @@ def write_caption(
     bands: Sequence[Band] = (),
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for warnings."""
-    general = [_what(panels, kind), _how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
+    general = [_what(panels, kind), _foreign_statistics(panels[0].view.surface)]
+    general += [_how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
     if bands:
         told = " and ".join(dict.fromkeys(band.text for band in bands))
         general.append(f"Thick lines are medians and bands the {told} at each coordinate; thin lines are single seeds.")
@@ -125,6 +126,15 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", plan.precision)
     noise = f"Evaluated twice, a point differs by {noise_of}. " if (noise_of := _noise(view)) else ""
     return text + (f"Mean over {examples} in {used}. " if examples else "") + f"{noise}Plan {plan.digest()[:10]}."
+
+
+def _foreign_statistics(surface: Surface) -> str:
+    between = axis_words(surface)[0] in ("line", "through")
+    if not (between and surface.facts.get("batchnorm_layers") and surface.plan.batchnorm == "fixed"):
+        return ""
+    return (
+        "BatchNorm keeps the statistics of checkpoint A at every point, so at the others the values are not their own."
+    )
 
 
 def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | None) -> str:

@@ -130,7 +130,7 @@ def plane_phrase(surface: Surface) -> str:
 
 
 def centre_text(surface: Surface) -> str:
-    """What the plane passes through; without a checkpoint nobody has said that it is trained.
+    """What the plane passes through; without a checkpoint, or between several, nobody has said that it is trained.
 
     Example:
         >>> from lossviz.records.grid import Grid
@@ -139,6 +139,8 @@ def centre_text(surface: Surface) -> str:
         'the parameters of model()'
     """
     plan = surface.plan
+    if axis_words(surface)[0] in ("line", "through"):
+        return "checkpoint A"
     untold = plan.problem.checkpoint is None and plan.plane.kind != "imported"
     return "the parameters of model()" if untold else "the trained parameters"
 

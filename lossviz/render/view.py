@@ -103,8 +103,8 @@ class View:
 def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> list[View]:
     """The views of a figure, those of one quantity together.
 
-    A plane is one view; a 3-D grid gives three to five slices along gamma (the page all of up to 15); lines go through
-    the point nearest the origin, one along each axis.
+    A plane is one view; a 3-D grid gives three to five slices along gamma (the page all of up to 15), γ = 0 among them
+    where it is sampled; lines go through the point nearest the origin, one along each axis.
 
     Raises:
         UsageError: If the kind cannot show the grid.
@@ -209,8 +209,12 @@ def _through_origin(surface: Surface, along: int) -> tuple[tuple[int, int], ...]
 
 
 def _slices(surface: Surface, kind: str) -> list[int]:
-    count = len(surface.plan.grid.axes[2])
+    gamma = surface.plan.grid.axes[2].coordinates
+    count = len(gamma)
     if kind == "html" and count <= MOST_LIVE_SLICES:
         return list(range(count))
-    shown = min(count, MOST_SLICES if count >= MOST_SLICES else 3)
-    return sorted({int(i) for i in np.linspace(0, count - 1, shown).round()})
+    shown = np.linspace(0, count - 1, min(count, MOST_SLICES if count >= MOST_SLICES else 3)).round().astype(int)
+    for centre in np.flatnonzero(gamma == 0.0):  # what holds the trained point is not left out, nor are the ends
+        inner = shown[1:-1] if centre not in shown else shown
+        inner[np.abs(inner - centre).argmin()] = centre
+    return shown.tolist()

@@ -100,6 +100,23 @@ def test_slices_of_a_cube(surface_of):
     assert trained == [False, False, True, False, False]
 
 
+@pytest.mark.parametrize(
+    "gamma, shown",
+    [
+        ([-0.3, 0.0, 0.3, 0.6], ("−0.3", "0", "0.6")),
+        ([-0.3, -0.1, 0.0, 0.6], ("−0.3", "0", "0.6")),
+        ([0.0, 0.2, 0.4, 0.6], ("0", "0.4", "0.6")),
+        ([-1, -0.9, -0.8, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6], ("−1", "0", "0.1", "0.4", "0.6")),
+        ([0.1, 0.2], ("0.1", "0.2")),
+    ],
+)
+def test_the_slice_that_holds_the_trained_point_is_shown(surface_of, gamma, shown):
+    x, y = np.linspace(-1, 1, 5), np.linspace(-1, 1, 3)
+    z = np.add.outer(np.square(gamma), np.add.outer(y**2, x**2)) + 0.01
+    scene = make_scene([surface_of(x, y, np.array(gamma), train_loss=z)])
+    assert [panel.title for panel in scene.panels] == [f"γ = {t}" for t in shown]
+
+
 def test_a_line_through_a_plane_is_its_two_centre_cuts(bowl):
     scene = make_scene([bowl], kind="line")
     along_alpha, along_beta = scene.panels
