@@ -1,5 +1,6 @@
 """`--relative-error`: fewer examples a point, and an honest word on what is known."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from lossviz.compute import compute
 from lossviz.directions.make import make_plane
 from lossviz.errors import PlanError, ProblemError
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.loop import MIN_EXAMPLES
+from lossviz.evaluate.loop import MIN_EXAMPLES, is_known
+from lossviz.evaluate.moments import MomentSums
 from lossviz.problem.data import Examples
+from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.problem.reference import resolve_problem
 from lossviz.records.grid import Grid
@@ -106,3 +109,13 @@ def test_a_whole_run_stores_counts_and_is_not_doubted(tmp_path):
     assert (counts >= MIN_EXAMPLES).all()
     assert counts.mean() < 2500
     assert not any("checkpoint" in doubt for doubt in report.doubts)
+
+
+@pytest.mark.parametrize("slack, known", [(0.999, False), (1.001, True)])
+def test_the_standard_error_to_stop_at_is_that_of_a_sample_without_replacement(slack, known):
+    taken, total = 400, 500
+    values = 10.0 + cases.philox(5, taken)
+    sums = MomentSums()
+    sums.add(Outcome({"loss": values}, None, taken))
+    exact = float(values.std(correction=1)) / math.sqrt(taken) * math.sqrt(1 - taken / total)  # Cochran 1977, sec. 2.6
+    assert bool(is_known(sums, total, slack * exact / float(values.mean()))) == known

@@ -118,3 +118,15 @@ def test_every_table_must_be_met():
     both = refine_grid([SURFACES["bowl"], SURFACES["valley"]], done, AXES, 0.02).asked
     one = refine_grid([SURFACES["bowl"]], done, AXES, 0.02).asked
     assert both.sum() > one.sum() and both[one & ~both].sum() == 0
+
+
+@pytest.mark.parametrize("off, surprises", [(0.15, False), (0.19, False), (0.21, True), (0.3, True)])
+def test_a_point_surprises_when_it_is_off_by_more_than_twice_the_tolerance(off, surprises):
+    done = np.arange(17) % 2 == 0
+    table = np.ones(17)
+    table[6] += 1.01 * off / (1 - off)  # foreseen as 1; the floor is a hundredth of the median
+    found = refine_grid([np.where(done, table, np.nan)], done, [np.linspace(-1, 1, 17)], 0.1)
+    if surprises:
+        assert found.tests == 0 and np.flatnonzero(found.asked & ~done).tolist() == [5, 7]
+    else:
+        assert found.tests == 8

@@ -55,3 +55,10 @@ def test_holes_take_the_nearest_known_value(known):
 def test_the_nearest_sample_owns_a_place():
     x = np.array([0.0, 1.0, 3.0])
     assert nearest_cell(x, np.array([0.0, 0.49, 0.51, 1.9, 2.1, 3.0])).tolist() == [0, 0, 1, 1, 2, 2]
+
+
+def test_open_cells_reach_as_far_beyond_the_outer_samples_as_within():
+    x = np.array([-1.5, -1.0, 0.0, 2.0])
+    edges = cell_edges(x, open_ends=True)
+    np.testing.assert_array_equal(edges, [-1.75, -1.25, -0.5, 1.0, 3.0])
+    np.testing.assert_array_equal(x - edges[:-1], [0.25, 0.25, 0.5, 1.0])

@@ -93,6 +93,19 @@ def test_gltf_has_the_colours_of_the_bar_in_linear_light(bowl, tmp_path):
     assert document["asset"]["extras"]["plan"] == bowl.plan.digest()
 
 
+def test_gltf_is_turned_and_not_mirrored(surface_of, tmp_path):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-0.5, 0.5, 5)
+    loss = 4 + np.add.outer(3 * y, x)
+    _, data = written([surface_of(x, y, train_loss=loss)], tmp_path, ".glb")
+    document, table = read_glb(data)
+    surface = document["meshes"][0]["primitives"][0]
+    place, value = table(surface["attributes"]["POSITION"]), table(surface["attributes"]["_VALUE"])[:, 0]
+    np.testing.assert_allclose(value, 4 + place[:, 0] - 3 * place[:, 2], rtol=1e-5)  # x stays, y up, z towards us
+    first, second, third = (place[table(surface["indices"])[k::3, 0]] for k in range(3))
+    assert (np.cross(second - first, third - first)[:, 1] > 0).all()  # faces look up, as do the normals
+    assert (table(surface["attributes"]["NORMAL"])[:, 1] > 0).all()
+
+
 def test_obj_lists_vertices_with_colours_and_faces(bowl, tmp_path):
     _, data = written([bowl], tmp_path, ".obj")
     lines = data.decode().splitlines()

@@ -154,6 +154,7 @@ def filled(plan, some=slice(None)) -> Surface:
         ("-1:1:3,0:2:5", "-1:1:4,0:2:5", 10),  # both ends of alpha
         ("0:1:2,0:1:3,0:1:4", "0:1:3,0:1:5,0:1:7", 24),
         ("-1:1:5", "-3:3:13", 5),
+        ("-1:1:3", "-1:1.000000001:3", 1),  # near is not there
     ],
 )
 def test_points_on_the_new_grid_are_carried_to_their_place(old, new, expected):
