@@ -153,14 +153,15 @@ def test_the_commands_say_how_such_a_run_is_made(plan, tmp_path):
     words = [str(tmp_path / "problem.py"), "--out", str(out), *asked]
     said = CliRunner().invoke(cli, ["compute", *words])
     assert said.exit_code == 2 and "Add --prepare-only" in said.output and not out.exists()
-    said = CliRunner().invoke(cli, ["submit", *words])
-    assert said.exit_code == 2 and "batch script of your own" in said.output and not out.exists()
+    said = CliRunner().invoke(cli, ["submit", *words, "--gpus-per-task", "3", "--dry-run"])
+    assert said.exit_code == 2 and "Ask for --gpus-per-task 4" in said.output and not out.exists()
     said = CliRunner().invoke(cli, ["compute", *words, "--dry-run"])
     assert said.exit_code == 0 and "ranks_per_point: 2" in said.output
     said = CliRunner().invoke(cli, ["compute", *words, "--prepare-only", "--device", "cpu"])
     assert said.exit_code == 0 and f"torchrun --nproc-per-node 2 -m lossviz work {out}" in said.output
     said = CliRunner().invoke(cli, ["submit", str(out), "--dry-run"])
-    assert said.exit_code == 2 and "batch script of your own" in said.output
+    assert said.exit_code == 0 and "2 a task, which evaluate each point together" in said.output
+    assert "#SBATCH --ntasks=2" in said.output and "RANK=$SLURM_PROCID" in said.output
 
 
 def test_derivatives_are_not_divided(plan, tmp_path):

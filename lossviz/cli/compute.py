@@ -70,7 +70,7 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--ranks-per-point", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-    help="Processes of torchrun that sum the examples of each point together; with --prepare-only.",
+    help="Processes that sum the examples of each point together, under torchrun or 'lossviz submit'.",
 )  # fmt: skip
 @click.option("--low-memory", is_flag=True, help="Keep plane and examples on the host, the model alone on the device.")
 @device_option
@@ -142,7 +142,8 @@ def _refuse_one_process(plan: Plan, out: Path, ready: bool) -> None:
         run = shlex.quote(str(out))
         raise UsageError(
             f"With --ranks-per-point {count} the points are evaluated under torchrun. Add --prepare-only to this "
-            f"command, then: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}"
+            f"command, then: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}     (on a "
+            "Slurm cluster: 'lossviz submit' with the same words)"
         )
 
 

@@ -61,16 +61,19 @@ class Signals:
 
 @contextmanager
 def stop_on_signal() -> Iterator[Signals]:
-    """Handle stopping signals for the time of the block; handlers are put back at the end."""
+    """Handle stopping signals for the time of the block, one that waited blocked too; all is put back at the end."""
     signals = Signals()
     handlers = {getattr(signal, name): signals.note for name in STOPPING if hasattr(signal, name)}
     if hasattr(signal, "setitimer"):
         handlers[signal.SIGALRM] = signals.give_up
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, handlers) if hasattr(signal, "pthread_sigmask") else None
     try:
         yield signals
     finally:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0.0)
+        if blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -18,8 +18,8 @@ _OPTIONS = (
     click.option("--partition", metavar="NAME", help="Where to run.  [default: the cluster's]"),
     click.option("--account", metavar="NAME", help="Who pays."),
     click.option("--qos", metavar="NAME", help="Quality of service."),
-    click.option("--gpus-per-task", type=click.IntRange(min=1), metavar="N"),
-    click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N"),
+    click.option("--gpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task; its ranks share them."),
+    click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task, as well."),
     click.option("--mem", metavar="SIZE", help="Memory of a task: 64G."),
     click.option("--time", metavar="H:MM:SS", help="Limit of one task; one that reaches it goes on in another turn."),
     click.option("--tasks", default="auto", show_default=True, metavar="auto|N", help="Into how many it is cut."),
@@ -75,8 +75,6 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
     Raises:
         UsageError: If they make no sense.
     """
-    from lossviz.launch.slurm import parse_time
-
     tasks, setup, python = words.pop("tasks"), words.pop("setup"), words.pop("python")
     how = How(_tasks(tasks), words.pop("merge"), words.pop("seconds_per_point"), words.pop("checkpoints"))
     asked = {
@@ -84,8 +82,7 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
         for name in ("partition", "account", "qos", "gpus_per_task", "cpus_per_task", "mem", "time", "max_running",
                      "signal_lead_s")
     }  # fmt: skip
-    if asked["time"]:
-        parse_time(asked["time"])
+    _check_lead(asked["time"], asked["signal_lead_s"])
     typed = click.get_current_context().get_parameter_source("device") is ParameterSource.COMMANDLINE
     extra = words.pop("sbatch")
     for option in extra:
@@ -99,6 +96,18 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
     ), how
 
 
+def _check_lead(time: str | None, lead_s: int) -> None:
+    """A task that is warned as soon as it starts would save nothing, and start for ever."""
+    from lossviz.launch.slurm import parse_time
+
+    limit_s = parse_time(time) if time else None
+    if limit_s is not None and limit_s <= lead_s:
+        raise UsageError(
+            f"--time {time} is {limit_s:g} s and --signal-lead {lead_s}: a task would be told to save before it has "
+            f"begun. Ask for more time, or for --signal-lead {max(1, int(limit_s) // 4)}."
+        )
+
+
 def _tasks(text: str) -> int | None:
     if text == "auto":
         return None
@@ -108,7 +117,8 @@ def _tasks(text: str) -> int | None:
 
 
 def _check_extra(words: str) -> None:
-    reserved = ("--array", "-a", "--requeue", "--no-requeue", "--signal", "--open-mode", "--output", "-o", "--ntasks")
+    reserved = ("--array", "-a", "--requeue", "--no-requeue", "--signal", "--open-mode", "--output", "-o", "--ntasks",
+                "-n")  # fmt: skip
     try:
         first = (shlex.split(words) or [""])[0].partition("=")[0]
     except ValueError:

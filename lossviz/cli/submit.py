@@ -44,7 +44,6 @@ _USUAL_STARTUP_S = 60.0
 @source_options
 @slurm_options
 @click.option("--dry-run", is_flag=True, help="Print the script and a table, and stop.")
-@click.option("--ranks-per-point", type=int, default=1, hidden=True)  # refused, with what to type instead
 def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
     """Prepare a run and submit it to Slurm: an array over what is missing, and a merge job behind it.
 
@@ -53,7 +52,6 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
     the round lie in RUN.h5.journal.
     """
     request, how = make_request(words)
-    _refuse_ranks_per_point(words["ranks_per_point"], words["out"] or Path("RUN.h5"))
     if how.checkpoints:
         from lossviz.cli.submit_runs import submit_runs
 
@@ -70,7 +68,6 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
             return
         startup_s = None if dry_run else _prepare(plan, run, settle, first)
     found = _read(run)
-    _refuse_ranks_per_point(found[0].plan.ranks_per_point, run)
     draft = _draft(run, found, None, how, request, startup_s, dry_run)
     if not draft.division.points:
         click.echo(f"{run}: every point is evaluated, nothing to submit. Next: lossviz status {shlex.quote(str(run))}")
@@ -78,16 +75,6 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
         click.echo(describe(draft))
     else:
         _submit(draft)
-
-
-def _refuse_ranks_per_point(count: int, run: Path) -> None:
-    """A task of the array is one process, and torchrun does not pass Slurm's warning on to several."""
-    if count > 1:
-        raise UsageError(
-            f"'lossviz submit' starts one process a task, and --ranks-per-point is {count}. Prepare {run} with "
-            "'lossviz compute … --prepare-only', and put this into a batch script of your own: "
-            f"torchrun --nproc-per-node {count} -m lossviz work {shlex.quote(str(run))}"
-        )
 
 
 def add_compute_options() -> None:
@@ -189,16 +176,18 @@ def _draft(
     if found is None:
         assert plan is not None
         missing, size, point_s, before_s = np.arange(plan.grid.size), plan.grid.size, None, None
+        ranks = plan.ranks_per_point
     else:
         surface, lives = found
         if surface.facts.get("engine") is None:
             raise UsageError(f"{run} is not prepared yet. Name its problem: lossviz submit PROBLEM.py … --out {run}")
         missing, size = surface.pending(), surface.plan.grid.size
         point_s, before_s = seconds_per_point(surface), measured_startup_s(lives)
+        ranks = surface.plan.ranks_per_point
     speed = Speed(how.seconds_per_point or point_s, max(before_s or 0.0, startup_s or 0.0) or _USUAL_STARTUP_S)
     return draft_round(
         run, missing, size, request, folder=Path.cwd(), speed=speed, tasks=how.tasks, merge=how.merge,
-        largest_array=_largest_array(dry_run),
+        largest_array=_largest_array(dry_run), ranks=ranks,
         command_line=shlex.join(["lossviz", *sys.argv[1:]]),
     )  # fmt: skip
 
@@ -256,13 +245,15 @@ def table(draft: Draft) -> list[str]:
     """What a round will cost, a line each."""
     cut, asked = draft.division, draft.request
     unit = "GPU-hours" if asked.gpus_per_task else "CPU-hours"
-    width = asked.gpus_per_task or asked.cpus_per_task or 1
+    width = asked.gpus_per_task or asked.cpus_per_task or draft.ranks
     limit = f" of {asked.time}" if asked.time else ""
     rows = [
         ("points", f"{cut.points} of {draft.made.size} missing"),
         ("tasks", f"{cut.tasks}, at most {cut.most} points each" + _arrays(draft)),
         ("one point", f"{cut.speed.point_s:.3g} s" if cut.speed.point_s else "not known before the run is prepared"),
     ]
+    if draft.ranks > 1:
+        rows.append(("ranks", f"{draft.ranks} a task, which evaluate each point together{_each(draft)}"))
     if cut.task_s is not None and cut.total_s is not None and cut.wall_s is not None:
         rows += [
             ("one task", f"{span(cut.task_s)}{limit}, {span(cut.speed.startup_s)} of it to start"),
@@ -270,6 +261,11 @@ def table(draft: Draft) -> list[str]:
             ("time", f"{span(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
         ]
     return [f"{name:<10} {text}" for name, text in rows]
+
+
+def _each(draft: Draft) -> str:
+    gpus = draft.request.gpus_per_task
+    return f", with {gpus // draft.ranks} of the task's {gpus} GPUs each" if gpus else ""
 
 
 def _arrays(draft: Draft) -> str:

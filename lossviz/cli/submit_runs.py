@@ -98,6 +98,11 @@ def _check_plans(problem: SourceWords, checkpoints: list[Path], words: dict[str,
             "--checkpoints gives every run the same seed, grid and scale, so that they compare; planes of data and "
             "--grid auto differ from run to run. Submit those one by one."
         )
+    if (count := words.get("ranks_per_point", 1)) > 1:
+        raise UsageError(
+            f"With --checkpoints a task evaluates a whole run in one process, and --ranks-per-point is {count}. Submit "
+            "those one by one."
+        )
     problems = [replace(problem, checkpoint=one) for one in checkpoints]
     return [make_plan(one, Path(f"{one.stem}.h5"), dict(words), plane_from)[0].grid.size for one in problems]
 

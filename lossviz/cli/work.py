@@ -20,7 +20,8 @@ Examples:
   parallel lossviz work net.h5 --part {}/8 ::: 1 2 3 4 5 6 7 8
   torchrun --nproc-per-node 4 -m lossviz work net.h5  (each rank takes its share, on its GPU)
 
-A run that was prepared with --ranks-per-point 4 is worked on by torchrun alone: 4 ranks sum each point together.
+A run that was prepared with --ranks-per-point 4 is worked on by torchrun or by 'lossviz submit' alone: 4 ranks sum each
+point together.
 """
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.records.plan import Plan
-from lossviz.records.surface import Surface
+from lossviz.records.surface import SplitCounts, Surface
 from lossviz.store.lock import is_locked
 from lossviz.store.schema import host_of, life_name
 from lossviz.store.segment import Segment, check_plan, enter_segment, read_segments
@@ -58,16 +58,28 @@ def read_lives(path: Path, plan: Plan) -> tuple[Surface, tuple[Life, ...]]:
 
 
 def seconds_per_point(surface: Surface) -> float | None:
-    """Mean seconds a grid point took, over all splits; None where no point is evaluated."""
+    """Mean seconds a grid point takes a task, over all splits; None where no point is evaluated.
+
+    Points of tasks count alone where there are any. Those that the run was prepared with took one process, maybe on
+    another machine; where several ranks share a point, each is expected to take its part of that time.
+    """
+    by_task = np.array([bool(session.get("part")) for session in surface.sessions] or [False])
     per_split = [
-        float(counts.seconds[counts.status != 0].mean()) for counts in surface.splits.values() if counts.status.any()
+        _mean_s(counts, by_task[np.minimum(counts.session, len(by_task) - 1)])
+        or _mean_s(counts, np.True_) / surface.plan.ranks_per_point
+        for counts in surface.splits.values()
     ]
     return sum(per_split) or None
 
 
+def _mean_s(counts: SplitCounts, which: np.ndarray | np.bool_) -> float:
+    known = (counts.status != 0) & which
+    return float(counts.seconds[known].mean()) if known.any() else 0.0
+
+
 def measured_startup_s(lives: tuple[Life, ...]) -> float | None:
-    """Median seconds from a process's start to its first point; None where none is known."""
-    known = [life.startup_s for life in lives if life.startup_s > 0]
+    """Median seconds from a task's start to its first point; None where none is known."""
+    known = [life.startup_s for life in lives if life.startup_s > 0 and life.session.get("part")]
     return float(np.median(known)) if known else None
 
 

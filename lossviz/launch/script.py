@@ -8,9 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lossviz.errors import UsageError
+
 # what a job without model or data keeps of the user's own options: where it may run, and who pays
 _SITE = ("--account", "-A", "--partition", "-p", "--qos", "-q", "--reservation", "--clusters", "-M", "--wckey",
          "--mail-type", "--mail-user")  # fmt: skip
+_START = (
+    "# a warning that comes while Python starts must not end it; it is kept where env (coreutils 8.31) can keep it",
+    'start=\'trap "" USR1 TERM',
+    'env --block-signal=USR1,TERM true 2>/dev/null && set -- env --block-signal=USR1,TERM "$@"',
+)
+# no two jobs of a node meet at one port, and none in the range that the system gives away
+_MEET = (
+    "export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID",
+    "export MASTER_ADDR=$SLURM_LAUNCH_NODE_IPADDR MASTER_PORT=$((10000 + SLURM_JOB_ID % 20000))",
+)
 
 
 @dataclass(frozen=True)
@@ -21,8 +33,8 @@ class Request:
         partition: Where to run.
         account: Who pays.
         qos: Quality of service.
-        gpus_per_task: GPUs of a task.
-        cpus_per_task: CPU cores of a task.
+        gpus_per_task: GPUs of a task of the array; its ranks share them.
+        cpus_per_task: CPU cores of a task of the array; its ranks share them.
         mem: Memory of a node, as sbatch takes it.
         time: Time limit, as sbatch takes it.
         max_running: Tasks of an array that may run at once.
@@ -64,6 +76,7 @@ class Job:
         logs: Folder of the logs, absolute.
         said: One line for the reader: what this is.
         request: What is asked of the cluster.
+        ranks: Processes of a task, which evaluate each point together.
     """
 
     run: Path
@@ -72,13 +85,29 @@ class Job:
     logs: Path
     said: str
     request: Request
+    ranks: int = 1
+
+    def of_rank(self, option: str, of_task: int | None) -> int | None:
+        """What of something that a task of the array asks for is one rank's.
+
+        Raises:
+            UsageError: If it cannot be shared evenly.
+        """
+        if of_task is None or of_task % self.ranks == 0:
+            return of_task and of_task // self.ranks
+        most = -(-of_task // self.ranks) * self.ranks
+        raise UsageError(
+            f"{option} {of_task} is for a whole task of the array, and {self.ranks} ranks evaluate each point together "
+            f"there: they cannot share {of_task} evenly. Ask for {option} {most}."
+        )
 
 
 def array_script(job: Job, *, number: int, tasks: int, indices: int) -> str:
     """The script of a round's tasks.
 
-    The worker is started by ``srun``: processes of the batch script itself are not warned in time, or at all, and a
-    shell that is sent the warning dies of it. ``--requeue`` makes a warned worker put itself back into the queue.
+    The worker, or every rank of several, is started by ``srun``: processes of the batch script itself are not warned
+    in time, or at all, and a shell that is sent the warning dies of it. ``--requeue`` makes a warned worker put its
+    job back into the queue; of several ranks only the first does.
 
     Args:
         job: What it has in common with the others.
@@ -86,6 +115,9 @@ def array_script(job: Job, *, number: int, tasks: int, indices: int) -> str:
         tasks: In the round.
         indices: In one array; where there are more tasks, several arrays are submitted, each with the number of tasks
             before it as its argument.
+
+    Raises:
+        UsageError: If what a task asks for cannot be shared by its ranks.
     """
     index = "$SLURM_ARRAY_TASK_ID" if indices >= tasks else "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"
     worker = [
@@ -125,11 +157,15 @@ def merge_script(job: Job) -> str:
 
 
 def _script(job: Job, header: list[str], worker: list[str], chosen: Sequence[str] = ()) -> str:
-    srun = ["exec srun --kill-on-bad-exit=1 --unbuffered"]
+    cpus = job.of_rank("--cpus-per-task", job.request.cpus_per_task)
     # srun does not take this from the batch job's own options
-    srun += [f"--cpus-per-task={job.request.cpus_per_task}"] if job.request.cpus_per_task else []
-    command = " ".join([*srun, job.request.python, "-m lossviz", *worker])
-    return "\n".join([*_top(job), *header, "", *_setup(job), *chosen, command, ""])
+    srun = ["exec srun --kill-on-bad-exit=1 --unbuffered", *([f"--cpus-per-task={cpus}"] if cpus else [])]
+    start = [*_START, *(_MEET if job.ranks > 1 else ()), 'exec "$@"\'']
+    command = [
+        " ".join([*srun, 'bash -c "$start" lossviz \\']),
+        " ".join([f"  {job.request.python} -m lossviz", *worker]),
+    ]
+    return "\n".join([*_top(job), *header, "", *_setup(job), *chosen, *start, *command, ""])
 
 
 def _top(job: Job) -> list[str]:
@@ -145,9 +181,9 @@ def _array_header(job: Job, indices: int) -> list[str]:
             ("array", f"1-{indices}{at_once}"),
             *_site(asked),
             ("nodes", "1"),
-            ("ntasks", "1"),
-            ("gpus-per-task", asked.gpus_per_task),
-            ("cpus-per-task", asked.cpus_per_task),
+            ("ntasks", job.ranks),
+            ("gpus-per-task", job.of_rank("--gpus-per-task", asked.gpus_per_task)),
+            ("cpus-per-task", job.of_rank("--cpus-per-task", asked.cpus_per_task)),
             ("mem", asked.mem),
             ("time", asked.time),
             ("signal", f"USR1@{asked.signal_lead_s}"),

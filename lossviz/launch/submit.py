@@ -35,6 +35,7 @@ class Draft:
         script: Of the tasks.
         merge: Of the merge job; None without one.
         request: What is asked of the cluster.
+        ranks: Processes of a task, which evaluate each point together.
     """
 
     run: Path
@@ -44,6 +45,7 @@ class Draft:
     script: str
     merge: str | None
     request: Request
+    ranks: int = 1
 
     @property
     def arrays(self) -> list[Array]:
@@ -63,6 +65,7 @@ def draft_round(
     tasks: int | None = None,
     merge: bool = True,
     largest_array: int = USUAL_LARGEST_ARRAY,
+    ranks: int = 1,
     command_line: str = "",
 ) -> Draft:
     """Divide the missing points and write the scripts; nothing is asked of the cluster, and nothing lies on disk.
@@ -77,10 +80,12 @@ def draft_round(
         tasks: How many; None takes :meth:`Division.automatic`.
         merge: Whether a job behind the array merges.
         largest_array: Most tasks of one array.
+        ranks: Processes of a task, which evaluate each point together.
         command_line: What was typed, for the record.
 
     Raises:
         LaunchError: If the time limit does not parse.
+        UsageError: If what a task asks for cannot be shared by its ranks.
     """
     run, number = canonical_path(run), next_number(read_rounds(run))
     slots = request.max_running or USUAL_SLOTS
@@ -92,7 +97,7 @@ def draft_round(
     )
     made = Round(number, job_name(run, number), size, missing, division.tasks, command_line=command_line)
     said = f"lossviz, round {number} of {run.name}: {len(missing)} points in {division.tasks} tasks"
-    job = Job(run, folder, made.name, logs_folder(run), said, request)
+    job = Job(run, folder, made.name, logs_folder(run), said, request, ranks)
     return Draft(
         run=run,
         made=made,
@@ -101,6 +106,7 @@ def draft_round(
         script=array_script(job, number=number, tasks=division.tasks, indices=largest_array),
         merge=merge_script(replace(job, said=f"{said}; the merge")) if merge else None,
         request=request,
+        ranks=ranks,
     )
 
 

@@ -11,14 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from lossviz.cli.main import cli
 from lossviz.launch.rounds import logs_folder, read_rounds
 from lossviz.launch.slurm import job_states
+from lossviz.launch.status import read_status
 from lossviz.store.segment import read_headers
 
 HERE = Path(__file__).parent
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch")
 
+PLAN = ("problem.py", "--strategy", "loop", "--device", "cpu")
 PROBLEM = """
 import time, torch
 from torch import nn
@@ -133,3 +137,44 @@ def states(run: Path) -> dict[int, str]:
 def merges(run: Path) -> int:
     """How many merge jobs have published."""
     return len([log for log in logs_folder(run).glob("merge-*.out") if "points, read from" in log.read_text()])
+
+
+def run(*words):
+    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
+
+
+def submit(folder, *words, grid, nap, out="net.h5", problem=PROBLEM):
+    (folder / "problem.py").write_text(problem.format(nap=nap))
+    result = run("submit", *PLAN, "--grid", grid, "--out", out, *words)
+    assert result.exit_code == 0, result.output
+    return folder / out
+
+
+def submit_again(path):
+    result = run("submit", path)
+    assert result.exit_code == 0, result.output
+
+
+def wait_for_end(path, seconds=150):
+    return wait_until(lambda: (s := read_status(path)).state != "running" and s, f"the end of {path}", seconds)
+
+
+def wait_for_points(path, task, count=2):
+    job = read_rounds(path)[-1].job_of(task)
+    log = path.parent / f"{path.name}.journal" / "logs" / f"{job}.out"
+    wait_until(lambda: log.exists() and log.read_text().count('"saved"') >= count, f"{count} points of {job}")
+    return sessions(path)[job]
+
+
+def kill(session):
+    """SIGKILL a worker, as the out-of-memory killer does."""
+    os.kill(session["pid"], signal.SIGKILL)
+
+
+def node_of(cluster, session):
+    return cluster.ask("squeue", "-h", "-j", session["slurm_job"], "-o", "%N").strip()
+
+
+def restarts_of(cluster, job):
+    text = cluster.ask("scontrol", "show", "job", "-o", job)
+    return int(text.split("Restarts=")[1].split()[0])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lossviz.errors import UsageError
 from lossviz.launch.script import Job, Request, array_script, merge_script, runs_script
 
 REQUEST = Request(
@@ -43,8 +44,48 @@ module load cuda
 source env.sh
 
 cd /data/code
-exec srun --kill-on-bad-exit=1 --unbuffered --cpus-per-task=8 /opt/python/bin/python -m lossviz work \
-'/data/my runs/net.h5' --part "$SLURM_ARRAY_TASK_ID/512" --round 2 --device cuda --progress json --requeue
+# a warning that comes while Python starts must not end it; it is kept where env (coreutils 8.31) can keep it
+start='trap "" USR1 TERM
+env --block-signal=USR1,TERM true 2>/dev/null && set -- env --block-signal=USR1,TERM "$@"
+exec "$@"'
+exec srun --kill-on-bad-exit=1 --unbuffered --cpus-per-task=8 bash -c "$start" lossviz \\
+  /opt/python/bin/python -m lossviz work '/data/my runs/net.h5' \
+--part "$SLURM_ARRAY_TASK_ID/512" --round 2 --device cuda --progress json --requeue
+"""
+
+RANKS = """\
+#!/bin/bash
+# lossviz, round 2 of net.h5: 5000 points in 512 tasks
+#SBATCH --job-name=net-r2-0a1b2c
+#SBATCH --array=1-512%64
+#SBATCH --partition=gpu
+#SBATCH --account=abc
+#SBATCH --nodes=1
+#SBATCH --ntasks=4
+#SBATCH --gpus-per-task=1
+#SBATCH --cpus-per-task=2
+#SBATCH --mem=64G
+#SBATCH --time=4:00:00
+#SBATCH --signal=USR1@120
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output='/data/my runs/net.h5.journal/logs/%A_%a.out'
+#SBATCH --constraint=a100
+#SBATCH --reservation=day
+
+module load cuda
+source env.sh
+
+cd /data/code
+# a warning that comes while Python starts must not end it; it is kept where env (coreutils 8.31) can keep it
+start='trap "" USR1 TERM
+env --block-signal=USR1,TERM true 2>/dev/null && set -- env --block-signal=USR1,TERM "$@"
+export RANK=$SLURM_PROCID WORLD_SIZE=$SLURM_NTASKS LOCAL_RANK=$SLURM_LOCALID
+export MASTER_ADDR=$SLURM_LAUNCH_NODE_IPADDR MASTER_PORT=$((10000 + SLURM_JOB_ID % 20000))
+exec "$@"'
+exec srun --kill-on-bad-exit=1 --unbuffered --cpus-per-task=2 bash -c "$start" lossviz \\
+  /opt/python/bin/python -m lossviz work '/data/my runs/net.h5' \
+--part "$SLURM_ARRAY_TASK_ID/512" --round 2 --device cuda --progress json --requeue
 """
 
 MERGE = """\
@@ -82,7 +123,12 @@ case "$SLURM_ARRAY_TASK_ID" in
   1) run=(compute problem.py --checkpoint 'a b.pt') ;;
   2) run=(compute problem.py --checkpoint 'it'"'"'s.pt') ;;
 esac
-exec srun --kill-on-bad-exit=1 --unbuffered python3 -m lossviz "${run[@]}" --device auto --progress json --requeue
+# a warning that comes while Python starts must not end it; it is kept where env (coreutils 8.31) can keep it
+start='trap "" USR1 TERM
+env --block-signal=USR1,TERM true 2>/dev/null && set -- env --block-signal=USR1,TERM "$@"
+exec "$@"'
+exec srun --kill-on-bad-exit=1 --unbuffered bash -c "$start" lossviz \\
+  python3 -m lossviz "${run[@]}" --device auto --progress json --requeue
 """
 
 
@@ -93,6 +139,20 @@ def runs():
 
 def test_the_array_s_script_whole():
     assert array_script(JOB, number=2, tasks=512, indices=1000) == ARRAY
+
+
+def test_the_script_of_several_ranks_a_task_whole():
+    job = replace(JOB, ranks=4, request=replace(REQUEST, gpus_per_task=4))
+    assert array_script(job, number=2, tasks=512, indices=1000) == RANKS
+
+
+@pytest.mark.parametrize(
+    ("asked", "more"), [({"gpus_per_task": 6}, 8), ({"gpus_per_task": 1}, 4), ({"cpus_per_task": 9}, 12)]
+)
+def test_what_ranks_cannot_share_evenly_is_refused_with_what_they_can(asked, more):
+    (option,) = asked
+    with pytest.raises(UsageError, match=f"Ask for --{option.replace('_', '-')} {more}"):
+        array_script(replace(JOB, ranks=4, request=Request(**asked)), number=2, tasks=5, indices=5)
 
 
 def test_more_tasks_than_an_array_may_have_are_counted_by_the_script_s_argument():
@@ -109,7 +169,7 @@ def test_the_script_of_many_runs_whole():
     assert runs() == RUNS
 
 
-@pytest.mark.parametrize("script", [ARRAY, MERGE, RUNS])
+@pytest.mark.parametrize("script", [ARRAY, RANKS, MERGE, RUNS])
 def test_bash_takes_them(script, tmp_path):
     if not shutil.which("bash"):
         pytest.skip("no bash")

@@ -1,52 +1,30 @@
 """Whole runs on a real Slurm: preempted, requeued, killed, cancelled, at their limit; the result is one process's."""
 
 import json
-import os
-import signal
+import time
 
 import pytest
-from click.testing import CliRunner
 
-from lossviz.cli.main import cli
 from lossviz.launch.rounds import read_rounds
 from lossviz.launch.status import read_status
 from lossviz.store.surface_file import read_surface
-from tests.launch.cluster import PROBLEM, Cluster, announced, merges, sessions, states, wait_until
+from tests.launch.cluster import (
+    PLAN,
+    Cluster,
+    announced,
+    kill,
+    merges,
+    node_of,
+    restarts_of,
+    run,
+    states,
+    submit,
+    submit_again,
+    wait_for_end,
+    wait_for_points,
+    wait_until,
+)
 from tests.test_compute import values_of
-
-PLAN = ("problem.py", "--strategy", "loop", "--device", "cpu")
-
-
-def run(*words):
-    return CliRunner().invoke(cli, [str(word) for word in words], catch_exceptions=False)
-
-
-def submit(folder, *words, grid, nap, out="net.h5"):
-    (folder / "problem.py").write_text(PROBLEM.format(nap=nap))
-    result = run("submit", *PLAN, "--grid", grid, "--out", out, *words)
-    assert result.exit_code == 0, result.output
-    return folder / out
-
-
-def submit_again(path):
-    result = run("submit", path)
-    assert result.exit_code == 0, result.output
-
-
-def wait_for_end(path, seconds=150):
-    return wait_until(lambda: (s := read_status(path)).state != "running" and s, f"the end of {path}", seconds)
-
-
-def wait_for_points(path, task, count=2):
-    job = read_rounds(path)[-1].job_of(task)
-    log = path.parent / f"{path.name}.journal" / "logs" / f"{job}.out"
-    wait_until(lambda: log.exists() and log.read_text().count('"saved"') >= count, f"{count} points of {job}")
-    return sessions(path)[job]
-
-
-def kill(session):
-    """SIGKILL a worker, as the out-of-memory killer does."""
-    os.kill(session["pid"], signal.SIGKILL)
 
 
 def check_whole(path, folder, grid):
@@ -68,7 +46,7 @@ def test_preempted_and_killed_tasks_lose_nothing_and_the_merge_is_one_process_s(
     assert run("status", path).exit_code == 3
     # task 1 is preempted, task 2 killed
     first, second = wait_for_points(path, 1), wait_for_points(path, 2)
-    cluster.ask("srun", "-p", "high", "-w", _node_of(cluster, first), "true")
+    cluster.ask("srun", "-p", "high", "-w", node_of(cluster, first), "true")
     kill(second)
     status = wait_for_end(path)
     assert states(path) == {1: "COMPLETED", 2: "FAILED"}
@@ -87,10 +65,6 @@ def test_preempted_and_killed_tasks_lose_nothing_and_the_merge_is_one_process_s(
     check_whole(path, folder, grid)
 
 
-def _node_of(cluster, session):
-    return cluster.ask("squeue", "-h", "-j", session["slurm_job"], "-o", "%N").strip()
-
-
 @pytest.mark.slow
 def test_a_storm_over_eight_tasks_on_four_nodes(cluster, folder):
     grid = "-1:1:21,-0.5:0.5:15"
@@ -98,27 +72,22 @@ def test_a_storm_over_eight_tasks_on_four_nodes(cluster, folder):
     job = read_rounds(path)[-1].arrays[0].job
     lives = {task: wait_for_points(path, task) for task in (1, 2, 3, 4)}
     # two are preempted at once, one is requeued by hand, one loses its node and dies with it
-    nodes = ",".join(_node_of(cluster, lives[task]) for task in (1, 2))
+    nodes = ",".join(node_of(cluster, lives[task]) for task in (1, 2))
     cluster.ask("srun", "-p", "high", "-N2", "-w", nodes, "true")
     cluster.ask("scontrol", "requeue", f"{job}_3")
-    lost = _node_of(cluster, lives[4])
+    lost = node_of(cluster, lives[4])
     cluster.lose(lost, lives[4]["pid"])
     # one worker is killed as by the out-of-memory killer
     kill(wait_for_points(path, 6))
     cluster.bring_back(lost)
     status = wait_for_end(path, 240)
     assert {task for task, state in states(path).items() if state != "COMPLETED"} == {6}
-    restarts = {k: _restarts(cluster, f"{job}_{k}") for k in range(1, 9)}
+    restarts = {k: restarts_of(cluster, f"{job}_{k}") for k in range(1, 9)}
     assert [restarts[k] for k in (1, 2, 3, 4)] == [1, 1, 1, 1], restarts
     assert status.state == "stopped" and merges(path) == 0 and [t.number for t in status.tasks] == [6]
     submit_again(path)
     assert wait_for_end(path).state == "complete" and merges(path) == 1
     check_whole(path, folder, grid)
-
-
-def _restarts(cluster, job):
-    text = cluster.ask("scontrol", "show", "job", "-o", job)
-    return int(text.split("Restarts=")[1].split()[0])
 
 
 @pytest.mark.slow
@@ -129,9 +98,9 @@ def test_a_task_at_its_time_limit_is_warned_saves_and_goes_on_in_another_life(cl
     )
     status = wait_for_end(path, 400)
     job = read_rounds(path)[-1].job_of(1)
-    assert status.state == "complete" and _restarts(cluster, job) >= 1
+    assert status.state == "complete" and restarts_of(cluster, job) >= 1
     log = (path.parent / "net.h5.journal" / "logs" / f"{job}.out").read_text()
-    assert log.count("asks to be requeued") == _restarts(cluster, job)
+    assert log.count("asks to be requeued") == restarts_of(cluster, job)
     check_whole(path, folder, "-1:1:13,-1:1:11")
 
 
@@ -165,10 +134,27 @@ def test_the_last_task_s_own_requeue_leaves_the_others_alone(cluster, folder):
     path = submit(folder, "--partition", "low", "--time", "10:00", "--tasks", 3, grid="-1:1:9,-0.5:0.5:7", nap=0.2)
     last = wait_for_points(path, 3)  # its job number is the array's own
     wait_for_points(path, 1)
-    cluster.ask("srun", "-p", "high", "-w", _node_of(cluster, last), "true")
+    cluster.ask("srun", "-p", "high", "-w", node_of(cluster, last), "true")
     assert wait_for_end(path).state == "complete"
     job = read_rounds(path)[-1].arrays[0].job
-    assert [_restarts(cluster, f"{job}_{k}") for k in (1, 2, 3)] == [0, 0, 1]
+    assert [restarts_of(cluster, f"{job}_{k}") for k in (1, 2, 3)] == [0, 0, 1]
+
+
+@pytest.mark.slow
+def test_tasks_warned_in_their_first_moments_go_back_into_the_queue(cluster, folder):
+    path = submit(folder, "--partition", "low", "--time", "10:00", "--tasks", 4, grid="-1:1:9,-0.5:0.5:7", nap=0.2)
+    made = read_rounds(path)[-1]
+    jobs = [made.job_of(task) for task in range(1, 5)]
+    logs = [path.parent / "net.h5.journal" / "logs" / f"{job}.out" for job in jobs]
+    for job, log, delay_s in zip(jobs, logs, (0.05, 0.1, 0.2, 0.4), strict=True):
+        wait_until(log.exists, f"the start of {job}")
+        time.sleep(delay_s)
+        cluster.ask("scancel", "--signal=USR1", job)
+    assert wait_for_end(path).state == "complete" and merges(path) == 1
+    assert set(states(path).values()) == {"COMPLETED"}
+    # those that had not begun when the signal came were not told
+    assert sum(restarts_of(cluster, job) for job in jobs) >= 2
+    check_whole(path, folder, "-1:1:9,-0.5:0.5:7")
 
 
 @pytest.mark.slow
@@ -179,7 +165,7 @@ def test_each_task_has_its_own_gpu(cluster, folder):
     )  # fmt: skip
     found = {task: wait_for_points(path, task) for task in (1, 2, 3, 4)}
     assert {session["cuda_visible_devices"] for session in found.values()} <= {"0", "1"}
-    nodes = {(_node_of(cluster, s), s["cuda_visible_devices"]) for s in found.values()}
+    nodes = {(node_of(cluster, s), s["cuda_visible_devices"]) for s in found.values()}
     assert len(nodes) == 4
 
 
@@ -192,7 +178,7 @@ def test_a_cluster_that_sends_the_warning_signal_at_preemption(folder, monkeypat
         grid = "-1:1:9,-0.5:0.5:5"
         path = submit(folder, "--partition", "low", "--time", "10:00", "--tasks", 2, grid=grid, nap=0.2)
         life = wait_for_points(path, 2)
-        cluster.ask("srun", "-p", "high", "-w", _node_of(cluster, life), "true")
+        cluster.ask("srun", "-p", "high", "-w", node_of(cluster, life), "true")
         assert wait_for_end(path).state == "complete"
         check_whole(path, folder, grid)
     finally:
