@@ -267,14 +267,13 @@ TURN = """(async () => {
     spent.push(lossviz.stats.drawMs);
   }
   send("pointerup", 370);
-  const coarsest = lossviz.stats.quality;
   await new Promise((done) => setTimeout(done, 1000));
   const frames = lossviz.stats.frames;
   await new Promise((done) => setTimeout(done, 300));
   spent.sort((a, b) => a - b);
-  const { calls, triangles, quality } = lossviz.stats;
+  const { calls, triangles, level } = lossviz.stats;
   const idle = lossviz.stats.frames - frames;
-  return { median: spent[4], uploaded: lossviz.stats.uploaded - uploaded, idle, calls, triangles, quality, coarsest };
+  return { median: spent[4], uploaded: lossviz.stats.uploaded - uploaded, idle, calls, triangles, level };
 })()"""
 
 
@@ -284,7 +283,47 @@ def test_turning_costs_little_and_resting_nothing(visit, bowl):
     assert seen["uploaded"] == 0 and seen["idle"] == 0
     assert seen["median"] < 8  # ms of script a frame; 60 frames a second leave 16
     assert seen["calls"] < 40 and seen["triangles"] < 250_000
-    assert seen["quality"] == 1  # at rest with every pixel
+    assert seen["level"] == 0  # at rest with every pixel
+
+
+PACE = """(() => {
+  const run = (whole, cost, frames, pace = lossviz.makePace()) => {
+    const levels = [];
+    pace.rested(whole);
+    pace.begin();
+    for (let i = 0; i < frames; i++) {
+      const ms = cost(i, pace.level), late = Math.max(1, Math.ceil(ms / 16.7)) * 16.7;
+      pace.moved(ms, i ? late : 0);
+      levels.push(pace.level);
+    }
+    return levels;
+  };
+  const share = [1, 0.4, 0.3, 0.2, 0.1, 0.06];
+  const changes = (levels) => levels.filter((l, i) => i && l !== levels[i - 1]).length;
+  const faster = lossviz.makePace();
+  run(300, () => 12, 30, faster);
+  return {
+    fast: Math.max(...run(5, () => 5, 600)),
+    hiccups: Math.max(...run(5, (i) => (i % 50 ? 5 : 90), 600)),
+    waiting: (() => { const p = lossviz.makePace(); p.rested(3); p.begin();
+      for (let i = 0; i < 50; i++) p.moved(3, 100); return p.level; })(),
+    slow: run(300, (i, l) => 300 * share[l], 600),
+    middling: run(40, (i, l) => 40 * share[l] * (1 + 0.2 * Math.sin(i)), 600),
+    surprised: run(5, (i, l) => 60 * share[l], 20),
+    changes: changes(run(60, (i, l) => 60 * share[l] * (1 + 0.3 * Math.sin(i / 7)), 2000)),
+    recovered: (run(300, () => 2, 400, faster), faster.level),
+  };
+})()"""
+
+
+def test_only_a_slow_processor_draws_less_while_it_moves(visit, bowl):
+    seen = visit(bowl).run(PACE)
+    assert seen["fast"] == 0 and seen["hiccups"] == 0 and seen["waiting"] == 0
+    assert seen["slow"][0] == seen["slow"][-1] == 5  # from the first frame: what a whole one costs is known
+    assert max(seen["middling"]) <= 2 and seen["middling"][-1] > 0  # no coarser than need be
+    assert seen["surprised"][-1] >= 2
+    assert seen["changes"] <= 10  # of 2000 frames, when it is a near thing: to and fro would be seen as flicker
+    assert seen["recovered"] < 5
 
 
 # ---------- the slow ones ----------

@@ -173,7 +173,7 @@ function skyView(fine, height) {
         }
         seen += 1 - top / Math.sqrt(1 + top * top);
       }
-      out[j * n + i] = (255 * seen) / 12;
+      out[j * n + i] = Math.round(255 * (seen / 12) ** 1.3);
     }
   return out;
 }

@@ -82,16 +82,20 @@ function fit(canvas, r) {
     h = Math.round(viewHeight * r);
   if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
 }
-function draw(whole) {
+function draw(level = 0) {
   const full = state.ratio || Math.min(2, devicePixelRatio || 1),
+    { samples, scale, coarse } = LEVELS[level],
     began = performance.now();
-  ratio = whole ? full : full * stats.quality;
+  Object.assign(stats, { level, coarse, quality: scale });
+  ratio = full * scale;
   fit($("gl"), ratio);
+  openFrame(samples);
   clearAll();
   for (const stage of stages) {
     look(stage);
     drawSurface(stage);
   }
+  closeFrame(samples);
   drawAllLetters(full);
   stats.drawMs = performance.now() - began;
   stats.frames++;
@@ -136,12 +140,13 @@ function keepContext(canvas) {
   canvas.addEventListener("webglcontextrestored", () => {
     pending = 0;
     for (const stage of made.values()) stage.mesh = stage.skyTexture = null;
+    several = null;
     startGl();
     choose();
   });
 }
 function start() {
-  gl = $("gl").getContext("webgl2", { antialias: true, alpha: false, powerPreference: "high-performance" });
+  gl = $("gl").getContext("webgl2", { antialias: false, powerPreference: "high-performance" });
   if (!gl) {
     standStill("This browser shows no WebGL.");
     return;
@@ -169,7 +174,7 @@ function start() {
     setTheme(dark);
   });
   const spot = (x, y, z = FLOOR, n = 0) => project(stages[n], ...toGround(stages[n], x, y), z);
-  Object.assign(window.lossviz, { state, stats, project: spot, look: draw, ready: performance.now() });
+  Object.assign(window.lossviz, { state, stats, project: spot, look: draw, makePace, pace, ready: performance.now() });
 }
 try {
   start();

@@ -1,45 +1,110 @@
-// Frames are drawn when something has changed and only then. While things move and frames come late, the surface is
-// drawn with fewer pixels and triangles; when they rest, with all.
-const SLOW_MS = 30,
-  COARSEST = 0.34,
-  REST_MS = 180;
+// Frames are drawn when something has changed and only then. While things move, just so much is drawn that a frame keeps
+// to its time: the levels go from everything to the coarsest that is still good to look at. What rests is drawn whole.
+const BUDGET_MS = 16,
+  REST_MS = 90,
+  // samples a pixel, share of the pixels along each side, coarseness of mesh and lines, and what a frame costs of a whole one
+  LEVELS = [
+    { samples: 4, scale: 1, coarse: 0, cost: 1 },
+    { samples: 0, scale: 1, coarse: 0, cost: 0.45 },
+    { samples: 0, scale: 1, coarse: 1, cost: 0.22 },
+    { samples: 0, scale: 0.75, coarse: 1, cost: 0.16 },
+    { samples: 0, scale: 0.75, coarse: 2, cost: 0.08 },
+    { samples: 0, scale: 0.5, coarse: 2, cost: 0.05 },
+  ];
+// Chooses the level of the frames of a motion from what frames cost, in ms, and from the time between them.
+function makePace() {
+  let whole = null, // of a frame at rest
+    level = 0,
+    late = 0,
+    calm = 0,
+    patience = 40; // frames with time to spare before a better level is tried
+  return {
+    get level() {
+      return level;
+    },
+    rested(ms) {
+      whole = whole === null ? ms : Math.min(ms, 1.4 * whole); // one slow frame says little of the processor
+    },
+    begin() {
+      if (whole === null) return;
+      if (whole <= BUDGET_MS) level = 0;
+      else if (!level) level = LEVELS.findIndex((l) => whole * l.cost <= 0.9 * BUDGET_MS);
+      if (level < 0) level = LEVELS.length - 1;
+      late = calm = 0;
+    },
+    // ms: what the frame took; gap: time since the frame before it, if that was of the same motion
+    moved(ms, gap) {
+      // a late frame that cost little was kept waiting by something else: fewer pixels would not help
+      const spent = ms > BUDGET_MS / 2 && gap > 1.5 * BUDGET_MS ? Math.max(ms, gap) : ms;
+      late = spent > 1.25 * BUDGET_MS ? late + (spent > 4 * BUDGET_MS ? 2 : 1) : Math.max(0, late - 0.5);
+      calm = spent <= BUDGET_MS ? calm + 1 : 0;
+      const better = level && (ms * LEVELS[level - 1].cost) / LEVELS[level].cost <= 0.8 * BUDGET_MS;
+      if (late >= 3 && level < LEVELS.length - 1) level++;
+      else if (better && calm >= patience) {
+        level--;
+        patience *= 3; // so that it does not go to and fro
+      } else return;
+      late = calm = 0;
+    },
+  };
+}
+const pace = makePace(),
+  MOST_UNDERWAY = 2;
 let pending = 0,
-  asked = 0,
-  late = 0,
   moving = 0,
-  coarse = 1,
-  wanted = false;
+  wanted = false,
+  before = 0, // when the last frame of this motion was drawn
+  underway = [], // frames that the graphics processor has not finished
+  finished = 0;
 
 // what: "moving" for a step of a motion, "letters" where the surfaces stay as they are
 function ask(what) {
   if (what !== "letters") wanted = true;
   if (what === "moving") {
+    if (!moving) pace.begin();
     moving = performance.now();
-    stats.quality = coarse; // as coarse as it had to be before
   }
-  if (pending) return;
-  asked = performance.now();
-  pending = requestAnimationFrame(frame);
+  pending ||= requestAnimationFrame(frame);
 }
-function frame() {
-  const now = performance.now();
+function frame(now) {
   pending = 0;
-  // how long the browser let a frame wait says how busy the graphics processor is, whoever moves the picture how fast
-  if (moving) late = now - asked > SLOW_MS ? late + 1 : Math.max(0, late - 0.5);
-  if (late >= 2 && coarse > COARSEST) {
-    coarse = Math.max(COARSEST, coarse * 0.6);
-    late = 0;
+  if (moving && performance.now() - moving > REST_MS) {
+    moving = before = 0;
+    wanted ||= stats.level > 0;
   }
-  if (wanted) draw();
-  else drawAllLetters(Math.min(2, devicePixelRatio || 1));
-  wanted = false;
-  if (moving) setTimeout(rest, REST_MS, moving);
+  if (wanted && underway.length < MOST_UNDERWAY) {
+    const gap = moving && before ? now - before : 0;
+    before = moving && now;
+    draw(moving ? pace.level : 0);
+    wanted = false;
+    time(moving, gap);
+  } else if (!moving && !wanted) drawAllLetters(Math.min(2, devicePixelRatio || 1));
+  else if (!wanted) before = 0; // a hand that waits
+  if (moving || wanted) pending = requestAnimationFrame(frame); // to see when it rests, or when there is room
 }
-function rest(since) {
-  if (pending || since !== moving) return; // it moves on
-  moving = late = 0;
-  if (stats.quality < 1) {
-    stats.quality = 1;
-    ask();
+function time(motion, gap) {
+  // a fence in the graphics processor's own queue says when it is done with a frame
+  const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
+  gl.flush();
+  underway.push({ fence, motion, gap, first: stats.frames === 1, spent: stats.drawMs, began: performance.now() });
+  if (underway.length === 1) setTimeout(watch, 1);
+}
+function watch() {
+  const [next] = underway,
+    now = performance.now();
+  if (!next) return;
+  if (gl.isContextLost() || now - next.began > 10_000) {
+    underway = [];
+    return;
   }
+  if (gl.getSyncParameter(next.fence, gl.SYNC_STATUS) === gl.SIGNALED) {
+    gl.deleteSync(next.fence);
+    underway.shift();
+    stats.spentMs = next.spent + now - Math.max(next.began, finished);
+    finished = now;
+    if (next.motion) pace.moved(stats.spentMs, next.gap);
+    else if (next.first) ask(); // it also paid for what is made once: a second one tells
+    else pace.rested(stats.spentMs);
+  }
+  setTimeout(watch, 1);
 }

@@ -118,7 +118,7 @@ function sheet(least) {
     before = cursor;
   cursor = null;
   state.ratio = Math.max(least, devicePixelRatio || 1);
-  draw(true);
+  draw();
   [out.width, out.height] = [$("overlay").width, $("overlay").height];
   const c = out.getContext("2d");
   c.fillStyle = theme.css.paper;

@@ -2,18 +2,18 @@
 // What the surface hides is dotted and faint. All is uploaded once; a step of the path is a count of instances.
 const SHAPES = { o: 0, s: 1, "^": 2, D: 3, v: 4, P: 5 },
   UNKNOWN = -2;
-const STRIDE = 8 * 4,
-  SIGN_STRIDE = 7 * 4;
+// how far, in units of the ground, a line may lie beside its points: the coarsest that nobody sees is drawn
+const ASIDE = [1 / 150, 1 / 300, 1 / 600, 1 / 1200, 1 / 2400, 1 / 6000, 0],
+  UNSEEN = [0.4, 1, 1]; // of a pixel, at rest and while surfaces are drawn coarsely
 
 function uploadStrokes(stage) {
-  const { view, scale } = stage,
+  const { view, scale, fine } = stage,
     chance = [];
   if (scale.chance !== null)
-    for (const piece of isoline(stage.fine, scale.at(scale.chance))) {
-      segments(
-        piece.map(([x, y]) => [x, y, scale.at(scale.chance)]),
-        chance,
-      );
+    for (const piece of isoline(fine, scale.at(scale.chance))) {
+      const spots = piece.map(([x, y]) => [x, y, scale.at(scale.chance)]);
+      // straight within a cell, and cut into them: most of the cuts are none
+      chance.push(...segments(spots, arcs(spots), kept(weights(spots), (0.06 * fine.halfX) / fine.nx)));
     }
   stage.chance = strokeBuffer(chance);
   stage.paths = view.paths.map((path) => {
@@ -24,10 +24,17 @@ function uploadStrokes(stage) {
       ...path.events.map((e) => [e.at, e.kind === "decay" ? 3 : 0, 4.6, e.kind === "decay" ? 2 : 1, 3]),
     ];
     signs.sort((a, b) => a[0] - b[0]);
+    const run = arcs(spots);
     return {
       path,
       spots,
-      line: strokeBuffer(segments(spots, [])),
+      // of the path on the floor, and lifted, where its loss may jump at each step
+      lines: [weights(spots.map(([x, y]) => [x, y, 0])), weights(spots)].map((weight) =>
+        ASIDE.map((aside) => {
+          const corners = kept(weight, aside);
+          return { corners, ...strokeBuffer(segments(spots, run, corners)) };
+        }),
+      ),
       signs: signBuffer(signs.map(([k, ...look]) => [...spots[k], ...look])),
       signsAt: signs.map((s) => s[0]),
     };
@@ -37,62 +44,93 @@ function ownPlace(stage, path, k) {
   const place = stage.scale.at(path.own[k]);
   return Number.isFinite(path.own[k]) && !Number.isNaN(place) ? clamp(place, 0, 1) : UNKNOWN;
 }
-function segments(spots, out) {
-  let arc = 0;
-  for (let i = 1; i < spots.length; i++) {
-    const a = spots[i - 1],
-      b = spots[i],
-      next = arc + Math.hypot(b[0] - a[0], b[1] - a[1]);
-    out.push(...a, ...b, arc, next);
-    arc = next;
+// ---------- fewer points where that makes no difference (Douglas and Peucker) ----------
+function weights(spots) {
+  // of each point how far aside a line must be allowed to lie before it can go without it
+  const weight = new Float64Array(spots.length).fill(Infinity),
+    open = [[0, spots.length - 1, Infinity]];
+  while (open.length) {
+    const [first, last, most] = open.pop();
+    if (last - first < 2) continue;
+    let far = -1,
+      at = first + 1;
+    for (let k = first + 1; k < last; k++) {
+      const d = asideOf(spots[k], spots[first], spots[last]);
+      if (d > far) [far, at] = [d, k];
+    }
+    weight[at] = Math.min(far, most);
+    open.push([first, at, weight[at]], [at, last, weight[at]]);
   }
+  return weight;
+}
+function asideOf(p, a, b) {
+  const d = [b[0] - a[0], b[1] - a[1], b[2] - a[2]],
+    e = [p[0] - a[0], p[1] - a[1], p[2] - a[2]],
+    square = d[0] * d[0] + d[1] * d[1] + d[2] * d[2],
+    t = square ? clamp((e[0] * d[0] + e[1] * d[1] + e[2] * d[2]) / square, 0, 1) : 0;
+  return Math.hypot(e[0] - t * d[0], e[1] - t * d[1], e[2] - t * d[2]);
+}
+const kept = (weight, aside) => Array.from(weight.keys()).filter((k) => weight[k] > aside || (!aside && weight[k] >= 0));
+function arcs(spots) {
+  const out = [0];
+  for (let i = 1; i < spots.length; i++)
+    out.push(out[i - 1] + Math.hypot(spots[i][0] - spots[i - 1][0], spots[i][1] - spots[i - 1][1]));
   return out;
 }
-function instances(program, numbers, parts, stride) {
-  const array = gl.createVertexArray();
+const segments = (spots, run, at) =>
+  at.slice(1).map((k, i) => [...spots[at[i]], ...spots[k], run[at[i]], run[k]]);
+
+// ---------- squares of four nodes each, one a record: software draws them ten times as quickly as instances ----------
+function squares(program, records, parts) {
+  const array = gl.createVertexArray(),
+    size = records.length ? records[0].length : 1,
+    numbers = new Float32Array(records.length * size * 4),
+    index = new Uint32Array(records.length * 6);
+  records.forEach((record, i) => {
+    for (let corner = 0; corner < 4; corner++) numbers.set(record, (4 * i + corner) * size);
+    index.set([0, 1, 2, 2, 1, 3].map((k) => 4 * i + k), 6 * i);
+  });
   gl.bindVertexArray(array);
-  buffer(gl.ARRAY_BUFFER, new Float32Array(numbers));
-  attributes(program, parts, stride, 1);
+  buffer(gl.ARRAY_BUFFER, numbers);
+  attributes(program, parts, 4 * size);
+  buffer(gl.ELEMENT_ARRAY_BUFFER, index);
   gl.bindVertexArray(null);
-  return { array, count: (numbers.length * 4) / stride };
+  return { array, count: records.length };
 }
-const strokeBuffer = (numbers) =>
-  instances(
-    programs.stroke.program,
-    numbers,
-    [
-      ["from", 3, 0],
-      ["to", 3, 12],
-      ["run", 2, 24],
-    ],
-    STRIDE,
-  );
-const signBuffer = (signs) =>
-  instances(
-    programs.disc.program,
-    signs.flat(),
-    [
-      ["where", 3, 0],
-      ["look", 4, 12],
-    ],
-    SIGN_STRIDE,
-  );
+function drawSquares({ array }, first, count) {
+  gl.bindVertexArray(array);
+  gl.drawElements(gl.TRIANGLES, 6 * count, gl.UNSIGNED_INT, 24 * first);
+  stats.calls++;
+  stats.triangles += 2 * count;
+}
+const strokeBuffer = (records) =>
+  squares(programs.stroke.program, records, [
+    ["from", 3, 0],
+    ["to", 3, 12],
+    ["run", 2, 24],
+  ]);
+const signBuffer = (records) =>
+  squares(programs.disc.program, records, [
+    ["where", 3, 0],
+    ["look", 4, 12],
+  ]);
 
 function drawStrokes(stage) {
   gl.enable(gl.BLEND);
-  gl.blendFunc(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA);
+  gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE); // the picture itself stays opaque
   gl.depthMask(false);
-  const chance = state.contours && stage.chance.count ? [chanceColour(stage), 0.75] : null;
-  if (chance) stroke(stage, stage.chance, stage.chance.count, 0, [[1.3, ...chance]], [7, 0.6]);
-  for (const { path, line, signs, signsAt } of stage.paths) {
+  const chance = state.contours && stage.chance.count ? [chanceColour(stage), 0.75] : null,
+    dotted = [[stage.chance, 0, stage.chance.count]];
+  if (chance) stroke(stage, dotted, 0, [[1.3, ...chance]], [7, 0.6]);
+  for (const drawn of stage.paths) {
+    const { path, signs, signsAt } = drawn;
     if (state.hidden.has(path.name)) continue;
     const upTo = lastShown(path),
-      shown = Math.max(0, Math.min(line.count, upTo)),
       thin = path.steps.length > 400 ? 0.75 : 1;
     for (const lifted of flat() ? [0] : [0, 1]) {
       const colour = colourOf(lifted ? path.lifted : path.colour),
         dash = path.dashed ? [9, 0.68] : null;
-      stroke(stage, line, shown, lifted, [
+      stroke(stage, shownPieces(drawn.lines[lifted], upTo, stage.frame.unit * ratio), lifted, [
         [4.6 * thin, colourOf(path.casing), 0.9],
         [2.2 * thin, colour, 1, dash],
       ]);
@@ -104,8 +142,18 @@ function drawStrokes(stage) {
       ]);
     }
   }
-  if (chance && !flat()) stroke(stage, stage.chance, stage.chance.count, 1, [[1.3, ...chance]], [7, 0.6], true);
+  if (chance && !flat()) stroke(stage, dotted, 1, [[1.3, ...chance]], [7, 0.6], true);
   gl.depthMask(true);
+}
+function shownPieces(lines, upTo, unit) {
+  // as [line, first, count]: the coarse line as far as it goes, and from there the fine one
+  const line = lines[ASIDE.findIndex((aside) => aside * unit <= UNSEEN[stats.coarse])],
+    coarse = line.corners.filter((k) => k > 0 && k <= upTo).length,
+    from = line.corners[coarse] ?? 0;
+  return [
+    [line, 0, coarse],
+    [lines[ASIDE.length - 1], from, Math.max(0, upTo - from)],
+  ].filter(([, , count]) => count);
 }
 function strokeSetup(stage, { program, uniforms: u }, lifted) {
   gl.useProgram(program);
@@ -120,20 +168,16 @@ function strokeSetup(stage, { program, uniforms: u }, lifted) {
 const nearer = ({ frame: f }, lifted, radius) =>
   (((DEPTH * f.cos) / f.sin) * radius) / f.unit + (lifted ? BIAS : BIAS / 8);
 // layers: [width in css pixels, colour, opacity, dash]; what is hidden is drawn once, with the last layer's colour
-function stroke(stage, line, count, lifted, layers, dash, onlySeen) {
-  if (!count) return;
+function stroke(stage, pieces, lifted, layers, dash, onlySeen) {
   const u = strokeSetup(stage, programs.stroke, lifted),
     period = (d) => (d ? [d[0] / stage.frame.unit, d[1]] : [0, 1]);
-  gl.bindVertexArray(line.array);
   const layer = (depth, width, colour, alpha, dashed) => {
     gl.depthFunc(depth);
     gl.uniform1f(u.radius, (width * ratio) / 2);
     gl.uniform1f(u.bias, nearer(stage, lifted, width / 2 + 1));
     gl.uniform4f(u.colour, ...colour, alpha);
     gl.uniform2f(u.dash, ...dashed);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
-    stats.calls++;
-    stats.triangles += 2 * count;
+    for (const piece of pieces) drawSquares(...piece);
   };
   const [width, colour] = layers[layers.length - 1];
   if (!flat() && !onlySeen) layer(gl.GREATER, Math.max(1.2, 0.7 * width), colour, 0.5, [4 / stage.frame.unit, 0.45]);
@@ -144,7 +188,6 @@ function sign(stage, signs, count, lifted, colours) {
   const u = strokeSetup(stage, programs.disc, lifted);
   gl.uniform1f(u.ratio, ratio);
   gl.uniform3fv(u.colours, colours.flat());
-  gl.bindVertexArray(signs.array);
   for (const [depth, alpha] of flat()
     ? [[gl.LEQUAL, 1]]
     : [
@@ -154,9 +197,7 @@ function sign(stage, signs, count, lifted, colours) {
     gl.depthFunc(depth);
     gl.uniform1f(u.alpha, alpha);
     gl.uniform1f(u.bias, nearer(stage, lifted, 6));
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, count);
-    stats.calls++;
-    stats.triangles += 2 * count;
+    drawSquares(signs, 0, count);
   }
 }
 function chanceColour(stage) {

@@ -1,8 +1,10 @@
 // WebGL 2: what is uploaded once per surface, and what is drawn a frame. Turning uploads nothing but a few uniforms.
 const SUN_TURN = 215,
   SUN_ALTITUDE = 46,
-  BIAS = 0.006;
-const stats = { frames: 0, calls: 0, triangles: 0, uploaded: 0, drawMs: 0, quality: 1 };
+  BIAS = 0.006,
+  STEPS = [1, 2, 4], // nodes of the mesh from one used to the next, finest first
+  BAND = 6;
+const stats = { frames: 0, calls: 0, triangles: 0, uploaded: 0, drawMs: 0, quality: 1, level: 0, coarse: 0, spentMs: 0 };
 let gl = null,
   programs;
 
@@ -31,9 +33,13 @@ function compile(vertex, fragment) {
   return { program, uniforms };
 }
 function startGl() {
-  programs = { surface: compile(SURFACE, COLOUR), stroke: compile(STROKE, INK), disc: compile(DISC, SIGN) };
+  programs = { stroke: compile(STROKE, INK), disc: compile(DISC, SIGN) };
   gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
-  page.colourTexture = texture(0, gl.RGB8, 256, 1, gl.RGB, gl.UNSIGNED_BYTE, page.table);
+}
+function paintOf(...words) {
+  // the program of the surface or the map, made when it is first needed
+  const version = "#version 300 es\n" + words.map((word) => `#define ${word}\n`).join("");
+  return (programs[words.join()] ??= compile(version + SURFACE, version + COLOUR));
 }
 function texture(unit, format, w, h, layout, type, data, smooth) {
   const made = gl.createTexture();
@@ -51,12 +57,11 @@ function buffer(target, data) {
   gl.bufferData(target, data, gl.STATIC_DRAW);
   stats.uploaded += data.byteLength;
 }
-function attributes(program, parts, stride, divisor = 0) {
+function attributes(program, parts, stride) {
   for (const [name, size, offset] of parts) {
     const where = gl.getAttribLocation(program, name);
     gl.enableVertexAttribArray(where);
     gl.vertexAttribPointer(where, size, gl.FLOAT, false, stride, offset);
-    gl.vertexAttribDivisor(where, divisor);
   }
 }
 // ---------- once per surface and scale ----------
@@ -77,22 +82,23 @@ function uploadSurface(stage) {
       nodes[k + 2] = (p[u * nx + i] - p[d * nx + i]) / ((u - d) * dy);
     }
   stage.mesh = gl.createVertexArray();
-  const triangles = [trianglesOf(nx, ny, 1), trianglesOf(nx, ny, 2)]; // all nodes, and every second for quick frames
+  const triangles = STEPS.map((step) => trianglesOf(nx, ny, step)); // of all nodes, and of fewer for quick frames
   stage.counts = triangles.map((index) => index.length);
   gl.bindVertexArray(stage.mesh);
   buffer(gl.ARRAY_BUFFER, nodes);
-  attributes(programs.surface.program, [["at", 3, 0]], 12);
-  buffer(gl.ELEMENT_ARRAY_BUFFER, joined(...triangles));
+  gl.enableVertexAttribArray(0);
+  gl.vertexAttribPointer(0, 3, gl.FLOAT, false, 12, 0);
+  buffer(gl.ELEMENT_ARRAY_BUFFER, joined(triangles));
   gl.bindVertexArray(null);
+  stage.marked = kind.some((k) => k) ? ["MARKED"] : [];
   stage.kindTexture = texture(1, gl.R8UI, nx, ny, gl.RED_INTEGER, gl.UNSIGNED_BYTE, kind);
-  stage.levelTexture = texture(3, gl.RG32F, LOOKUP, 1, gl.RG, gl.FLOAT, levelLookup(stage.scale));
+  stage.tableTexture = texture(0, gl.RGBA32F, LOOKUP, 1, gl.RGBA, gl.FLOAT, lookTable(stage.scale));
   stage.skyHeight = null;
   uploadStrokes(stage);
 }
-function joined(a, b) {
-  const out = new Uint32Array(a.length + b.length);
-  out.set(a);
-  out.set(b, a.length);
+function joined(parts) {
+  const out = new Uint32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => (out.set(part, at), at + part.length), 0);
   return out;
 }
 function trianglesOf(nx, ny, step) {
@@ -100,25 +106,32 @@ function trianglesOf(nx, ny, step) {
   const columns = along(nx),
     rows = along(ny),
     index = new Uint32Array((columns.length - 1) * (rows.length - 1) * 6);
-  for (let j = 0, c = 0; j < rows.length - 1; j++)
-    for (let i = 0; i < columns.length - 1; i++, c += 6) {
-      const low = rows[j] * nx,
-        high = rows[j + 1] * nx,
-        [l, r] = [columns[i], columns[i + 1]];
-      index.set([low + l, low + r, high + l, low + r, high + r, high + l], c);
-    }
+  // in bands of a few columns, so that a node shared by triangles is worked out once
+  let at = 0;
+  for (let first = 0; first < columns.length - 1; first += BAND)
+    for (let j = 0; j < rows.length - 1; j++)
+      for (let i = first; i < Math.min(first + BAND, columns.length - 1); i++, at += 6) {
+        const low = rows[j] * nx,
+          high = rows[j + 1] * nx,
+          [l, r] = [columns[i], columns[i + 1]];
+        index.set([low + l, low + r, high + l, low + r, high + r, high + l], at);
+      }
   return index;
 }
-function levelLookup(scale) {
-  // of each place on the scale its nearest level and the width of that line
-  const out = new Float32Array(LOOKUP * 2),
-    places = scale.levels.map(scale.at);
-  for (let i = 0; places.length && i < LOOKUP; i++) {
-    const k = places.reduce(
-      (best, p, n) => (Math.abs(p - i / (LOOKUP - 1)) < Math.abs(places[best] - i / (LOOKUP - 1)) ? n : best),
-      0,
-    );
-    out.set([places[k], scale.kind === "log" && isDecade(scale.levels[k]) ? 1.7 : 1.0], 2 * i);
+function lookTable(scale) {
+  // of each place on the scale its colour and the nearest level, 2 more where that is a decade
+  const out = new Float32Array(LOOKUP * 4),
+    levels = scale.levels.map((v) => [scale.at(v), scale.kind === "log" && isDecade(v) ? 2 : 0]);
+  for (let i = 0; i < LOOKUP; i++) {
+    const place = i / (LOOKUP - 1),
+      entry = place * 255,
+      low = Math.min(254, Math.floor(entry));
+    for (let k = 0; k < 3; k++) {
+      const [a, b] = [page.table[3 * low + k], page.table[3 * low + 3 + k]];
+      out[4 * i + k] = (a + (b - a) * (entry - low)) / 255;
+    }
+    const [level, decade] = levels.reduce((a, b) => (Math.abs(b[0] - place) < Math.abs(a[0] - place) ? b : a), [-9, 0]);
+    out[4 * i + 3] = level + decade;
   }
   return out;
 }
@@ -128,6 +141,40 @@ function uploadSky(stage) {
   stage.skyHeight = state.height;
 }
 // ---------- each frame ----------
+// Whole frames have several samples a pixel, in a buffer of their own, so that others can do without.
+let several = null;
+function openFrame(samples) {
+  const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
+  if (samples && !(several && several.w === w && several.h === h)) several = makeSeveral(samples, w, h);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, samples ? several.frame : null);
+}
+function makeSeveral(samples, w, h) {
+  // no frame of its own where memory does not allow it
+  for (const part of several ? several.parts : []) gl.deleteRenderbuffer(part);
+  if (several) gl.deleteFramebuffer(several.frame);
+  const frame = gl.createFramebuffer();
+  gl.bindFramebuffer(gl.FRAMEBUFFER, frame);
+  const parts = [
+    [gl.COLOR_ATTACHMENT0, gl.RGBA8],
+    [gl.DEPTH_ATTACHMENT, gl.DEPTH_COMPONENT24],
+  ].map(([place, format]) => {
+    const part = gl.createRenderbuffer();
+    gl.bindRenderbuffer(gl.RENDERBUFFER, part);
+    gl.renderbufferStorageMultisample(gl.RENDERBUFFER, samples, format, w, h);
+    gl.framebufferRenderbuffer(gl.FRAMEBUFFER, place, gl.RENDERBUFFER, part);
+    return part;
+  });
+  const whole = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
+  return { w, h, parts, frame: whole ? frame : null };
+}
+function closeFrame(samples) {
+  if (!samples || !several.frame) return;
+  const { w, h } = several;
+  gl.disable(gl.SCISSOR_TEST);
+  gl.bindFramebuffer(gl.DRAW_FRAMEBUFFER, null);
+  gl.blitFramebuffer(0, 0, w, h, 0, 0, w, h, gl.COLOR_BUFFER_BIT, gl.NEAREST);
+  gl.invalidateFramebuffer(gl.READ_FRAMEBUFFER, [gl.COLOR_ATTACHMENT0, gl.DEPTH_ATTACHMENT]);
+}
 // of patterns, in units of the ground, so that they lie still in it: doubled until they can be told apart
 const hatchPitch = (frame) => 0.05 * 2 ** Math.max(0, Math.ceil(Math.log2(11 / (0.05 * frame.unit))));
 function clearAll() {
@@ -139,7 +186,6 @@ function clearAll() {
 }
 function drawSurface(stage) {
   const { x, y, w, h } = stage.rect,
-    f = stage.frame,
     box = [x, viewHeight - y - h, w, h].map((v) => Math.round(v * ratio));
   gl.viewport(...box);
   gl.scissor(...box);
@@ -149,15 +195,28 @@ function drawSurface(stage) {
   gl.depthMask(true);
   gl.disable(gl.BLEND);
   if (stage.skyHeight !== state.height) uploadSky(stage);
-  const { program, uniforms: u } = programs.surface,
-    sun = radians(state.az + SUN_TURN),
-    up = radians(SUN_ALTITUDE);
-  gl.useProgram(program);
-  [page.colourTexture, stage.kindTexture, stage.skyTexture, stage.levelTexture].forEach((t, unit) => {
+  [stage.tableTexture, stage.kindTexture, stage.skyTexture].forEach((t, unit) => {
     gl.activeTexture(gl.TEXTURE0 + unit);
     gl.bindTexture(gl.TEXTURE_2D, t);
   });
-  ["colours", "kinds", "sky", "levels"].forEach((name, unit) => gl.uniform1i(u[name], unit));
+  const level = Math.min(stats.coarse, STEPS.length - 1),
+    before = stage.counts.slice(0, level).reduce((sum, n) => sum + n, 0);
+  gl.bindVertexArray(stage.mesh);
+  for (const map of flat() ? [["MAP"]] : [[], ["MAP"]]) {
+    // from the top the map alone is seen
+    paint(stage, paintOf(...map, ...stage.marked));
+    gl.drawElements(gl.TRIANGLES, stage.counts[level], gl.UNSIGNED_INT, 4 * before);
+    stats.calls++;
+    stats.triangles += stage.counts[level] / 3;
+  }
+  drawStrokes(stage);
+}
+function paint(stage, { program, uniforms: u }) {
+  const f = stage.frame,
+    sun = radians(state.az + SUN_TURN),
+    up = radians(SUN_ALTITUDE);
+  gl.useProgram(program);
+  ["table", "kinds", "sky"].forEach((name, unit) => gl.uniform1i(u[name], unit));
   gl.uniformMatrix4fv(u.camera, false, f.matrix);
   gl.uniform2i(u.size, stage.fine.nx, stage.fine.ny);
   gl.uniform2f(u.reach, stage.fine.halfX, stage.fine.halfY);
@@ -167,14 +226,4 @@ function drawSurface(stage) {
   gl.uniform1f(u.pitch, hatchPitch(f));
   gl.uniform3f(u.sun, Math.cos(sun) * Math.cos(up), Math.sin(sun) * Math.cos(up), Math.sin(up));
   for (const name of ["masked", "hatch", "paper"]) gl.uniform3fv(u[name], theme[name]);
-  gl.bindVertexArray(stage.mesh);
-  const quick = stats.quality < 1 ? 1 : 0;
-  for (const floor of flat() ? [1] : [0, 1]) {
-    // from the top the map alone is seen
-    gl.uniform1f(u.onFloor, floor);
-    gl.drawElements(gl.TRIANGLES, stage.counts[quick], gl.UNSIGNED_INT, quick * 4 * stage.counts[0]);
-    stats.calls++;
-    stats.triangles += stage.counts[quick] / 3;
-  }
-  drawStrokes(stage);
 }
