@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, Locator, LogLocator, MaxNLocator, NullLocator
 
 from lossviz.render.barcode_scene import BarcodeScene
 from lossviz.render.footer import wrap_facts
@@ -14,8 +14,9 @@ from lossviz.render.layout import PT, stack_label
 from lossviz.render.line import DARK_COLOURS, LIGHT_COLOURS
 from lossviz.render.quantity import format_value
 
-ROW_EM, HEAD_EM, AXIS_EM, FOOT_EM = 1.5, 2.0, 3.6, 3.4
+ROW_EM, HEAD_EM, AXIS_EM, FOOT_EM = 1.5, 2.0, 3.6, 3.9
 PLACE_EM = 10.5
+NUMBER_EM = 2.8  # room a number on the axis takes
 PALE = 0.35
 
 
@@ -36,15 +37,25 @@ def draw_barcode(scene: BarcodeScene, figure: Figure) -> None:
         box = (PLACE_EM * em / width, (top - tall) / height, 1 - (PLACE_EM + 1.2) * em / width, tall / height)
         axes = figure.add_axes(box, gid=f"barcode {number}")
         _draw_bars(axes, scene, number)
-        left = scene.left_out[number]
-        axes.set_title(title + (f", {left} shallower not shown" if left else ""))
+        axes.set_title(title)
+        axes.annotate(
+            scene.place_label,
+            (0, 1),
+            (-0.5 * em / PT, 2),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            ha="right",
+            fontsize=scene.style.label_pt,
+            color=scene.style.theme.muted,
+        )
         if number == len(scene.rows) - 1:
             axes.set_xlabel(stack_label(scene.label, box[2] * width, em))
         else:
             axes.set_xticklabels([])
         top -= tall
-    _draw_legend(figure, scene)
-    text = "\n".join(wrap_facts(scene.footer.split(" · "), float(width), scene.style))
+    lines = wrap_facts(scene.footer.split(" · "), float(width), scene.style)
+    _draw_legend(figure, scene, 0.6 + 0.95 * len(lines))
+    text = "\n".join(lines)
     figure.text(0.3 * em / width, 0.25 * em / height, text, fontsize=scene.style.label_pt,
                 color=scene.style.theme.muted, va="bottom", linespacing=1.3)  # fmt: skip
 
@@ -70,14 +81,25 @@ def _draw_bars(axes: Axes, scene: BarcodeScene, number: int) -> None:
     axes.set_yticks(rows, [bar.place for bar in bars])
     axes.tick_params(axis="y", length=0, labelsize=scene.style.label_pt)
     axes.set_ylim(-0.7, len(bars) - 0.3)
-    axes.xaxis.set_major_locator(LogLocator(10.0, (1, 2, 5), numticks=8) if scene.log else MaxNLocator(6))
+    axes.xaxis.set_major_locator(_locator(scene))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: format_value(value)))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
 
 
-def _draw_legend(figure: Figure, scene: BarcodeScene) -> None:
+def _locator(scene: BarcodeScene) -> Locator:
+    """Ticks whose numbers stand clear of each other."""
+    em = scene.style.font_pt * PT
+    room = int((scene.style.width_in - (PLACE_EM + 1.2) * em) / (NUMBER_EM * em))
+    if not scene.log:
+        return MaxNLocator(min(6, room))
+    low, high = np.log10(scene.limits)
+    steps = next((steps for steps in ((1, 2, 5), (1, 3), (1,)) if len(steps) * (high - low) <= room), (1,))
+    return LogLocator(10.0, steps, numticks=max(3, room))
+
+
+def _draw_legend(figure: Figure, scene: BarcodeScene, bottom_em: float) -> None:
     (width, height), em, k = figure.get_size_inches(), scene.style.font_pt * PT, scene.style.line_scale
     colour, theme = _colour(scene, 0), scene.style.theme
     bars = [bar for _, own in scene.rows for bar in own]
@@ -91,7 +113,7 @@ def _draw_legend(figure: Figure, scene: BarcodeScene) -> None:
         entries.append((Line2D([], [], color=theme.muted, lw=1.1 * k), "2 standard errors"))
     figure.legend(
         [handle for handle, _ in entries], [text for _, text in entries], loc="lower left", ncols=len(entries),
-        bbox_to_anchor=(0.2 * em / width, 1.5 * em / height), frameon=False, fontsize=scene.style.small_pt,
+        bbox_to_anchor=(0.2 * em / width, bottom_em * em / height), frameon=False, fontsize=scene.style.small_pt,
         labelcolor=theme.ink, handlelength=1.4, columnspacing=1.2, handletextpad=0.5, borderpad=0,
     )  # fmt: skip
 

@@ -11,6 +11,7 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
 from lossviz.records.topology import Valley, valleys_of
+from lossviz.render.plane_text import axis_symbol
 from lossviz.render.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.scale import LOG_RATIO
 from lossviz.render.style import Style, make_style
@@ -47,7 +48,7 @@ class BarcodeScene:
     Attributes:
         style: Sizes, type and theme.
         rows: For each surface its title and bars, deepest first.
-        left_out: For each surface how many shallower valleys are not shown.
+        place_label: What the words at the left are.
         label: Of the value axis.
         log: Whether that axis is logarithmic.
         limits: Its ends.
@@ -59,7 +60,7 @@ class BarcodeScene:
 
     style: Style
     rows: tuple[tuple[str, tuple[Bar, ...]], ...]
-    left_out: tuple[int, ...]
+    place_label: str
     label: str
     log: bool
     limits: tuple[float, float]
@@ -107,14 +108,13 @@ def make_barcode_scene(
         (title, tuple(_bar(surface, name, valley) for valley in valleys[:MOST_BARS]))
         for title, surface, valleys in zip(called, surfaces, found, strict=True)
     )
-    left_out = tuple(max(len(valleys) - MOST_BARS, 0) for valleys in found)
     log = low > 0 and high / low > LOG_RATIO
     pad = (high / low) ** 0.04 if log else 0.04 * ((high - low) or 1.0)
     label = quantity_label(name, surfaces[0].split_of(name)) + (" (log scale)" if log else "")
     return BarcodeScene(
         style=style,
         rows=rows,
-        left_out=left_out,
+        place_label=_place_label(surfaces[0]),
         label=label,
         log=log,
         limits=(low / pad, high * pad) if log else (low - pad, high + pad),
@@ -134,11 +134,18 @@ def _bar(surface: Surface, name: str, valley: Valley) -> Bar:
     return Bar(float(values[valley.minimum]), high, endless, valley.significant, valley.noise, place)
 
 
+def _place_label(surface: Surface) -> str:
+    symbols = [axis_symbol(surface, axis) for axis in range(surface.plan.grid.dimension)]
+    return f"minimum at ({', '.join(symbols)})"
+
+
 def _footer(surfaces: Sequence[Surface], found: Sequence[list[Valley]]) -> str:
     grids = dict.fromkeys(" × ".join(str(len(axis)) for axis in s.plan.grid.axes) for s in surfaces)
     plans = dict.fromkeys(s.plan.digest()[:10] for s in surfaces)
-    count = sum(map(len, found))
-    return f"grid {', '.join(grids)} · {count} minim{'um' if count == 1 else 'a'} of the grid · plan {', '.join(plans)}"
+    count, most = sum(map(len, found)), max(map(len, found))
+    shown = f", the {MOST_BARS} deepest shown" if most > MOST_BARS else ""
+    minima = f"{count} minim{'um' if count == 1 else 'a'} of the grid{shown}"
+    return f"grid {', '.join(grids)} · {minima} · plan {', '.join(plans)}"
 
 
 def _caption(rows: Sequence[tuple[str, tuple[Bar, ...]]], found: Sequence[list[Valley]], label: str) -> str:

@@ -19,6 +19,7 @@ ELEVATIONS = (30.0, 36.0, 42.0)
 AZIMUTHS = tuple(np.arange(-178.0, 180.0, 15.0))
 MOST_TARGETS = 300
 SIDE_ON = 0.5  # |sin 2a| below which one side of the ground is seen too obliquely to be read
+OBLIQUE = 0.87  # |sin 2a| of the best views, 30° off an axis: broader than from a corner, and two sides told apart
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def choose_camera(terrains: Sequence[Terrain], paths: Sequence[Sequence[Path]] =
             on_paths = [_visible_share(terrains[i], camera, *line) for i, line in enumerate(lines) if len(line[0])]
             seen = 0.5 * (seen + np.mean(on_paths)) if on_paths else seen
             a = np.radians(azimuth)
-            # costs: a low camera, a corner to the front, alpha running to the right and beta away
-            score = seen - 0.006 * (elevation - 30) - 0.03 * abs(np.cos(2 * a)) - 0.04 * (np.sin(a) > 0)
+            # costs: a high camera, other than oblique views, alpha not running to the right and beta not away
+            score = seen - 0.006 * (elevation - 30) - 0.3 * abs(abs(np.sin(2 * a)) - OBLIQUE) - 0.04 * (np.sin(a) > 0)
             score = float(score) - 0.01 * (np.cos(a) < 0)
             if score > best_score + 1e-9:
                 best, best_score = camera, score

@@ -13,10 +13,13 @@ from lossviz.render.cells import Cell
 from lossviz.render.field import steep_share
 from lossviz.render.key import Key
 from lossviz.render.panel import Panel
+from lossviz.render.scale import Scale
 from lossviz.render.view import View
 
-STEEP_SHARE = 0.02
+STEEP_SHARE = 0.02  # of neighbouring pairs a decade apart from which a reader is warned
+ROUGH_SHARE = 0.5  # from which no contours are drawn
 MOST_VALUES = 12
+ONE_COLOUR = 0.01  # of a scale: less is not seen
 
 
 def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[str]:
@@ -56,8 +59,19 @@ def made_cautions(view: View) -> list[str]:
     return []
 
 
-def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
-    """What was found while computing, nothing to show, and grids too coarse for what they show."""
+def is_rough(views: Sequence[View], scale: Scale) -> bool:
+    """Whether some plane's values change by decades from most grid points to the next, so that lines mean nothing."""
+    return scale.kind == "log" and any(steep_share(view.values()) > ROUGH_SHARE for view in views if view.planar)
+
+
+def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: bool = True) -> list[str]:
+    """What was found while computing, nothing to show, and grids too coarse for what they show.
+
+    Args:
+        panels: Of a figure.
+        keys: Their scales.
+        between: Whether values are interpolated between grid points.
+    """
     cautions = [str(text) for panel in panels for text in panel.view.surface.facts.get("warnings") or []]
     for panel in panels:
         cautions += made_cautions(panel.view)
@@ -66,9 +80,27 @@ def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
         elif panel.extremes is None:
             cautions.append("No evaluated point has a finite value.")
         log = keys[panel.key].scale.kind == "log"
-        if panel.y is not None and log and steep_share(panel.z.filled(np.nan)) > STEEP_SHARE:
+        steep = steep_share(panel.z.filled(np.nan)) if panel.y is not None and log else 0.0
+        if steep > STEEP_SHARE:
+            seen = ", or --no-smooth to see the cells" if between else "; these are its cells"
             cautions.append(
-                "Neighbouring grid points differ by more than a factor of 10 in over 2 % of the grid: the resolution "
-                "is too low to trust contours. Use a finer grid, or --no-smooth to see the cells."
+                f"{100 * steep:.0f} % of neighbouring points differ by more than a factor of 10: the resolution is "
+                f"too low to trust contours. Use a finer grid{seen}."
             )
-    return cautions
+    return [*cautions, *_flattened(panels, keys)]
+
+
+def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
+    """Panels of which a shared scale shows nothing, though they have a shape."""
+    names = []
+    for panel in panels:
+        ends, scale = panel.extremes, keys[panel.key].scale
+        if ends is None or ends.low == ends.high or sum(other.key == panel.key for other in panels) < 2:
+            continue
+        low, high = (float(np.clip(scale.position(value), 0, 1)) for value in (ends.low, ends.high))
+        if high - low < ONE_COLOUR:
+            names.append(panel.title)
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{', '.join(names)} {verb} of one colour on the shared scale: draw a file by itself to see its shape."]

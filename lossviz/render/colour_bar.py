@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
@@ -14,12 +16,22 @@ from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES
 
 ARROW_EM = 0.9
+BAR_LABEL_EM = 3.4  # how far right of the bar its label may reach
 
 
 def draw_colour_bar(
-    scene: Scene, figure: Figure, key: Key, box: Box, *, bands: bool = False, label: bool = True
+    scene: Scene,
+    figure: Figure,
+    key: Key,
+    box: Box,
+    *,
+    bands: bool = False,
+    label: Literal["beside", "above"] = "beside",
 ) -> None:
-    """Draw a bar whose axis is the position on the scale, 0 … 1; with ``bands`` in steps between levels."""
+    """Draw a bar whose axis is the position on the scale, 0 … 1; with ``bands`` in steps between levels.
+
+    Its label stands upright beside it, or in lines above it, as far left of the paper's edge as the bar's numbers.
+    """
     layout, style = scene.layout, scene.style
     k, ink = style.line_scale, style.theme.ink
     axes = figure.add_axes(box.fraction(layout.width, layout.height), gid="colour bar")
@@ -33,9 +45,19 @@ def draw_colour_bar(
     ticks = spread_ticks(key.ticks, key.scale, max(TICKS_APART, line))
     axes.set_yticks(key.scale.position(np.array(ticks)), [key.text(tick) for tick in ticks])
     axes.tick_params(axis="y", length=2 * k, labelsize=style.small_pt)
-    if label:
+    if label == "beside":
         words = stack_label(key.label, box.height, style.font_pt * PT)
         axes.set_ylabel(words, labelpad=3 * k, fontsize=label_size(words, box.height, style.font_pt))
+    else:
+        tip = ARROW_EM * style.font_pt * PT * key.scale.clipped
+        edge = layout.width - 0.3 * style.font_pt * PT
+        axes.text(
+            min(box.right + BAR_LABEL_EM * style.font_pt * PT, edge) / layout.width,
+            (box.bottom + box.height + tip + 0.5 * style.font_pt * PT) / layout.height,
+            key.label.replace(" (", "\n("),
+            ha="right", va="bottom", fontsize=style.small_pt, color=ink, linespacing=1.15, gid="bar label",
+            transform=figure.transFigure,
+        )  # fmt: skip
     for level in key.levels:
         position = float(key.scale.position(level))
         white = luminance(colour_at(key.colours, position)) < 0.42

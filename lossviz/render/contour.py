@@ -17,12 +17,13 @@ from lossviz.render.labels import place_labels
 from lossviz.render.levels import is_major
 from lossviz.render.map_axes import add_map_axes, finish_figure, finish_map
 from lossviz.render.panel import Panel
+from lossviz.render.path_lines import path_places
 from lossviz.render.scene import Scene
 from lossviz.render.signs import CHANCE_DASHES, clip_pattern
 from lossviz.render.uncertainty import ribbon
 
 MM_PER_INCH = 25.4
-PATH_STATIONS = 60
+APART_MM = 1.0  # between places of a path that numbers keep clear of
 RIBBON = 0.3  # opacity
 TABLE = 4096  # colours looked up
 
@@ -142,17 +143,11 @@ def _draw_clipped(axes: Axes, field: Field, key: Key) -> None:
             region.set_linewidth(0)
 
 
-def _occupied(panel: Panel) -> list[tuple[float, float]]:
-    """Places that no number may cover: marks, and paths."""
-    places = [(mark.x, mark.y) for mark in panel.marks]
-    for path in panel.paths:
-        for piece in path.pieces:
-            even = np.linspace(0, len(piece) - 1, min(PATH_STATIONS, 8 * len(piece)))
-            places += [
-                tuple(row)
-                for row in np.stack([np.interp(even, np.arange(len(piece)), piece[:, i]) for i in (0, 1)], axis=1)
-            ]
-    return places
+def _occupied(panel: Panel, scale: np.ndarray) -> list[tuple[float, float]]:
+    """Places that no number may cover: marks, and paths; ``scale`` is in millimetres on paper per coordinate."""
+    marks = [(mark.x, mark.y) for mark in panel.marks]
+    paths = [path_places(path, scale, APART_MM) for path in panel.paths]
+    return [tuple(place) for place in np.concatenate([np.reshape(marks, (-1, 2)), *paths]).tolist()]
 
 
 def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet, figure: Figure) -> None:
@@ -174,7 +169,7 @@ def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: Conto
         pieces,
         [0.62 * em * len(texts[level]) + 0.6 * em for level, _ in pieces],
         (0.0, box.width * MM_PER_INCH, 0.0, box.height * MM_PER_INCH),
-        avoid=[tuple((np.array(place) - start) * scale) for place in _occupied(panel)],
+        avoid=[tuple((np.array(place) - start) * scale) for place in _occupied(panel, scale)],
         zoom=style.line_scale,
     )
     if not labels:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossviz.render.layout import LEGEND_ROW_EM, PT, Box, Layout, relief_height
+from lossviz.render.layout import LEGEND_ROW_EM, PT, RELIEF_MARGINS_EM, Box, Layout, relief_height
 from lossviz.render.legend import arrange
 from lossviz.render.relief import shown_bounds
 from lossviz.render.scene import Scene
@@ -41,17 +41,17 @@ def lay_out_film(plane: Scene, surface: Scene, subject: str) -> tuple[Scene, Sce
     left = 5.2 * em
     bar_room = (3.0 + 0.62 * max(3, *map(len, plane.keys[0].tick_texts or ("",)))) * em + 0.6 * em
     map_width, map_height = _fit(float(np.ptp(panel.y) / np.ptp(panel.x)), MAP_SHARE * width, TALLEST_EM * em)
-    # the bar's label serves the value axis too, whose room the surface takes
-    free = width - left - map_width - bar_room + 2.2 * em
-    tall = relief_height(shown_bounds(surface), em)
-    wide = free if tall(free) <= TALLEST_EM * em + 3 * em else _inverse(tall, TALLEST_EM * em + 3 * em)
-    panels_height = max(map_height, tall(wide) - 3.0 * em)
+    free = width - left - map_width - bar_room
+    tall, below = relief_height(shown_bounds(surface), em), RELIEF_MARGINS_EM[2] * em
+    tallest = TALLEST_EM * em + below
+    wide = free if tall(free) <= tallest else _inverse(tall, tallest)
+    panels_height = max(map_height, tall(wide) - below)
     height = _even(panels_bottom + panels_height + HEAD_EM * em, style.dpi)
     # 2. the boxes
     box = Box(left, panels_bottom + (panels_height - map_height) / 2, map_width, map_height)
     relief = Box(
         width - 0.5 * em - wide - (free - wide) / 2,
-        panels_bottom - 2.6 * em + (panels_height + 3 * em - tall(wide)) / 2,
+        panels_bottom - below + (panels_height + below - tall(wide)) / 2,
         wide,
         tall(wide),
     )
@@ -64,8 +64,7 @@ def lay_out_film(plane: Scene, surface: Scene, subject: str) -> tuple[Scene, Sce
 
     under = strip if subject == "path" else None
     plane = replace(plane, layout=layout(box, bar, under), legend=legend)
-    unnamed = tuple(replace(key, label="") for key in surface.keys)
-    surface = replace(surface, layout=layout(relief, None, None), legend=(), keys=unnamed)
+    surface = replace(surface, layout=layout(relief, None, None), legend=())
     return plane, surface, None if subject == "path" else strip
 
 

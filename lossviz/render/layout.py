@@ -13,10 +13,11 @@ PT = 1 / 72
 LEGEND_ROW_EM = 1.55
 GAP_EM = 1.5  # between panels
 STRIP_TITLE_EM, STRIP_LABELS_EM = 1.7, 3.0  # room above a strip for its title, below for its ticks and label
+STRIP_NUMBERS_EM = 3.0  # room at the left of a strip for its numbers
 STACKED_EM = 1.3  # room of a second line of a label
 LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
 SMALLEST_LABEL = 0.65  # of the type size: how far a label shrinks before its panel grows
-RELIEF_MARGINS_EM = (5.4, 1.6, 2.6, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
+RELIEF_MARGINS_EM = (3.4, 1.6, 2.9, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def plan_layout(
     em = style.font_pt * PT
     left, bottom = (max(4.6, 3.0 + 0.55 * left_letters) * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
     gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
-    bar_room = (3.9 + 0.6 * bar_letters) * em
+    gap_x = max(gap_x, STRIP_NUMBERS_EM * em) if strip_em else gap_x
+    bar_room = ((3.9 if axes_outside else 2.4) + 0.6 * bar_letters) * em  # beside a surface its label stands above it
     top = (1.9 if titled else 0.9) * em
     rows = -(-count // columns)
     bar_columns = [any(barred[i] for i in range(c, count, columns)) for c in range(columns)]

@@ -83,6 +83,21 @@ def spread_ticks(levels: tuple[float, ...], scale: Scale, apart: float = TICKS_A
     return tuple(sorted(kept))
 
 
+def even_decades(scale: Scale, apart: float) -> tuple[float, ...]:
+    """Powers of ten, every one or every second and so on, ``apart`` of a log axis' length; empty if fewer than three.
+
+    Example:
+        >>> even_decades(Scale("log", 0.02, 400.0), 0.2), even_decades(Scale("log", 0.02, 400.0), 0.4)
+        ((0.1, 1.0, 10.0, 100.0), ())
+    """
+    if scale.kind != "log":
+        return ()
+    low, high = scale.display_ends
+    every = max(1, int(np.ceil(apart * (high - low) - 1e-9)))
+    exponents = [e for e in range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1) if e % every == 0]
+    return tuple(float(f"1e{e}") for e in exponents) if len(exponents) >= 3 else ()
+
+
 def _even_levels(low: float, high: float, scale: Scale | None) -> tuple[float, ...]:
     inside = np.array([])
     for intervals in (12, 13, 14, 15):

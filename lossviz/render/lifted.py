@@ -104,7 +104,7 @@ def _draw_signs(axes, path, terrain, buffer, floor, style, ink) -> None:
                 _plot(axes, points[[index]], look_here, 5.0, f"{name} {gid}")
         for event in path.events if name == "floor" else ():
             if seen[event.at]:
-                _plot(axes, points[[event.at]], event_look(event.kind, style), 5.2, event.kind)
+                _plot(axes, points[[event.at]], event_look(event.kind, style), 4.8, event.kind)
         if shown[-1]:
             ends[name] = points[-1]
     if len(ends) == 2:

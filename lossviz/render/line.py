@@ -101,7 +101,8 @@ def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: in
 def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
     k, colour = scene.style.line_scale, curve_colour(scene, panel)
     names = list(dict.fromkeys(p.view.name for p in scene.panels))
-    dashes = DASHES[names.index(panel.view.name) % len(DASHES)]
+    round_ = panel.view.source // len(LIGHT_COLOURS)  # of the colours, which begin again
+    dashes = DASHES[(names.index(panel.view.name) + round_ * len(names)) % len(DASHES)]
     x, display = curve_points(panel, key.scale, smooth=scene.smooth)
     if scene.bands:  # one seed of several
         look: dict[str, Any] = {"color": scene.style.theme.muted, "lw": SEED_PT * k, "alpha": SEED_ALPHA}

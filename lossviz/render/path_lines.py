@@ -22,6 +22,8 @@ MANY = 400  # vertices from which a line is drawn thinner, so that loops stay ap
 DASHES = (0, (3.2, 1.4))
 DECAY = {"mfc": "#F0E442", "mec": "#14171c"}
 LONGEST_NAME = 24
+MOST_PLACES = 1000  # of a path that words keep clear of
+FARTHER = 3.0  # places of paths that a word rather covers than stand a line of type further off
 
 
 def draw_paths(axes: Axes, paths: Sequence[Path], style: Style, box: Box) -> None:
@@ -45,6 +47,16 @@ def draw_paths(axes: Axes, paths: Sequence[Path], style: Style, box: Box) -> Non
             if inside[event.at]:
                 _draw_event(axes, path, event, style)
     _draw_words(axes, paths, style, box, frame)
+
+
+def path_places(path: Path, scale: np.ndarray, apart: float) -> np.ndarray:
+    """Places along a path's line within the frame, (n, 2), ``apart`` on paper where a coordinate is ``scale`` (2,)."""
+    places = [np.zeros((0, 2))]
+    for piece in path.pieces:
+        arc = np.concatenate([[0.0], np.cumsum(np.hypot(*(np.diff(piece[:, :2], axis=0) * scale).T))])
+        even = np.linspace(0, arc[-1], min(MOST_PLACES, int(arc[-1] / apart) + 2))
+        places.append(np.stack([np.interp(even, arc, piece[:, i]) for i in (0, 1)], axis=1))
+    return np.concatenate(places)
 
 
 def line_width(path: Path, style: Style) -> float:
@@ -157,10 +169,12 @@ def _draw_words(
         )
         if path.inside(frame)[at]
     ]
+    lines = np.concatenate([path_places(path, scale, 0.4 * em) for path in paths])
+    lines = (lines - corner) * scale
     taken = [_around((np.array(word[:2]) - corner) * scale, 0.9 * em, 0.9 * em) for word in words]
     for x, y, text, colour, casing, gid in words:
         size = np.array([LETTER_EM * em * len(text), 1.1 * em])
-        place = _free_place((np.array([x, y]) - corner) * scale, size, taken, box, em) if text else None
+        place = _free_place((np.array([x, y]) - corner) * scale, size, taken, lines, box, em) if text else None
         if place is None:
             continue  # the legend has it
         taken.append(_around(place, *size))
@@ -188,13 +202,21 @@ def _around(middle: np.ndarray, width: float, height: float) -> tuple[float, flo
     return middle[0] - width / 2, middle[0] + width / 2, middle[1] - height / 2, middle[1] + height / 2
 
 
-def _free_place(end: np.ndarray, size: np.ndarray, taken: Sequence[tuple], box: Box, em: float) -> np.ndarray | None:
+def _free_place(
+    end: np.ndarray, size: np.ndarray, taken: Sequence[tuple], lines: np.ndarray, box: Box, em: float
+) -> np.ndarray | None:
+    """The place of a word near an ``end``, clear of what is ``taken``, that covers least of ``lines`` (n, 2)."""
+    best, fewest = None, np.inf
     for ring in (0.9, 2.0, 3.2, 4.6):
         for angle in np.radians([0, 180, 45, -45, 135, -135, 90, -90]):
             towards = np.array([np.cos(angle), np.sin(angle)])
             place = end + towards * (ring * em + np.abs(towards * size / 2))
             left, right, bottom, top = _around(place, *size)
             inside = left >= 0 and right <= box.width and bottom >= 0 and top <= box.height
-            if inside and all(right < a or left > b or top < c or bottom > d for a, b, c, d in taken):
-                return place
-    return None
+            if not inside or any(right >= a and left <= b and top >= c and bottom <= d for a, b, c, d in taken):
+                continue
+            x, y = lines.T
+            cost = FARTHER * ring + int(((x > left) & (x < right) & (y > bottom) & (y < top)).sum())
+            if cost < fewest:
+                best, fewest = place, cost
+    return best

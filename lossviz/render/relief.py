@@ -13,8 +13,8 @@ from lossviz.render.cells import Cell
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.height_field import GBuffer, common_bounds, picture_bounds, trace
 from lossviz.render.key import Key
-from lossviz.render.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box, stack_label
-from lossviz.render.levels import spread_ticks
+from lossviz.render.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box
+from lossviz.render.levels import even_decades, spread_ticks
 from lossviz.render.lifted import draw_lifted
 from lossviz.render.lighting import Light, make_light
 from lossviz.render.map_axes import panel_has_values
@@ -36,11 +36,12 @@ def draw_relief(scene: Scene, figure: Figure) -> None:
     for index, panel in enumerate(scene.panels):
         Relief(scene, figure, index).draw()
         if strip := scene.layout.strips[index]:
-            draw_strip(figure, scene.layout, strip, panel, scene.key_of(panel), scene.style)
+            beside = [other for other in scene.panels if other.key == panel.key]
+            draw_strip(figure, scene.layout, strip, panel, scene.key_of(panel), scene.style, beside)
         bar = scene.layout.bars[index]
         if bar and panel_has_values(scene, panel):
             middle = Box(bar.left, bar.bottom + 0.22 * bar.height, bar.width, 0.56 * bar.height)
-            draw_colour_bar(scene, figure, scene.key_of(panel), middle, label=False)
+            draw_colour_bar(scene, figure, scene.key_of(panel), middle, label="above")
     draw_legend(scene, figure)
 
 
@@ -160,6 +161,7 @@ class Relief:
         self.axes.plot(*np.transpose(loop), zorder=1.5, **self.frame_line)
         self._coordinate_axis(near, along_x, 0)
         self._coordinate_axis(near, along_y, 1)
+        self._units()
 
     def _coordinate_axis(self, start: np.ndarray, end: np.ndarray, dimension: int) -> None:
         a, b = self._screen(start, self.floor), self._screen(end, self.floor)
@@ -173,25 +175,46 @@ class Relief:
             ground = np.array([float(x), start[1]]) if dimension == 0 else np.array([start[0], float(y)])
             at = self._screen(ground, self.floor)
             self.axes.plot(*np.transpose([at, at + outward * 0.28 * self.em]), zorder=1.5, **self.frame_line)
-            self._text(at + (outward + 0.3 * direction) * self.em, format_coordinate(tick), size=style.small_pt)
+            text = format_coordinate(tick)
+            place = at + (outward + 0.3 * direction) * self.em
+            # clear of the nearest corner, where the other axis begins
+            reach = (0.5 * LETTER_EM * len(text) * style.small_pt / style.font_pt + 0.2) * self.em
+            side = np.sign(direction[0])
+            place[0] = side * max(side * place[0], side * a[0] + reach)
+            self._text(place, text, size=style.small_pt)
         angle = float(np.degrees(np.arctan2(direction[1], direction[0])))
         angle = angle - 180 if angle > 90 else angle + 180 if angle < -90 else angle
-        label = self.panel.y_label if dimension else self.panel.x_label
-        if LETTER_EM * len(label) * self.em > np.linalg.norm(b - a):  # a short edge: the unit goes beneath
-            symbol, _, unit = label.partition(" (")
-            label = symbol
-            other, _, other_unit = self.panel.x_label.partition(" (")
-            units = f"{other}: {other_unit}; {symbol}: {unit}" if other_unit != unit else f"{other}, {symbol}: {unit}"
-            self.axes.annotate(
-                units.replace(")", ""),
-                (1.0, 0.0),
-                xycoords="axes fraction",
-                fontsize=style.label_pt,
-                color=style.theme.muted,
-                ha="right",
-                visible=dimension == 1,
-            )
+        label = (self.panel.x_label, self.panel.y_label)[dimension]
+        label = label.partition(" (")[0] if self._are_units_beneath() else label
         self._text((a + b) / 2 + outward * 2.5 * self.em, label, rotation=angle, rotation_mode="anchor")
+
+    def _are_units_beneath(self) -> bool:
+        """Whether an edge is too short for its label with its unit."""
+        near, *others, _ = self._corners()
+        edges = [self._screen(other, self.floor) - self._screen(near, self.floor) for other in others]
+        labels = (self.panel.x_label, self.panel.y_label)
+        return any(
+            LETTER_EM * len(label) * self.em > np.linalg.norm(edge) for label, edge in zip(labels, edges, strict=True)
+        )
+
+    def _units(self) -> None:
+        """The units of both axes in a line of their own beneath the picture, where the edges have no room for them."""
+        if not self._are_units_beneath():
+            return
+        (x, _, x_unit), (y, _, y_unit) = (label.partition(" (") for label in (self.panel.x_label, self.panel.y_label))
+        units = f"{x}: {x_unit}; {y}: {y_unit}" if x_unit != y_unit else f"{x}, {y}: {x_unit}"
+        style = self.scene.style
+        self.axes.annotate(
+            units.replace(")", ""),
+            (1.0, 0.0),
+            (0.0, 0.45 * style.font_pt),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            fontsize=style.label_pt,
+            color=style.theme.muted,
+            ha="right",
+            gid="units",
+        )
 
     def _value_axis(self) -> None:
         near, along_x, along_y, _ = self._corners()
@@ -208,19 +231,11 @@ class Relief:
             at = self._screen(left, float(self.terrain.height_of(value)))
             self.axes.plot([at[0], at[0] - 0.28 * self.em], [at[1], at[1]], **ink)
             self._text(at - [0.5 * self.em, 0], text, size=style.small_pt, ha="right")
-        # beside the axis' middle, but never above the picture
-        middle = self._screen(left, HEIGHT / 2) - [4.4 * self.em, 0]
-        top = self.axes.get_ylim()[1]
-        label = stack_label(self.key.label, 1.9 * (top - middle[1]), self.em)
-        reach = 0.5 * LETTER_EM * self.em * max(len(part) for part in label.split("\n"))
-        self._text(
-            [middle[0], min(middle[1], top - reach)], label, rotation=90, size=style.small_pt if "\n" in label else None
-        )
 
     def _value_ticks(self) -> list[tuple[float, str]]:
-        """The key's ticks at least one line of type apart on the axis."""
-        apart = 1.05 * self.em / (HEIGHT * self.camera.cos)
-        kept = spread_ticks(self.key.ticks, self.key.scale, apart)
+        """Powers of ten on a long log axis, else the key's ticks: a line of type apart."""
+        apart = 0.85 * self.em / (HEIGHT * self.camera.cos)
+        kept = even_decades(self.key.scale, apart) or spread_ticks(self.key.ticks, self.key.scale, apart)
         return [(value, self.key.text(value)) for value in kept]
 
     def _marks(self) -> None:
@@ -232,7 +247,8 @@ class Relief:
                 s, v, t = (np.array(c) for c in self.camera.project(x, y, height))
                 if self.buffer.visible(s, v, t):
                     size = (3.0 if mark.kind == "trained" else 4.0) * style.line_scale
-                    self.axes.add_line(mark_line(mark, float(s), float(v), style, markersize=size))
+                    under = {"zorder": 3.35} if mark.kind == "minimum" else {}  # a path that ends there stays in sight
+                    self.axes.add_line(mark_line(mark, float(s), float(v), style, markersize=size, **under))
 
     def _samples(self) -> None:
         if not (self.scene.samples or self.panel.guessed.any()):

@@ -18,7 +18,7 @@ from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
 from lossviz.render.camera import Camera, choose_camera
 from lossviz.render.caption import write_caption
-from lossviz.render.caution import difference_cautions, panel_cautions
+from lossviz.render.caution import difference_cautions, is_rough, panel_cautions
 from lossviz.render.colours import DEFAULT, PALE
 from lossviz.render.comparison import comparison_text
 from lossviz.render.difference import make_difference_key, subtract_views
@@ -129,7 +129,8 @@ def make_scene(
 
     Args:
         surfaces: At least one.
-        kind: One of :data:`KINDS`; by default contour for a plane and line for a 1-D grid.
+        kind: One of :data:`KINDS`; by default contour for a plane and line for a 1-D grid. Where most neighbours differ
+            by decades, contours become a heat map of the cells, unless ``levels`` are named.
         quantity: Names such as ``"train_loss"``, or several, separated by commas; by default the first loss. Also what
             follows from those, such as ``"convexity_ratio"`` and ``"second_difference_alpha"``.
         titles: One for each surface.
@@ -189,6 +190,9 @@ def make_scene(
         keys = [
             make_key(group, scale=scale, clip=clip, colours=colours, also=_own_losses(group, paths)) for group in groups
         ]
+
+    if kind in ("contour", "filled") and smooth and levels is None and is_rough(views, keys[0].scale):
+        kind = "heatmap"  # lines would show the interpolation, not the loss
 
     # 2. panels with the values between their grid points, and the camera
     fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
@@ -251,7 +255,7 @@ def make_scene(
         dict.fromkeys(
             [
                 *difference_cautions(surfaces, called),
-                *panel_cautions(panels, keys),
+                *panel_cautions(panels, keys, between=between),
                 *path_cautions(panels),
                 *missing,
                 *unknown,

@@ -24,7 +24,7 @@ from lossviz.render.terrain import HEIGHT, Terrain
 
 BAND_PIXELS = 160_000
 LINE_INK, LINE_LIGHT = 0.012, 0.66  # linear light of contour lines on light and on dark ground
-PATTERN_STEP = 0.05  # in ground units, so that a pattern turns with the surface
+PATTERN_STEP = 0.08  # in ground units, so that a pattern turns with the surface
 
 
 @dataclass(frozen=True)

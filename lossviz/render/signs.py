@@ -47,7 +47,7 @@ def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line
     else:
         look = {"marker": "P", "ms": 4.4 * k, "mfc": "#14171c", "mec": "#ffffff", "mew": 0.6 * k}
         halo = [patheffects.withStroke(linewidth=1.4 * k, foreground="#ffffff")]
-    return Line2D([x], [y], ls="none", zorder=6, path_effects=halo, gid=mark.kind, **{**look, **line})
+    return Line2D([x], [y], ls="none", path_effects=halo, gid=mark.kind, **{"zorder": 6, **look, **line})
 
 
 def sample_look(style: Style) -> Any:
@@ -133,7 +133,7 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> A
     if entry.sign in ("trained", "minimum"):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
     if entry.sign == "chance":
-        return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=CHANCE_DASHES)
+        return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=(0, (4.6, 2.2, 4.6, 20)))  # two whole dashes
     if entry.path is not None:
         return path_handle(entry.sign, entry.path, style)
     if entry.sign == "more":

@@ -39,7 +39,11 @@ def draw_strip(
 
     ``beside`` are the panels whose losses share its scale.
     """
-    em, parts = box.height / (strip_height(panel.paths) or 1.0), []
+    if not panel.paths:
+        return []
+    # one measure in all panels, whatever each has to tell; an animation's are lower
+    tallest = max(strip_height(other.paths) for other in (panel, *beside))
+    em, parts = box.height / (tallest or 1.0), []
     top = box.bottom + box.height
     for name in _parts(panel.paths):
         part = Box(box.left, top - PARTS_EM[name] * em, box.width, PARTS_EM[name] * em)
@@ -119,11 +123,12 @@ def _title(panel: Panel, key: Key, box: Box, style: Style) -> str:
     if _is_within([path for path in panel.paths if path.has_losses]):
         return words
     titles = (
-        f"{words}: own (line), of the plane beneath (dashed)",
-        f"{words}: own, plane's (dashed)",
-        "own, plane's (dashed)",
+        f"{words} as recorded (line) and of the plane beneath (dashed)",
+        f"recorded {words[0].lower()}{words[1:]} (dashed: plane's)",
+        "recorded value (dashed: plane's)",
+        "recorded (dashed: plane's)",
     )
-    return next((title for title in titles if len(title) <= fitting), "own, plane's (- -)")
+    return next((title for title in titles if len(title) <= fitting), "recorded, plane's (- -)")
 
 
 def _draw_distance(axes: Axes, paths: Sequence[Path], style: Style) -> None:

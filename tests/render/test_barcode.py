@@ -1,5 +1,7 @@
 """What a barcode shows: bars of exact length, and the noise beside them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -58,3 +60,22 @@ def test_what_cannot_be_shown_is_said(ridge, tmp_path):
         make_barcode_scene([ridge], quantity="error")
     said = CliRunner().invoke(cli, ["plot", str(tmp_path / "no.h5"), "--kind", "barcode", "--out", "x.html"])
     assert said.exit_code == 2 and "x.html" in said.output and "no.h5" in said.output
+
+
+@pytest.mark.parametrize("style", ["paper", "text", "slide"])
+@pytest.mark.parametrize("decades", [0.5, 2.0, 5.0, 40.0])
+def test_numbers_on_its_axis_and_lines_at_its_foot_stand_apart(surface_of, style, decades):
+    values = 10 ** np.random.Generator(np.random.Philox(3)).uniform(0, decades, (9, 15))
+    rough = surface_of(np.linspace(-1, 1, 15), np.linspace(-1, 1, 9), train_loss=values)
+    scene = make_barcode_scene([rough], style=style)
+    with settings(scene):
+        figure = make_chart(scene)
+        figure.draw_without_rendering()
+        axes = figure.axes[0]
+        low, high = axes.get_xlim()
+        numbers = [t.label1.get_window_extent() for t in axes.xaxis.get_major_ticks() if low <= t.get_loc() <= high]
+        (foot,), (legend,) = figure.texts, figure.legends
+        assert not foot.get_window_extent().overlaps(legend.get_window_extent())
+    numbers.sort(key=lambda box: box.x0)
+    assert len(numbers) >= 2
+    assert all(a.x1 < b.x0 for a, b in pairwise(numbers))

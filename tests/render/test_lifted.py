@@ -98,3 +98,22 @@ def test_the_camera_sees_more_of_the_path_than_one_chosen_without_it(bowl):
     with_it, without = choose_camera([terrain], [paths]), choose_camera([terrain])
     share = [_visible_share(terrain, camera, *_lifted(terrain, paths)) for camera in (with_it, without)]
     assert share[0] >= share[1] and share[0] > 0.5
+
+
+def test_a_file_without_a_path_beside_one_with_has_no_strip(scene, bowl, surface_of):
+    bare = surface_of(bowl.plan.grid.axes[0].coordinates, bowl.plan.grid.axes[1].coordinates,
+                      train_loss=bowl.values("train_loss"))  # fmt: skip
+    for kind in ("surface", "contour"):
+        pair = make_scene([bowl, bare], kind=kind, dpi=40)
+        with settings(pair):
+            strips = [axes for axes in make_figure(pair).axes if axes.get_gid() == "own loss"]
+        assert len(strips) == 1
+
+
+def test_the_end_of_a_path_is_above_the_grid_minimum_that_it_reached(surface_of):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
+    surface = surface_of(x, y, train_loss=1 + np.add.outer((y - 0.5) ** 2, (x - 0.5) ** 2))
+    axes = axes_of(make_scene([with_paths(surface, path_of(points=[(-0.5, 0.1), (0.5, 0.5)]))], kind="surface", dpi=40))
+    (end,) = artists(axes, "floor end")
+    lowest = [line.get_zorder() for line in axes.lines if line.get_gid() == "minimum"]
+    assert lowest and max(lowest) < end.get_zorder()

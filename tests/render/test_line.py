@@ -94,3 +94,13 @@ def test_the_legend_shows_each_surfaces_own_colour(surface_of):
     for axes in figure.axes:
         own = [line.get_color() for line in axes.lines if line.get_gid() == "curve"]
         assert own == [shown["a"], shown["b"]]
+
+
+def test_more_surfaces_than_colours_are_told_apart_by_their_dashes(surface_of):
+    x = np.linspace(-1, 1, 9)
+    surfaces = [surface_of(x, train_loss=1 + k * x**2, test_loss=2 + k * x**2) for k in range(1, 9)]
+    for quantity in ("train_loss", "train_loss,test_loss"):
+        scene = make_scene(surfaces, titles=[*"abcdefgh"], quantity=quantity)
+        looks = [(line.get_color(), line.get_dashes() if hasattr(line, "get_dashes") else str(line._dash_pattern))
+                 for line in drawn(scene).axes[0].lines if line.get_gid() == "curve"]  # fmt: skip
+        assert len(looks) == len(set(map(str, looks))) == 8 * len(quantity.split(","))

@@ -305,3 +305,31 @@ def test_a_picture_without_a_place_for_paths_says_so(bowl, surface_of):
     assert not told([surface], kind="line", path=False)
     line = surface_of(np.linspace(0, 1, 5), train_loss=np.linspace(1, 2, 5))
     assert not told([line])
+
+
+def test_words_keep_clear_of_paths_where_they_can(surface_of):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    surface = surface_of(x, y, train_loss=1 + np.add.outer(y**2, x**2))
+    flat = path_of("a path", points=[(0.0, -0.6), (0.0, 0.6)])  # its end has its own line beneath it
+    across = path_of("another", points=[(0.7, -0.9), (0.7, 0.2), (0.7, 0.9)])
+    axes = drawn(make_scene([with_paths(surface, flat, across)]))
+    axes.figure.draw_without_rendering()
+    names = artists(axes, "path name")
+    assert len(names) == 2
+    for name in names:
+        box = name.get_window_extent().transformed(axes.transData.inverted())
+        for place in (0.0, 0.7):
+            assert not box.x0 < place < box.x1 or box.y0 > 0.9 or box.y0 > 0.6 + 0.3 * (place > 0)
+
+
+def test_numbers_of_contours_keep_clear_of_a_path_of_few_long_steps(bowl):
+    scene = make_scene([with_paths(bowl, path_of(points=[(-0.95, -0.4), (0.95, 0.9), (0.0, 0.0)]))])
+    axes = drawn(scene)
+    axes.figure.draw_without_rendering()
+    places = [axes.transData.transform(p) for p in np.linspace((-0.95, -0.4), (0.95, 0.9), 400)]
+    numbers = artists(axes, "level")
+    assert numbers
+    for number in numbers:
+        middle = axes.transData.transform(number.get_position())
+        near = np.hypot(*(np.array(places) - middle).T).min()
+        assert near > 0.4 * number.get_window_extent().height

@@ -39,16 +39,19 @@ def test_floor_points_have_the_colour_of_the_bar(scene):
     assert np.linalg.norm(a - b, axis=1).max() < 1.0
 
 
-def test_the_value_axis_stands_at_true_heights(scene):
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_the_value_axis_stands_at_true_heights(bowl, scale):
+    scene = make_scene([bowl], kind="surface", dpi=100, scale=scale)
     axes = next(axes for axes in drawn(scene).axes if axes.get_gid() == "panel 0")
     terrain, camera = scene.terrains[0], scene.camera
-    texts = {t.get_text(): t.get_position() for t in axes.texts}
     corners = [(x, y) for x in (-terrain.half_x, terrain.half_x) for y in (-terrain.half_y, terrain.half_y)]
     left = min(corners, key=lambda c: camera.project(*c, 0.0)[0])
-    values = [t for t in texts if t in {scene.keys[0].text(v) for v in scene.keys[0].ticks} and texts[t][0] < -0.5]
-    for text in values:
-        _, v, _ = camera.project(*left, float(terrain.height_of(float(text))))
-        assert texts[text][1] == pytest.approx(float(v), abs=1e-6)
+    foot, top = (np.array(camera.project(*left, height)[:2], float) for height in (0.0, HEIGHT))
+    numbers = [t for t in axes.texts if t.get_ha() == "right" and foot[1] <= t.get_position()[1] <= top[1]]
+    assert len(numbers) >= 3
+    for number in numbers:
+        _, v, _ = camera.project(*left, float(terrain.height_of(float(number.get_text()))))
+        assert number.get_position()[1] == pytest.approx(float(v), abs=1e-6)
 
 
 def test_marks_stand_over_their_place_on_floor_and_surface(scene):
@@ -72,3 +75,39 @@ def test_labels_too_long_for_their_edge_leave_their_unit_beneath(bowl):
     figure = drawn(make_scene([bowl], kind="surface", style="column", dpi=60))
     texts = [t.get_text() for t in figure.axes[0].texts if t.get_visible()]
     assert "α" in texts and "β" in texts and "α, β: filter-normalised units" in texts
+
+
+def words_of(scene):
+    """Texts of a surface's axes with their boxes on the paper."""
+    with settings(scene):
+        figure = make_figure(scene)
+        figure.draw_without_rendering()
+        axes = next(axes for axes in figure.axes if axes.get_gid() == "panel 0")
+        return [(t.get_text(), t.get_window_extent()) for t in axes.texts if t.get_text()]
+
+
+@pytest.mark.parametrize("azimuth", [-58.0, -118.0, 32.0, 152.0])
+def test_no_two_words_meet_at_the_corner_where_the_axes_begin(bowl, azimuth):
+    words = words_of(make_scene([bowl], kind="surface", style="paper", camera=(azimuth, 36.0)))
+    assert len(words) > 8
+    meeting = [(a, b) for i, (a, box) in enumerate(words) for b, other in words[:i] if box.overlaps(other)]
+    assert not meeting
+
+
+def test_units_stand_on_both_edges_or_beneath_the_picture(bowl):
+    narrow = [text for text, _ in words_of(make_scene([bowl], kind="surface", style="paper", camera=(-80.0, 36.0)))]
+    wide = [text for text, _ in words_of(make_scene([bowl], kind="surface", style="poster", camera=(-45.0, 36.0)))]
+    assert "α" in narrow and "β" in narrow and "α, β: filter-normalised units" in narrow
+    assert "α (filter-normalised units)" in wide and not any(text.startswith("α, β") for text in wide)
+
+
+def test_the_bars_label_stands_above_it_and_on_the_paper(bowl):
+    scene = make_scene([bowl], kind="surface", style="paper")
+    with settings(scene):
+        figure = make_figure(scene)
+        figure.draw_without_rendering()
+        (bar,) = [axes for axes in figure.axes if axes.get_gid() == "colour bar"]
+        (label,) = [text for text in bar.texts if text.get_gid() == "bar label"]
+        box = label.get_window_extent()
+    assert label.get_text() == "training loss\n(log scale)"
+    assert box.y0 > bar.bbox.y1 and 0 < box.x0 < box.x1 < figure.bbox.width

@@ -205,3 +205,20 @@ def test_paper_styles_are_as_wide_as_columns_in_millimetres():
     assert STYLES["paper"].width_in * 25.4 == pytest.approx(85)
     assert STYLES["paper-wide"].width_in * 25.4 == pytest.approx(178)
     assert make_style("dark").theme.name == "dark" and make_style("dark").width_in == STYLES["screen"].width_in
+
+
+def test_values_that_jump_by_decades_are_drawn_as_cells(surface_of):
+    x, y = np.linspace(-1, 1, 15), np.linspace(-1, 1, 9)
+    wild = surface_of(x, y, train_loss=10 ** np.random.Generator(np.random.Philox(1)).uniform(-40, 40, (9, 15)))
+    scene = make_scene([wild])
+    assert scene.kind == "heatmap" and any("these are its cells" in text for text in scene.warnings)
+    assert make_scene([wild], levels=[1.0]).kind == "contour" and make_scene([wild], kind="surface").kind == "surface"
+
+
+def test_a_panel_that_a_shared_scale_flattens_is_named(surface_of):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
+    bowl = np.add.outer(y**2, x**2)
+    pair = [surface_of(x, y, train_loss=-1 + bowl), surface_of(x, y, train_loss=1e6 * bowl)]
+    scene = make_scene(pair, titles=["small", "large"], scale="linear", clip="none")
+    assert any(text.startswith("small is of one colour") for text in scene.warnings)
+    assert not any("one colour" in text for text in make_scene(pair[:1]).warnings)
