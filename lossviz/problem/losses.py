@@ -30,7 +30,9 @@ def make_loss(name: str, **arguments: Any) -> Loss:
         name: ``"cross-entropy"``, in nats, with ``"error"`` beside it; ``"binary-cross-entropy"`` of logits; ``"mse"``
             and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens.
         **arguments: For the losses of classes and tokens ``ignore_index`` and ``class_weights``, a list; for
-            cross-entropy ``label_smoothing``.
+            cross-entropy ``label_smoothing``; for both cross-entropies ``probabilities``, true where the model ends
+            in a softmax or sigmoid; for all ``output``, which of several outputs of the model is meant, by its number
+            from 0 or its name.
 
     Raises:
         TypeError: If the loss does not take an argument.
@@ -45,29 +47,32 @@ def make_loss(name: str, **arguments: Any) -> Loss:
 
 
 def cross_entropy(
-    *, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0
-) -> Loss:
+    *, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0,
+    probabilities: bool = False, output: int | str | None = None,
+) -> Loss:  # fmt: skip
     """Cross-entropy of logits (B, C, …) and classes (B, …), or probabilities (B, C, …), in nats, and the error rate."""
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        output, targets = outputs_and_targets(model, batch)
-        return classify(output, targets, ignore_index, class_weights, label_smoothing)
+        found, targets = outputs_and_targets(model, batch, output)
+        return classify(found, targets, ignore_index, class_weights, label_smoothing, probabilities=probabilities)
 
     return loss
 
 
 def classify(
     logits: Tensor, targets: Tensor, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None,
-    label_smoothing: float = 0.0,
+    label_smoothing: float = 0.0, *, probabilities: bool = False,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Loss and error of each example over what it counts, and the weights that make their mean that of torch."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     soft = targets.is_floating_point()
     _check_classes(logits, targets, soft)
     scale = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    each = nn.functional.cross_entropy(
-        logits, targets, weight=scale, ignore_index=ignore_index, reduction="none", label_smoothing=label_smoothing
-    )
+    # of what has been through a softmax the logarithm alone: another softmax would add the rounding of its sum
+    measure = nn.functional.cross_entropy if soft or label_smoothing or not probabilities else nn.functional.nll_loss
+    smoothed = {"label_smoothing": label_smoothing} if measure is nn.functional.cross_entropy else {}
+    scores = logits.log() if probabilities else logits
+    each = measure(scores, targets, weight=scale, ignore_index=ignore_index, reduction="none", **smoothed)
     best = targets.argmax(1) if soft else targets
     wrong = (logits.argmax(1) != best).to(each.dtype)
     if soft:
@@ -81,55 +86,62 @@ def classify(
     return {"loss": _example_sum(each) / safe, "error": _example_sum(wrong * weight) / safe, "weight": counted}
 
 
-def binary_cross_entropy() -> Loss:
+def binary_cross_entropy(*, probabilities: bool = False, output: int | str | None = None) -> Loss:
     """Cross-entropy of logits and targets 0…1 of one shape, the mean over an example's entries, and the error rate."""
+    measure = _of_probabilities if probabilities else _of_logits
+    between = 0.5 if probabilities else 0.0
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        output, targets = outputs_and_targets(model, batch)
-        targets = targets.to(output.dtype).reshape(output.shape)
-        each = nn.functional.binary_cross_entropy_with_logits(output, targets, reduction="none")
-        wrong = ((output > 0) != (targets > 0.5)).to(each.dtype)
+        found, targets = outputs_and_targets(model, batch, output)
+        targets = _as_many(targets, found)
+        each = measure(found, targets)
+        wrong = ((found > between) != (targets > 0.5)).to(each.dtype)
         return {"loss": _example_mean(each), "error": _example_mean(wrong)}
 
     return loss
 
 
-def regression(function: Callable[..., Tensor]) -> Loss:
+_of_logits = partial(nn.functional.binary_cross_entropy_with_logits, reduction="none")
+
+
+def _of_probabilities(found: Tensor, targets: Tensor) -> Tensor:
+    """As ``torch.nn.functional.binary_cross_entropy``, at most 100; but NaN is a result where torch refuses it."""
+    return -(targets * found.log().clamp_min(-100) + (1 - targets) * (-found).log1p().clamp_min(-100))
+
+
+def regression(function: Callable[..., Tensor], *, output: int | str | None = None) -> Loss:
     """Mean over an example's entries of what a function gives each; without a target the input is the target."""
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        output, targets = outputs_and_targets(model, batch, autoencoder=True)
-        if output.numel() != targets.numel():
-            raise ProblemError(
-                f"The model gives {tuple(output.shape)} and the targets are {tuple(targets.shape)}; they must have as "
-                "many entries."
-            )
-        return {"loss": _example_mean(function(output, targets.to(output.dtype).reshape(output.shape)))}
+        found, targets = outputs_and_targets(model, batch, output, autoencoder=True)
+        return {"loss": _example_mean(function(found, _as_many(targets, found)))}
 
     return loss
 
 
-def causal_lm(*, ignore_index: int = IGNORED) -> Loss:
+def causal_lm(*, ignore_index: int = IGNORED, output: int | str | None = None) -> Loss:
     """Cross-entropy of each next token, in nats a token; the weight is the number of tokens that count."""
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         inputs, targets = _tokens_and_targets(batch, ignore_index)
-        return classify(output_of(_call(model, inputs))[:, :-1].transpose(1, 2), targets[:, 1:], ignore_index)
+        return classify(output_of(_call(model, inputs), output)[:, :-1].transpose(1, 2), targets[:, 1:], ignore_index)
 
     return loss
 
 
-def masked_lm(*, ignore_index: int = IGNORED) -> Loss:
+def masked_lm(*, ignore_index: int = IGNORED, output: int | str | None = None) -> Loss:
     """Cross-entropy of each token that counts, in nats a token; without labels every token is to be found again."""
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         inputs, targets = _tokens_and_targets(batch, ignore_index)
-        return classify(output_of(_call(model, inputs)).transpose(1, 2), targets, ignore_index)
+        return classify(output_of(_call(model, inputs), output).transpose(1, 2), targets, ignore_index)
 
     return loss
 
 
-def outputs_and_targets(model: nn.Module, batch: Any, *, autoencoder: bool = False) -> tuple[Tensor, Tensor]:
+def outputs_and_targets(
+    model: nn.Module, batch: Any, output: int | str | None = None, *, autoencoder: bool = False
+) -> tuple[Tensor, Tensor]:
     """The model's output for a batch, and its targets.
 
     Raises:
@@ -143,26 +155,35 @@ def outputs_and_targets(model: nn.Module, batch: Any, *, autoencoder: bool = Fal
             f"A batch of type {type(batch).__name__} has no targets: it must be (inputs, targets), or a dict with one "
             f"of {', '.join(TARGETS)}."
         )
-    return output_of(_call(model, inputs)), targets
+    return output_of(_call(model, inputs), output), targets
 
 
-def output_of(returned: Any) -> Tensor:
-    """The one tensor that a model means to return.
+def output_of(returned: Any, which: int | str | None = None) -> Tensor:
+    """The one tensor that a model means to return, or the one named.
 
     Raises:
-        ProblemError: If it returned several.
+        ProblemError: If it returned several, or none of that number or name.
     """
+    named = returned if isinstance(returned, Mapping) else vars(returned) if is_dataclass(returned) else {}
+    if which is not None:
+        several = (
+            named
+            if isinstance(which, str)
+            else dict(enumerate(returned if isinstance(returned, (tuple, list)) else ()))
+        )
+        if not isinstance(several.get(which), Tensor):
+            raise ProblemError(f"--loss-args output={which}: the model returned {_contents(returned)}.")
+        return several[which]
     if isinstance(returned, Tensor):
         return returned
-    named = returned if isinstance(returned, Mapping) else vars(returned) if is_dataclass(returned) else {}
     for name in OUTPUTS:
         if isinstance(named.get(name), Tensor):
             return named[name]
     if isinstance(returned, (tuple, list)) and len(returned) == 1 and isinstance(returned[0], Tensor):
         return returned[0]
     raise ProblemError(
-        f"The model returned {_contents(returned)}, and a named loss needs one tensor. Write the loss: --loss "
-        "file.py:loss with a function loss(model, batch)."
+        f"The model returned {_contents(returned)}, and a named loss needs one tensor. Say which, by number or name: "
+        "--loss-args output=0; or write the loss: --loss file.py:loss with a function loss(model, batch)."
     )
 
 
@@ -199,6 +220,16 @@ def _example_mean(values: Tensor) -> Tensor:
     return values.flatten(1).mean(1) if values.dim() > 1 else values
 
 
+def _as_many(targets: Tensor, output: Tensor) -> Tensor:
+    """Targets in the shape and type of an output."""
+    if output.numel() != targets.numel():
+        raise ProblemError(
+            f"The model gives {tuple(output.shape)} and the targets are {tuple(targets.shape)}; they must have as "
+            "many entries."
+        )
+    return targets.to(output.dtype).reshape(output.shape)
+
+
 def _check_classes(logits: Tensor, targets: Tensor, soft: bool) -> None:
     expected = logits.shape if soft else (logits.shape[0], *logits.shape[2:])
     if logits.dim() < 2 or targets.shape != expected:
@@ -209,10 +240,13 @@ def _check_classes(logits: Tensor, targets: Tensor, soft: bool) -> None:
 
 
 def _contents(returned: Any) -> str:
+    if isinstance(returned, Tensor):
+        return f"one tensor {tuple(returned.shape)}"
     if isinstance(returned, Mapping):
         return f"a dict of {', '.join(map(str, returned))}"
     if isinstance(returned, (tuple, list)):
-        return f"{len(returned)} values"
+        kinds = [str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in returned]
+        return f"{len(returned)} values ({', '.join(kinds)})"
     return f"an object of type {type(returned).__name__}"
 
 

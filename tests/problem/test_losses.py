@@ -54,6 +54,43 @@ def test_cross_entropy_is_torchs_mean_with_weights_and_what_is_ignored(settings)
     assert mean(make_loss("cross-entropy", **settings), LOGITS, targets) == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("settings", [{}, {"class_weights": [1.0, 0.2, 3.0, 0.5]}, {"label_smoothing": 0.1}])
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_model_that_ends_in_a_softmax_has_the_same_loss(settings, soft):
+    targets = cases.philox(5, 7, 4).softmax(1) if soft else CLASSES
+    settings = {} if soft else settings
+    both = [
+        mean(make_loss("cross-entropy", **settings, **more), values, targets, quantity=quantity)
+        for quantity in ("loss", "error")
+        for more, values in (({}, LOGITS), ({"probabilities": True}, LOGITS.softmax(1)))
+    ]
+    assert both[0] == pytest.approx(both[1], rel=1e-12)
+    assert both[2] == both[3]
+
+
+def test_a_model_that_ends_in_a_sigmoid_has_the_same_loss_and_nan_is_a_result():
+    targets = (cases.philox(6, 7, 4) > 0).double()
+    expected = functional.binary_cross_entropy(LOGITS.sigmoid(), targets).item()
+    loss = make_loss("binary-cross-entropy", probabilities=True)
+    assert mean(loss, LOGITS.sigmoid(), targets) == pytest.approx(expected, rel=1e-12)
+    logits = make_loss("binary-cross-entropy")
+    assert mean(logits, LOGITS, targets, quantity="error") == mean(loss, LOGITS.sigmoid(), targets, quantity="error")
+    surely = loss(nn.Identity(), (torch.tensor([[0.0, 1.0], [float("nan"), 0.5]]), torch.tensor([[1.0, 1.0]] * 2)))
+    assert surely["loss"][0] == 50 and surely["loss"][1].isnan()  # as torch bounds the logarithm, at -100
+
+
+@pytest.mark.parametrize("which", [1, "logits"])
+def test_one_of_several_outputs_goes_by_number_or_name(which):
+    def model(x):
+        return (x.sum(), x) if which == 1 else {"features": x.sum(), "logits": x}
+
+    found = make_loss("cross-entropy", output=which)(model, (LOGITS, CLASSES))
+    assert torch.equal(found["loss"], make_loss("cross-entropy")(nn.Identity(), (LOGITS, CLASSES))["loss"])
+    for wrong in (2, "scores"):
+        with pytest.raises(ProblemError, match=f"output={wrong}: the model returned"):
+            make_loss("mse", output=wrong)(model, (LOGITS, CLASSES))
+
+
 def test_cross_entropy_of_maps_counts_pixels():
     expected = functional.cross_entropy(MAPS, MASKS, ignore_index=-1).item()
     loss = make_loss("cross-entropy", ignore_index=-1)
