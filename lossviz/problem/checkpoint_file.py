@@ -50,7 +50,8 @@ def _read_torch(path: Path, mapped: bool, trust_pickle: bool) -> Any:
     mapped = mapped and zipfile.is_zipfile(path)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # said in our own words where it matters
+            # said in our own words where it matters
+            warnings.filterwarnings("ignore", "Detected pickle protocol|'torch.load' received a zip file")
             return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
     except OSError:
         raise

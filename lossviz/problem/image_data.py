@@ -236,9 +236,8 @@ def _images(folder: Path) -> list[Path]:
 def _resized(image: Any, size: int | Sequence[int] | None) -> Any:
     if size is None:
         return image
-    if isinstance(size, int):
-        factor = size / min(image.size)
-        width, height = (max(1, round(side * factor)) for side in image.size)
+    if isinstance(size, int):  # cut and rounded as torchvision does it, or networks trained on its pictures see others
+        width, height = (int(size * side / min(image.size)) for side in image.size)
     else:
         height, width = size
     return image.resize((width, height), 2)  # bilinear
@@ -247,7 +246,7 @@ def _resized(image: Any, size: int | Sequence[int] | None) -> Any:
 def _cropped(image: Any, crop: int | None) -> Any:
     if crop is None:
         return image
-    left, top = ((side - crop) // 2 for side in image.size)
+    left, top = (round(room / 2) if room > 0 else -(-room // 2) for room in (side - crop for side in image.size))
     return image.crop((left, top, left + crop, top + crop))
 
 

@@ -162,6 +162,23 @@ def test_a_folder_of_images_has_its_classes_in_order(tmp_path):
         flat[1]
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "size", "crop", "box"),
+    [(67, 45, 40, 31, (14, 4)), (45, 67, 40, 31, (4, 14)), (40, 40, None, 43, (-1, -1))],
+)
+def test_sizes_and_places_are_rounded_as_torchvision_rounds_them(tmp_path, width, height, size, crop, box):
+    (tmp_path / "a").mkdir()
+    pixels = np.random.default_rng(0).integers(1, 256, (height, width, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a" / "0.png")
+    image, _ = read_data("imagefolder", tmp_path, size=size, crop=crop)[0]
+    # the longer side, 59.56, is cut to 59; half of an odd rest is rounded to the even number; pads have the less before
+    resized = Image.fromarray(pixels).resize((59, 40) if width > height else (40, 59), 2) if size else pixels
+    left, top = box
+    whole = np.pad(np.asarray(resized), ((50, 50), (50, 50), (0, 0)))
+    expected = whole[50 + top : 50 + top + crop, 50 + left : 50 + left + crop]
+    torch.testing.assert_close(image, torch.from_numpy(expected.transpose(2, 0, 1) / np.float32(255)))
+
+
 def test_text_is_cut_into_blocks(tmp_path):
     (tmp_path / "a.txt").write_text("abcdefghij", encoding="utf-8")
     (tokens,) = read_data("text", tmp_path / "a.txt", block=4)
