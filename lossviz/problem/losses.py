@@ -68,11 +68,12 @@ def classify(
     soft = targets.is_floating_point()
     _check_classes(logits, targets, soft)
     scale = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
-    # of what has been through a softmax the logarithm alone: another softmax would add the rounding of its sum
-    measure = nn.functional.cross_entropy if soft or label_smoothing or not probabilities else nn.functional.nll_loss
-    smoothed = {"label_smoothing": label_smoothing} if measure is nn.functional.cross_entropy else {}
+    counts: Any = {"weight": scale, "ignore_index": ignore_index, "reduction": "none"}
     scores = logits.log() if probabilities else logits
-    each = measure(scores, targets, weight=scale, ignore_index=ignore_index, reduction="none", **smoothed)
+    if probabilities and not soft and not label_smoothing:  # another softmax would add the rounding of its sum
+        each = nn.functional.nll_loss(scores, targets, **counts)
+    else:
+        each = nn.functional.cross_entropy(scores, targets, label_smoothing=label_smoothing, **counts)
     best = targets.argmax(1) if soft else targets
     wrong = (logits.argmax(1) != best).to(each.dtype)
     if soft:
@@ -166,11 +167,8 @@ def output_of(returned: Any, which: int | str | None = None) -> Tensor:
     """
     named = returned if isinstance(returned, Mapping) else vars(returned) if is_dataclass(returned) else {}
     if which is not None:
-        several = (
-            named
-            if isinstance(which, str)
-            else dict(enumerate(returned if isinstance(returned, (tuple, list)) else ()))
-        )
+        numbered = dict(enumerate(returned)) if isinstance(returned, (tuple, list)) else {}
+        several: Mapping[Any, Any] = named if isinstance(which, str) else numbered
         if not isinstance(several.get(which), Tensor):
             raise ProblemError(f"--loss-args output={which}: the model returned {_contents(returned)}.")
         return several[which]
