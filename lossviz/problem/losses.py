@@ -168,7 +168,7 @@ def output_of(returned: Any, which: int | str | None = None) -> Tensor:
     named = returned if isinstance(returned, Mapping) else vars(returned) if is_dataclass(returned) else {}
     if which is not None:
         numbered = dict(enumerate(returned)) if isinstance(returned, (tuple, list)) else {}
-        several: Mapping[Any, Any] = named if isinstance(which, str) else numbered
+        several: Any = named if isinstance(which, str) else numbered
         if not isinstance(several.get(which), Tensor):
             raise ProblemError(f"--loss-args output={which}: the model returned {_contents(returned)}.")
         return several[which]
