@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from lossviz.errors import DamagedFileError, LossvizError, StoreError
-from lossviz.store.schema import lock_file
+from lossviz.store.schema import directions_path, lock_file
 from lossviz.store.segment import read_headers
 
 _CHUNK_BYTES = 4 << 20
@@ -184,8 +184,9 @@ def damaged_datasets(file: h5py.File) -> tuple[int, list[str]]:
 
 
 def is_ours(path: Path) -> bool:
-    """Whether a file that does not open must be one of ours: a journal or a lock of ours lies beside it."""
-    return lock_file(path).exists() or any(segment.header for segment in read_headers(path))
+    """Whether a file that does not open must be one of ours: directions, a journal or a lock of ours lie beside it."""
+    beside = lock_file(path), directions_path(path)
+    return any(name.exists() for name in beside) or any(segment.header for segment in read_headers(path))
 
 
 def read_integer(target: Any, name: str) -> int:

@@ -1,4 +1,10 @@
-"""One process fills a run: a lock on a file beside it, dropped by the system however the process ends."""
+"""One process fills a run: a lock on a file beside it, dropped by the system however the process ends.
+
+The file is removed by its holder before it lets go, so that nothing stays beside a result. A process that opened it
+before and locks it after that holds a file that nobody else can see any more; so each that has locked looks whether its
+file is still the one at that place, and begins again if not. One who was killed leaves the file, and the next to lock
+it removes it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +25,7 @@ except ImportError:  # Windows
     fcntl = None
 
 _BUSY = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
+_ATTEMPTS = 100  # to lock the file that is there; in vain where a file is never the same twice
 
 
 class RunLock:
@@ -28,8 +35,8 @@ class RunLock:
         locked: False where the file system has no working locks; then nothing that others might still need is removed.
     """
 
-    def __init__(self, descriptor: int | None, locked: bool) -> None:
-        self._descriptor = descriptor
+    def __init__(self, descriptor: int | None, locked: bool, removable: Path | None = None) -> None:
+        self._descriptor, self._removable = descriptor, removable
         self.locked = locked
 
     @classmethod
@@ -41,30 +48,58 @@ class RunLock:
             UnwritableError: If the lock file cannot be made.
         """
         name = lock_file(path)
-        try:
-            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except OSError as error:
-            raise UnwritableError(f"{path} cannot be written: {error.strerror} ({name}).") from None
-        try:
-            lock_descriptor(descriptor)
-        except OSError as error:
-            if error.errno in _BUSY:
-                holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+        for attempt in range(_ATTEMPTS):
+            descriptor = _opened(name, path)
+            try:
+                lock_descriptor(descriptor)
+            except OSError as error:
+                if error.errno in _BUSY:
+                    holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                    os.close(descriptor)
+                    raise StoppedError(
+                        f"{path} is being filled by {holder}. Wait for it to end, or choose another file with --out."
+                    ) from None
                 os.close(descriptor)
-                raise StoppedError(
-                    f"{path} is being filled by {holder}. Wait for it to end, or choose another file with --out."
-                ) from None
-            os.close(descriptor)
-            warn(f"Locks do not work in {path.parent} ({error.strerror}): do not run the same command twice at once.")
-            return cls(None, locked=False)
-        _sign(descriptor)
-        return cls(descriptor, locked=True)
+                if error.errno == errno.ESTALE:  # removed on another host
+                    continue
+                warn(
+                    f"Locks do not work in {path.parent} ({error.strerror}): do not run the same command twice at once."
+                )
+                return cls(None, locked=False)
+            there = _is_at(descriptor, name)
+            if there or attempt == _ATTEMPTS - 1:
+                _sign(descriptor)
+                return cls(descriptor, locked=True, removable=name if there else None)
+            os.close(descriptor)  # its last holder removed it after we had opened it
+        raise StoppedError(f"{path} is locked and removed again and again by others. Run the same command to go on.")
 
     def release(self) -> None:
         """Let others take the run; may be called twice."""
         if self._descriptor is not None:
+            if self._removable is not None:
+                with contextlib.suppress(OSError):
+                    self._removable.unlink()  # while it is locked
             os.close(self._descriptor)
         self._descriptor, self.locked = None, False
+
+
+def _opened(name: Path, path: Path) -> int:
+    try:
+        return os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror} ({name}).") from None
+
+
+def _is_at(descriptor: int, name: Path) -> bool:
+    """Whether an open file is the one at ``name``, which is opened anew: NFS asks its server then, and only then."""
+    try:
+        other = os.open(name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return False
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.fstat(other))
+    finally:
+        os.close(other)
 
 
 def lock_descriptor(descriptor: int) -> None:

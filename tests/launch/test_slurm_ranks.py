@@ -135,8 +135,8 @@ def test_ranks_that_are_cancelled_stay_so_and_requeued_ones_go_on(cluster, folde
 
 @pytest.mark.slow
 def test_ranks_at_their_time_limit_are_warned_and_go_on_in_another_life(cluster, folder):
-    path = start(folder, "--time", "1", "--signal-lead", 20, nap=0.5, tasks=1, partition="main", grid="-1:1:13,-1:1:11")
-    assert wait_for_end(path, 400).state == "complete"
+    path = start(folder, "--time", "1", "--signal-lead", 20, nap=0.5, tasks=1, partition="main", grid="-1:1:13,-1:1:7")
+    assert wait_for_end(path, 600).state == "complete"
     lives = restarts_of(cluster, read_rounds(path)[-1].job_of(1))
     assert lives >= 1 and log_of(path, 1).count("asks to be requeued") == lives
     check_whole(path, folder)

@@ -76,7 +76,7 @@ def damage_segments(path, seed: int, count: int) -> dict[str, int]:
 
 def test_a_damaged_file_is_noticed_or_harmless(tmp_path):
     seen = damage_files(tmp_path / "net.h5", seed=0, count=200)
-    assert seen["noticed"] > 100, seen
+    assert seen["noticed"] > 80, seen
 
 
 def test_a_damaged_segment_loses_points_and_gives_no_wrong_ones(tmp_path):

@@ -10,7 +10,7 @@ from lossviz.records.surface import Surface
 from lossviz.store import lock as lock_module
 from lossviz.store import resume as resume_module
 from lossviz.store.run import Run
-from lossviz.store.schema import journal_folder, lock_file
+from lossviz.store.schema import directions_path, journal_folder
 from lossviz.store.surface_file import read_published, read_surface
 from tests.store.fake import check_results, evaluate, full_surface, make_plan
 
@@ -44,7 +44,7 @@ def test_a_whole_run_leaves_one_file_and_the_lock(path):
         saved = [point for start in range(0, 30, 4) for point in save(run, PLACES[start : start + 4])] + run.sync()
         assert [(point.index, point.split) for point in saved] == PLACES
         run.publish(final=True)
-    assert names(path.parent) == ["net.h5", "net.h5.lock"]
+    assert names(path.parent) == ["net.h5"]
     surface = read_published(path)
     assert check_results(surface, FULL, complete=True) == 30
     assert surface.facts == {"cosine": 0.5} and [s["host"] for s in surface.sessions] == ["here"]
@@ -70,7 +70,7 @@ def test_going_on_computes_only_what_is_missing_and_counts_sessions(path):
     assert sorted(set(surface.splits["train"].session.ravel())) == [0, 1]
     with open_run(path) as run:
         assert run.resumed and not len(run.surface.pending())
-    assert names(path.parent) == ["net.h5", "net.h5.lock"]
+    assert names(path.parent) == ["net.h5"]
 
 
 def test_facts_published_once_survive(path):
@@ -86,7 +86,6 @@ def test_another_plan_is_refused_by_field_and_nothing_is_written(path):
     with open_run(path) as run:
         save(run, PLACES)
         run.publish(final=True)
-    lock_file(path).unlink()
     before = names(path.parent), path.read_bytes()
     with pytest.raises(PlanError, match=r"plane\.seed: 7 here, 0 there") as info:
         open_run(path, make_plan(seed=7))
@@ -149,7 +148,7 @@ def test_what_killed_processes_left_half_written_is_removed(path):
     for name in ("net.h5.tmp-other-1", "net.h5.tmpfile", "other.h5.tmp-a-1"):
         (path.parent / name).touch()
     open_run(path).close("done")
-    assert names(path.parent) == ["net.h5.lock", "net.h5.tmpfile", "other.h5.tmp-a-1"]
+    assert names(path.parent) == ["net.h5.tmpfile", "other.h5.tmp-a-1"]
 
 
 def test_an_unwritable_folder_is_73(path):
@@ -189,7 +188,7 @@ def test_a_publication_that_fails_only_warns_and_the_last_one_is_74(path, monkey
     with open_run(path) as run:
         check_results(run.surface, FULL, complete=True)
         run.publish(final=True)
-    assert names(path.parent) == ["net.h5", "net.h5.lock"]
+    assert names(path.parent) == ["net.h5"]
 
 
 def test_points_the_journal_could_not_take_are_saved_by_publishing(path, monkeypatch):
@@ -235,6 +234,7 @@ def test_a_damaged_file_with_points_of_its_own_stops_with_65_and_says_which(path
     with open_run(path) as run:
         save(run, PLACES)
         run.publish(final=True)
+    directions_path(path).touch()  # which every run has, and which says whose the file is
     data = damage(path)
     with pytest.raises(DamagedFileError, match=r"holds 0 of 15 points; not those at \(-1\.0, 0\.0\)") as info:
         open_run(path)
@@ -277,7 +277,7 @@ def test_workers_save_beside_each_other_and_never_publish(path):
         worker.close("done")
     with open_run(path) as run:
         run.publish(final=True)
-    assert names(path.parent) == ["net.h5", "net.h5.lock"]
+    assert names(path.parent) == ["net.h5"]
     assert len(read_surface(path).sessions) == 3
 
 
