@@ -14,36 +14,31 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
-from lossviz.render.camera import Camera, choose_camera
+from lossviz.render.camera import Camera
 from lossviz.render.caption import write_caption
 from lossviz.render.caution import difference_cautions, is_rough, panel_cautions
 from lossviz.render.colours import DEFAULT, PALE
 from lossviz.render.comparison import comparison_text
-from lossviz.render.difference import make_difference_key, subtract_views
-from lossviz.render.field import Field, make_field
+from lossviz.render.ensemble import choose_keys, gather_views, make_panels, raise_terrains, settle_levels
 from lossviz.render.footer import wrap_facts, write_footer
-from lossviz.render.key import Key, add_levels, make_key, with_ticks
+from lossviz.render.key import Key
 from lossviz.render.layout import Layout
 from lossviz.render.legend import LegendEntry, choose_entries
 from lossviz.render.metadata import file_facts
-from lossviz.render.panel import Panel, make_panel
-from lossviz.render.path import Path, known_losses, make_paths
+from lossviz.render.panel import Panel
+from lossviz.render.path import make_paths
 from lossviz.render.path_text import missing_paths, path_cautions
 from lossviz.render.request import KINDS, check_request
-from lossviz.render.scale import Scale, parse_clip
 from lossviz.render.seeds import Band, find_families, make_bands
 from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
 from lossviz.render.strip import strip_height
 from lossviz.render.style import Style, make_style
-from lossviz.render.terrain import Terrain, make_terrain
-from lossviz.render.uncertainty import error_field, samples_some, separate
-from lossviz.render.view import View, choose_names, derive, make_views, title_views
+from lossviz.render.terrain import Terrain
+from lossviz.render.view import choose_names, derive, title_views
 
-MOST_PANELS, MOST_VIEWS = 12, 60  # of a figure; of a page, which shows one or some of them at a time
+MOST_PANELS = 12
 __all__ = ["KINDS", "Scene", "default_kind", "make_scene"]
-FINE_MAP, FINE_SURFACE = 320, 480
 PROFILE_WIDTH_MM = 1000.0  # on a value axis no two levels are too close for their lines
 
 
@@ -167,52 +162,20 @@ def make_scene(
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
     surfaces, wanted = derive(surfaces, quantity)
     names = choose_names(surfaces, wanted, every=kind == "html")
-    views = make_views(surfaces, names, kind)
-    if difference:
-        views = subtract_views(views, surfaces)
-    most_panels = MOST_VIEWS if kind == "html" else most_panels
-    if kind != "line" and len(views) > most_panels:
-        raise UsageError(
-            f"{len(views)} panels do not fit one figure; at most {most_panels}. Name fewer files or quantities."
-        )
+    views = gather_views(surfaces, names, kind, difference=difference, most=most_panels)
 
     # 1. one key for all views of a quantity
-    clip = parse_clip(clip) if isinstance(clip, str) else clip
-    if kind == "line" and clip == "auto":
-        clip = "none"  # a profile has room for its highest point
-    quantities = list(dict.fromkeys(view.quantity for view in views))
-    groups = [[view for view in views if view.quantity == q] for q in quantities]
     paths = {id(view): make_paths(view) if path else () for view in views}
     colours = colours or (PALE if any(len(found) > 1 for found in paths.values()) else DEFAULT)
-    if difference:
-        keys = [make_difference_key(group, clip=clip) for group in groups]
-    else:
-        keys = [
-            make_key(group, scale=scale, clip=clip, colours=colours, also=_own_losses(group, paths)) for group in groups
-        ]
-
+    keys = choose_keys(views, paths, kind, difference=difference, scale=scale, clip=clip, colours=colours)
     if kind in ("contour", "filled") and smooth and levels is None and is_rough(views, keys[0].scale):
         kind = "heatmap"  # lines would show the interpolation, not the loss
 
     # 2. panels with the values between their grid points, and the camera
-    fewest = FINE_SURFACE if kind == "surface" else FINE_MAP
     between = smooth and kind != "heatmap"  # cells are shown as they are
-    panels = tuple(
-        make_panel(
-            view,
-            title,
-            index,
-            keys[index],
-            _field(view, keys[index], kind, fewest, between),
-            smooth=between,
-            paths=paths[id(view)],
-        )
-        for view, title in zip(views, title_views(views, surfaces, _titles(titles, difference), kind), strict=True)
-        for index in [quantities.index(view.quantity)]
-    )
-    raised = [panel for panel in panels if kind in ("surface", "html")]
-    terrains = tuple(make_terrain(p.field, keys[p.key].scale) for p in raised if p.field)
-    chosen = (Camera(*camera) if camera else choose_camera(terrains, [p.paths for p in raised])) if terrains else None
+    shown = title_views(views, surfaces, _titles(titles, difference), kind)
+    panels = make_panels(views, shown, keys, paths, kind, smooth=between)
+    terrains, chosen = raise_terrains(panels, keys, kind, camera)
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
     boxes = group_panels(panels, kind)[:MOST_PANELS] if kind == "html" else group_panels(panels, kind)
@@ -222,61 +185,34 @@ def make_scene(
     entries = choose_entries(panels, keys, kind=kind, bands=bands, families=[family.name for family in families])
     rows = legend_rows(entries, style, kind, len(boxes))
     strip = max((strip_height(panel.paths) for panel in panels), default=0.0) if kind != "html" else 0.0
+    labels = [key.label for key in keys]
     place = partial(
-        lay_out,
-        style,
-        kind,
-        panels,
-        boxes,
-        terrains,
-        chosen,
-        legend=len(rows),
-        strip_em=strip,
-        bar_labels=[k.label for k in keys],
+        lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), strip_em=strip, bar_labels=labels
     )
     width_mm = place().panels[0].width * 25.4 if kind != "line" else PROFILE_WIDTH_MM
-    keys = [
-        add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
-        for i, key in enumerate(keys)
-    ]
-    errors: tuple[np.ndarray, ...] = ()
-    unknown: list[str] = []
-    ribbons = kind in ("contour", "filled") and any(samples_some(panel) for panel in panels)
-    if ribbons:
-        errors = tuple(error_field(panel) for panel in panels)
-        keys = [_separate(key, index, panels, errors, levels, unknown) for index, key in enumerate(keys)]
+    keys, errors, unknown = settle_levels(keys, panels, kind, levels, width_mm)
     place = partial(place, bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
     foot = wrap_facts(write_footer(panels, keys), place().width, style) if footer and kind != "html" else ()
-    layout = place(footer_lines=len(foot))
 
     # 4. words
-    missing = missing_paths(panels) if path else []
-    warnings = tuple(
-        dict.fromkeys(
-            [
-                *difference_cautions(surfaces, called),
-                *panel_cautions(panels, keys, between=between),
-                *path_cautions(panels),
-                *missing,
-                *unknown,
-            ]
-        )
-    )
-    for sentence in warnings:
-        if warn:
+    doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
+    hidden = [*path_cautions(panels), *(missing_paths(panels) if path else [])]
+    warnings = tuple(dict.fromkeys([*doubts, *hidden, *unknown]))
+    if warn:
+        for sentence in warnings:
             warn(sentence)
     return Scene(
         kind=kind,
         panels=panels,
         keys=tuple(keys),
         style=style,
-        layout=layout,
+        layout=place(footer_lines=len(foot)),
         groups=boxes,
         legend=rows,
         camera=chosen,
         terrains=terrains,
         floor=FLOOR,
-        errors=errors if ribbons else (),
+        errors=errors,
         samples=samples,
         smooth=smooth,
         footer=foot,
@@ -298,29 +234,3 @@ def _titles(titles: Sequence[str] | None, difference: bool) -> Sequence[str] | N
         return titles
     a, b = titles or ("first", "second")
     return [f"{a} − {b}", b]
-
-
-def _field(view: View, key: Key, kind: str, fewest: int, smooth: bool) -> Field | None:
-    if kind == "line":
-        return None
-    x, y = view.coordinates(0), view.coordinates(1)
-    return make_field(x, y, view.values(), view.evaluated(), key.scale, fewest=fewest, smooth=smooth)
-
-
-def _own_losses(views: Sequence[View], paths: dict[int, tuple[Path, ...]]) -> np.ndarray:
-    return known_losses([path for view in views for path in paths[id(view)]])
-
-
-def _separate(key, index, panels, errors, levels, unknown) -> Key:
-    own = [i for i, panel in enumerate(panels) if panel.key == index]
-    thinned, caution = separate(key, [panels[i] for i in own], [errors[i] for i in own])
-    if caution:
-        unknown.append(caution)
-    return key if levels is not None else with_ticks(thinned)
-
-
-def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:
-    """Values of all panels with one key, spread evenly over their area."""
-    own = [panel for panel in panels if panel.key == index]
-    tables = [panel.field.values(scale)[::2, ::2] if panel.field else panel.z.filled(np.nan) for panel in own]
-    return np.concatenate([table.ravel() for table in tables])
