@@ -1,25 +1,27 @@
-"""Tables and words of a page in one deflated block of text: lossless, as small as a browser's own inflating allows."""
+"""Tables and words of a page in one deflated block of text: as small as a browser's own inflating allows."""
 
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 
 import numpy as np
 
-TYPES = ("f2", "f4", "f8")
+FRACTION_BITS = {"f2": 10, "f4": 23, "f8": 52}
 
 
 class Block:
     """Tables to go into a page, each once however often it is put.
 
     A table stands as planes of its first, second … bytes. Before that, all but float64 are replaced by what a plane
-    through three neighbours leaves of their bit patterns, which is small where a surface is smooth.
+    through three neighbours leaves of their bit patterns, which is small where a surface is smooth. Bits that nobody
+    reads can be left out.
 
     Example:
         >>> block = Block()
         >>> block.put(np.ones((3, 5)), "f4"), block.put(np.ones((3, 5)), "f4"), block.put(np.zeros(4), "f8")
-        ([0, 'f4', 3, 5], [0, 'f4', 3, 5], [60, 'f8', 1, 4])
+        ([0, 'f4', 3, 5, 0], [0, 'f4', 3, 5, 0], [60, 'f8', 1, 4, 0])
     """
 
     def __init__(self) -> None:
@@ -27,11 +29,19 @@ class Block:
         self._places: dict[tuple[bytes, tuple[str | int, ...]], int] = {}
         self._size = 0
 
-    def put(self, table: np.ndarray, dtype: str) -> list[int | str]:
-        """Add a table, (n,) or (rows, columns), as ``dtype``; gives where it starts, its type, rows and columns."""
+    def put(self, table: np.ndarray, dtype: str, *, digits: int | None = None) -> list[int | str]:
+        """Add a table, (n,) or (rows, columns); gives where it starts, its type, rows, columns and bits left out.
+
+        Args:
+            table: Numbers, NaN and infinities among them.
+            dtype: ``f2``, ``f4`` or ``f8``.
+            digits: Significant digits that will be read: numbers are rounded to within a tenth of the last one.
+                None keeps every bit.
+        """
         rows, columns = (1, *table.shape)[-2:]
-        data = _planes(np.ascontiguousarray(table.reshape(rows, columns).astype(f"<{dtype}")))
-        return [self._add(data, (dtype, columns)), dtype, rows, columns]
+        out = 0 if digits is None or dtype == "f8" else max(0, FRACTION_BITS[dtype] - bits_of(digits))
+        data = _planes(np.ascontiguousarray(table.reshape(rows, columns).astype(f"<{dtype}")), out)
+        return [self._add(data, (dtype, columns)), dtype, rows, columns, out]
 
     def put_words(self, words: str) -> list[int]:
         """Add words in UTF-8; gives where they start and their length in bytes."""
@@ -46,8 +56,18 @@ class Block:
         return self._places[data, form]
 
     def text(self) -> str:
-        """Everything, deflated, in base64."""
-        return base64.b64encode(zlib.compress(b"".join(self._parts), 9)).decode()
+        """Everything, deflated, in base 85 (as RFC 1924, but a comma for the less-than sign)."""
+        return base64.b85encode(zlib.compress(b"".join(self._parts), 9)).decode().replace("<", ",")
+
+
+def bits_of(digits: int) -> int:
+    """Bits of a fraction that keep a number within a tenth of the last of its so many significant digits.
+
+    Example:
+        >>> bits_of(4), bits_of(2)
+        (16, 9)
+    """
+    return math.ceil((digits + 1) * math.log2(10)) - 1
 
 
 def unpack(text: str, place: list[int | str]) -> np.ndarray:
@@ -60,23 +80,36 @@ def unpack(text: str, place: list[int | str]) -> np.ndarray:
         array([[ 0.25,   nan],
                [  inf, -3.5 ]], dtype=float16)
     """
-    first, dtype, rows, columns = int(place[0]), str(place[1]), int(place[2]), int(place[3])
+    first, dtype, rows, columns, out = int(place[0]), str(place[1]), int(place[2]), int(place[3]), int(place[4])
     count, size = rows * columns, int(dtype[1])
-    raw = np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8)[first : first + count * size]
-    table = np.ascontiguousarray(raw.reshape(size, count).T)
+    raw = np.frombuffer(zlib.decompress(base64.b85decode(text.replace(",", "<"))), np.uint8)
+    table = np.ascontiguousarray(raw[first : first + count * size].reshape(size, count).T)
     if dtype == "f8":
         return table.view("<f8").reshape(rows, columns)
     words = table.view(f"<u{size}").reshape(rows, columns)
     signed = (words >> 1) ^ (-(words & 1).astype(f"<i{size}")).astype(words.dtype)
     sums = np.cumsum(np.cumsum(signed, axis=0, dtype=words.dtype), axis=1, dtype=words.dtype)
-    return sums.view(f"<{dtype}")
+    return (sums << out).view(f"<{dtype}")
 
 
-def _planes(table: np.ndarray) -> bytes:
+def unpack_words(text: str, place: list[int]) -> str:
+    """Words out of the text of a block."""
+    return zlib.decompress(base64.b85decode(text.replace(",", "<")))[place[0] : sum(place)].decode()
+
+
+def _planes(table: np.ndarray, out: int) -> bytes:
     size = table.dtype.itemsize
     if size < 8:
-        words = table.view(f"<u{size}")
+        words = _rounded(table, out) if out else table.view(f"<u{size}")
         left = np.diff(words, axis=1, prepend=np.zeros_like(words[:, :1]))
         rest = np.diff(left, axis=0, prepend=np.zeros_like(left[:1])).view(f"<i{size}")
         table = ((rest << 1) ^ (rest >> (8 * size - 1))).astype(f"<i{size}")  # small of either sign: small
     return np.ascontiguousarray(table.view(np.uint8).reshape(-1, size).T).tobytes()
+
+
+def _rounded(table: np.ndarray, out: int) -> np.ndarray:
+    # to the nearest; NaN stays NaN, and what would round to infinity is cut instead
+    words = table.view(f"<u{table.dtype.itemsize}")
+    near = words + words.dtype.type(1 << (out - 1))
+    kept = np.isfinite(table) & np.isfinite(near.view(table.dtype))
+    return np.where(kept, near, np.where(np.isnan(table), words | words.dtype.type(1 << out), words)) >> out

@@ -1,7 +1,7 @@
 """The interactive page: one HTML file that needs nothing else, and opens offline.
 
-Values cross over as float32 (float64 where float32 cannot hold them), so that the page's readout is the array's value
-and not a colour's; standard errors as half floats, to three digits. Both scales, their levels and the legend are
+Values cross over as numbers of one digit more than the page tells, so that its readout is the array's value and not a
+colour's; standard errors to 0.2 %, of which it tells two digits. Both scales, their levels and the legend are
 decided here; the page interpolates by the same monotone rule as the printed figures. Where there is no WebGL, or no
 script, a still picture stands in.
 """
@@ -12,6 +12,7 @@ import base64
 import html
 import io
 import json
+import math
 import re
 import shlex
 from collections.abc import Callable
@@ -35,8 +36,9 @@ from lossviz.render.quantity import SPLITS, quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
-STILL_DPI, STILL_COLOURS = 80, 48
+STILL_DPI, STILL_COLOURS, STILL_BYTES = 80, 48, 32_000
 LARGEST_HALF = 6e4
+LEAST_DIGITS, ERROR_DIGITS = 4, 2  # that the page tells of a value, and of its standard error
 MOST_BESIDE = 4  # surfaces side by side when the page opens
 # in this order one script: each file uses only what stands before it
 SCRIPTS = ("data", "scale", "field", "isoline", "shaders", "surface", "strokes", "camera", "axes", "bar", "player",
@@ -63,7 +65,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
     views = [_view(scene, panel, index, block) for index, panel in enumerate(scene.panels)]
     facets = _facets(views)
     data = {
-        "views": views,
+        "views": block.put_words(json.dumps(views, separators=(",", ":"), allow_nan=False)),
         "facets": facets,
         "first": next((i for i, panel in enumerate(scene.panels) if panel.view.holds_origin()), 0),
         "beside": _beside(facets),
@@ -101,8 +103,13 @@ def fill(page: str, parts: dict[str, str]) -> str:
 
 
 def _compact(source: str) -> str:
-    """Without indentation and comment lines."""
-    lines = (line.strip() for line in source.splitlines())
+    r"""Without indentation, comment lines, and comments behind a line's end.
+
+    Example:
+        >>> _compact("// why\n  a = 1; // what\n\n  b();")
+        'a = 1;\nb();'
+    """
+    lines = (re.sub(r"(?<=[;,{})]) *// .*$", "", line.strip()) for line in source.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 
@@ -126,7 +133,7 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
     assert panel.y is not None
     view, plan = panel.view, panel.view.surface.plan
     words = quantity_label(view.name, view.split)
-    values = np.where(panel.guessed, panel.guesses, view.values())
+    values, scales = np.where(panel.guessed, panel.guesses, view.values()), make_page_scales(scene, index)
     return {
         "title": panel.title or words,
         "subtitle": _subtitle(panel, words),
@@ -143,12 +150,12 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
         "y": block.put(panel.y, "f8"),
         "labels": [panel.x_label, panel.y_label],
         "symbols": [axis_symbol(view.surface, axis) for axis in view.axes],
-        "values": block.put(values, "f4" if _fits_float32(values) else "f8"),
+        "values": block.put(values, "f4" if _fits_float32(values) else "f8", digits=_digits(values, scales)),
         **_errors(panel.stderr, block),
         "pending": runs_of(~view.evaluated().ravel()),
         "key": panel.key,
         "scale": scene.key_of(panel).scale.kind,
-        "scales": make_page_scales(scene, index),
+        "scales": scales,
         "paths": [make_page_path(path, panel, block) for path in panel.paths],
         "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.shown_marks],
     }
@@ -194,23 +201,40 @@ def _fits_float32(values: np.ndarray) -> bool:
     return not len(finite) or bool(finite.max() < 1e38 and finite.min() > 1e-37)
 
 
+def _digits(values: np.ndarray, scales: dict[str, dict[str, Any]]) -> int:
+    """As many as the page tells, and as it takes to draw each of 1,000 heights where it belongs."""
+    finite = np.abs(values[np.isfinite(values)])
+    top = min(float(finite.max(initial=0)), max(abs(end) for s in scales.values() for end in (s["low"], s["high"])))
+    drawn = min(s["high"] - s["low"] for s in scales.values())
+    fine = 3 + math.ceil(math.log10(max(1.0, top / drawn))) if drawn > 0 and math.isfinite(top / drawn) else 9
+    return max(LEAST_DIGITS, fine, *(s["digits"] for s in scales.values()))
+
+
 def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
     finite = errors[np.isfinite(errors)]
     if not len(finite) or not finite.max() > 0:
         return {"errors": None, "errorUnit": 1.0}
     unit = float(finite.max()) / LARGEST_HALF
-    return {"errors": block.put(errors / unit, "f2"), "errorUnit": unit}
+    return {"errors": block.put(errors / unit, "f2", digits=ERROR_DIGITS), "errorUnit": unit}
 
 
 def _still(scene: Scene, still: Callable[[Scene], Figure]) -> str:
     # few colours keep it small, chosen for coverage, so that thin coloured paths keep theirs
-    buffer, small = io.BytesIO(), io.BytesIO()
+    buffer = io.BytesIO()
     legend = tuple(tuple(entry for entry in row if entry.sign != "lifted") for row in scene.legend)  # a flat map
     first = replace(scene, panels=scene.panels[: len(scene.layout.panels)], legend=legend)
     still(first).savefig(buffer, format="png", dpi=STILL_DPI)
     buffer.seek(0)
     with Image.open(buffer) as image:
-        image.convert("RGB").quantize(STILL_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-            small, "PNG", optimize=True
-        )
-    return "data:image/png;base64," + base64.b64encode(small.getvalue()).decode()
+        whole = image.convert("RGB")
+    small = _few_colours(whole)
+    if len(small) > STILL_BYTES:  # noise, which no pixel less would show
+        small = _few_colours(whole.resize((whole.width * 4 // 5, whole.height * 4 // 5)))
+    return "data:image/png;base64," + base64.b64encode(small).decode()
+
+
+def _few_colours(image: Image.Image) -> bytes:
+    small = io.BytesIO()
+    few = image.quantize(STILL_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(small, "PNG", optimize=True)
+    return small.getvalue()

@@ -11,6 +11,7 @@ from lossviz.render.panel import Panel
 from lossviz.render.path import Path
 
 MOST_SNAPSHOTS = 2000  # of a path alone; of several paths together twice as many
+DIGITS = 4  # of places and losses along a path; the page tells three
 
 
 def make_page_path(path: Path, panel: Panel, block: Block) -> dict[str, Any]:
@@ -32,7 +33,8 @@ def make_page_path(path: Path, panel: Panel, block: Block) -> dict[str, Any]:
         "dashed": path.dashed,
         "unit": path.unit,
         "stride": stride,
-        **{name: block.put(table, "f8" if name == "steps" else "f4") for name, table in tables.items()},
+        "steps": block.put(tables["steps"], "f4" if tables["steps"].max(initial=0) < 2**24 else "f8"),
+        **{name: block.put(tables[name], "f4", digits=DIGITS) for name in ("x", "y", "own", "beneath", "distance")},
         "exits": path.exits.tolist(),
         "dots": sorted({int(k) for k in np.searchsorted(kept, path.dots)}),
         "events": [{"at": int(np.searchsorted(kept, e.at)), "kind": e.kind, "label": e.label} for e in path.events],

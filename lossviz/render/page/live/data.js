@@ -11,8 +11,9 @@ const FINITE = 0,
 const radians = (degrees) => (degrees * Math.PI) / 180;
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 
-// a table stands as planes of its first, second … bytes; all but float64 as what a plane through three neighbours leaves
-function unpack([first, type, rows, columns]) {
+// a table stands as planes of its first, second … bytes; all but float64 as what a plane through three neighbours leaves,
+// without the bits of each number that nobody reads
+function unpack([first, type, rows, columns, out]) {
   const bytes = { f2: 2, f4: 4, f8: 8 }[type],
     n = rows * columns,
     raw = new Uint8Array(n * bytes);
@@ -26,6 +27,7 @@ function unpack([first, type, rows, columns]) {
         corner = k && j ? words[i - columns - 1] : 0;
       words[i] = ((words[i] >>> 1) ^ -(words[i] & 1)) + left + under - corner;
     }
+  if (out) for (let i = 0; i < n; i++) words[i] <<= out;
   return type === "f4" ? new Float32Array(raw.buffer) : Float32Array.from(words, half);
 }
 function half(bits) {
