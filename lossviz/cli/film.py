@@ -14,7 +14,7 @@ from lossviz.errors import LossvizError
 if TYPE_CHECKING:
     from lossviz.records.surface import Surface
 
-OWN = ("subject", "seconds", "rate", "turn")
+OWN = ("subject", "seconds", "rate", "turn", "time")
 SHARED = ("quantity", "scale", "clip", "levels", "colours", "dark", "titles", "samples", "smooth", "camera", "dpi")
 GIF_FLIGHT_RATE = 10  # every frame of a flight is new, and GIF packs it badly
 
@@ -22,7 +22,7 @@ GIF_FLIGHT_RATE = 10  # every frame of a flight is new, and GIF packs it badly
 def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]) -> None:
     """Gather what does not fit: options of films beside stills, and of stills beside films."""
     film = words["kind"] == "animation"
-    given = {"subject": "--scene", "seconds": "--seconds", "rate": "--fps", "turn": "--turn"}
+    given = {"subject": "--scene", "seconds": "--seconds", "rate": "--fps", "turn": "--turn", "time": "--time"}
     if not film:
         mistakes += [f"{option} is for --kind animation." for name, option in given.items() if words[name] is not None]
         return

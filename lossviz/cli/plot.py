@@ -100,6 +100,7 @@ T = TypeVar("T")
 @click.option("--seconds", metavar="N", help="How long an animation moves.  [7 along a path, 6 in flight]")
 @click.option("--fps", "rate", metavar="N", help="Frames a second of an animation.  [20; 15 in flight]")
 @click.option("--turn", metavar="DEG", help="How far a flight turns; 360 goes once around.  [30]")
+@click.option("--time", metavar="KIND", help="How an animated path's steps go by: linear, or log.  [linear]")
 @click.option("--follow", "following", is_flag=True, help="Draw again as points come, until the runs are finished.")
 def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
     """Draw one surface, or several on one scale, from result files of 'lossviz compute'; or files of 'curvature'."""

@@ -19,8 +19,9 @@ from lossviz.errors import UsageError
 from lossviz.render.colour_bar import draw_colour_bar
 from lossviz.render.contour import draw_contours
 from lossviz.render.draw import about_file, settings, write_whole
-from lossviz.render.film import Film, Frame, until
+from lossviz.render.film import Film, Frame
 from lossviz.render.gif import encode_gif
+from lossviz.render.growth import until
 from lossviz.render.key import Key
 from lossviz.render.layout import LETTER_EM, PT, Box
 from lossviz.render.levels import spread_ticks

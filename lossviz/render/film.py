@@ -19,14 +19,13 @@ from lossviz.records.surface import Surface
 from lossviz.render.camera import Camera
 from lossviz.render.film_layout import FILM, flight_layout, lay_out_film
 from lossviz.render.flight import SWING, flight
+from lossviz.render.growth import TIMES, moments, path_words
 from lossviz.render.height_field import common_bounds
 from lossviz.render.layout import Box
 from lossviz.render.panel import Panel
-from lossviz.render.path import Path, clip_path
-from lossviz.render.quantity import format_value, quantity_label
+from lossviz.render.quantity import quantity_label
 from lossviz.render.scene import Scene, make_scene
 from lossviz.render.style import DARK, LIGHT
-from lossviz.render.terrain import Terrain
 
 SUBJECTS = ("path", "flight", "sequence")
 RATES = {"path": 20, "flight": 15, "sequence": 20}
@@ -92,6 +91,7 @@ def make_film(
     seconds: float | None = None,
     rate: int | None = None,
     turn: float = SWING,
+    time: str = "linear",
     dark: bool = False,
     dpi: int | None = None,
     warn: Callable[[str], None] | None = None,
@@ -106,6 +106,7 @@ def make_film(
         seconds: How long the motion lasts.
         rate: Frames a second.
         turn: Degrees a flight turns in all; 360 goes once around.
+        time: One of :data:`~lossviz.render.growth.TIMES`: how a path's steps go by; the frames of ``"log"`` say so.
         dark: Whether the ground is dark.
         dpi: Dots an inch; 100 makes a picture 960 dots wide.
         warn: Called with a sentence for everything a reader should be told.
@@ -115,7 +116,7 @@ def make_film(
         UsageError: If the surfaces cannot be shown so, with what can.
     """
     subject = subject or default_subject(surfaces)
-    _check(surfaces, subject, seconds, rate, turn, words.get("quantity"))
+    _check(surfaces, subject, seconds, rate, turn, time, words.get("quantity"))
     style = replace(FILM, theme=DARK if dark else LIGHT, dpi=dpi or FILM.dpi)
     rate = rate or RATES[subject]
     words |= {"footer": False, "style": style, "most_panels": MOST_FRAMES}
@@ -135,7 +136,7 @@ def make_film(
                 "The file holds no optimization path on this plane to animate. Record one with 'lossviz trace' or "
                 "lossviz.Recorder and add it with 'lossviz project', or fly: --scene flight."
             )
-        frames = _path_frames(plane.panels[0], seconds or MOTION_S[subject], rate)
+        frames = _path_frames(plane.panels[0], seconds or MOTION_S[subject], rate, time)
     else:
         frames = _sequence_frames(plane, surfaces, rate, seconds)
     plane, surface, strip = lay_out_film(plane, surface, subject)
@@ -146,7 +147,7 @@ def make_film(
         rate,
         plane.panels[0].title if subject == "path" else _subject_title(plane),
         strip,
-        _caption(surface, subject, frames),
+        _caption(surface, subject, frames, time),
         {**surface.metadata, "kind": "animation", "subject": subject, "frames": len(frames), "rate": rate},
     )
 
@@ -159,52 +160,13 @@ def default_subject(surfaces: Sequence[Surface]) -> str:
     return "path" if any(path.dimension == 2 and len(path) > 1 for path in paths) else "flight"
 
 
-def until(path: Path, step: float, box: tuple[float, float, float, float], terrain: Terrain) -> Path:
-    """A path as far as a step: its places up to there, and the place on its line between snapshots.
-
-    Args:
-        path: The whole path.
-        step: The optimizer's step.
-        box: The frame it is cut at.
-        terrain: On whose scale its own loss runs straight between snapshots.
-    """
-    place = float(np.interp(step, path.steps, np.arange(len(path.steps))))
-    whole, rest = int(place), place - int(place)
-    at = np.append(np.arange(whole + 1), place) if rest > 0 else np.arange(whole + 1)
-    index = np.arange(len(path.steps))
-
-    def between(values: np.ndarray) -> np.ndarray:
-        return np.interp(at, index, values)
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        own = terrain.scale.inverse(between(terrain.scale.forward(path.own)))
-    own[: whole + 1] = path.own[: whole + 1]
-    x, y = between(path.x), between(path.y)
-    pieces, exits = clip_path(np.stack([x, y], axis=1), box)
-    done = step >= path.steps[-1]
-    return replace(
-        path,
-        name=path.name if done else "",
-        steps=np.rint(between(path.steps.astype(float))).astype(np.int64),
-        x=x,
-        y=y,
-        own=own,
-        beneath=between(path.beneath),
-        distance=between(path.distance),
-        pieces=tuple(pieces),
-        exits=exits,
-        dots=path.dots[path.dots <= whole],
-        events=tuple(event if done else replace(event, label="") for event in path.events if event.at <= whole),
-        ended=done,
-    )
-
-
 def _check(
     surfaces: Sequence[Surface],
     subject: str,
     seconds: float | None,
     rate: int | None,
     turn: float,
+    time: str,
     quantity: str | None,
 ) -> None:
     if not surfaces:
@@ -225,40 +187,21 @@ def _check(
         raise UsageError(f"--seconds is {seconds:g}; it must be from 0.5 to {LONGEST_S:g}.")
     if rate is not None and not 1 <= rate <= 60:
         raise UsageError(f"--fps is {rate:g}; it must be from 1 to 60.")
+    if time not in TIMES:
+        raise UsageError(f"--time is {time!r}; choose one of {', '.join(TIMES)}.")
+    if time != "linear" and subject != "path":
+        raise UsageError("--time is for --scene path; flights and sequences have no steps.")
     if not -360 <= turn <= 360:
         raise UsageError(f"--turn is {turn:g}; it must be from -360 to 360 degrees.")
 
 
-def _path_frames(panel: Panel, seconds: float, rate: int) -> tuple[Frame, ...]:
-    first = min(int(path.steps[0]) for path in panel.paths if len(path.steps))
-    last = max(int(path.steps[-1]) for path in panel.paths if len(path.steps))
+def _path_frames(panel: Panel, seconds: float, rate: int, time: str) -> tuple[Frame, ...]:
     count = int(min(MOST_FRAMES, max(2, round(seconds * rate))))
-    steps = np.linspace(first, last, count).tolist()
-    held = {0: FIRST_S, count - 1: LAST_S}
-    return tuple(Frame(held.get(i, 1 / rate), step=step, words=path_words(panel, step)) for i, step in enumerate(steps))
-
-
-def path_words(panel: Panel, step: float) -> tuple[str, ...]:
-    """What is printed while the paths are at a step: of one path the last snapshot's numbers, of several the step."""
-    first = panel.paths[0]
-    if len(panel.paths) > 1:
-        return (f"{first.unit} {round(step)}",)
-    at = max(int(np.searchsorted(first.steps, step, side="right")) - 1, 0)
-    percent = panel.view.quantity in ("error", "accuracy")
-    unit, quantity = " %" * percent, quantity_label(panel.view.name, panel.view.split)
-
-    def number(value: float) -> str:
-        return format_value(value, percent=percent, digits=2) + unit if np.isfinite(value) else "–"
-
-    texts = [f"{first.unit} {first.steps[at]}"]
-    if first.has_losses:
-        texts += [f"own {quantity} {number(first.own[at])}", f"of the plane beneath {number(first.beneath[at])}"]
-    trajectory = panel.view.surface.trajectories[first.name]
-    if trajectory.learning_rate is not None:
-        rates = trajectory.learning_rate[np.searchsorted(trajectory.steps, first.steps)]
-        if np.isfinite(rates).any():
-            texts.append(f"learning rate {number(rates[at])}" if not percent else f"lr {format_value(rates[at])}")
-    return tuple(texts)
+    held, more = {0: FIRST_S, count - 1: LAST_S}, ("log time",) if time == "log" else ()
+    return tuple(
+        Frame(held.get(i, 1 / rate), step=step, words=(*path_words(panel, step), *more))
+        for i, step in enumerate(moments(panel.paths, count, time))
+    )
 
 
 def _sequence_frames(plane: Scene, surfaces: Sequence[Surface], rate: int, seconds: float | None) -> tuple[Frame, ...]:
@@ -296,11 +239,12 @@ def _subject_title(scene: Scene) -> str:
     return f"{subject}, {words}" if subject else words[:1].upper() + words[1:]
 
 
-def _caption(scene: Scene, subject: str, frames: Sequence[Frame]) -> str:
+def _caption(scene: Scene, subject: str, frames: Sequence[Frame], time: str = "linear") -> str:
     lasts = f"{sum(frame.seconds for frame in frames):.3g} s"
+    goes_by = "numbers of steps" if time == "linear" else "ratios of the steps done"
     told = {
-        "path": f"Animation, {lasts}: equal times are equal numbers of steps, and the numbers above are those of the "
-        "last snapshot passed; between snapshots the path runs straight.",
+        "path": f"Animation, {lasts}: equal times are equal {goes_by}, and the numbers above are those of the last "
+        "snapshot passed; between snapshots the path runs straight.",
         "flight": f"Animation, {lasts}: the view moves, the surface does not; the light stands still.",
         "sequence": f"Animation, {lasts}: {len(frames)} surfaces one after another on one scale; nothing is "
         "interpolated between them.",

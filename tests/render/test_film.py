@@ -1,5 +1,8 @@
 """What moves in a film, as data: frames, words, cameras, and paths as far as a step."""
 
+from itertools import pairwise
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +11,9 @@ from hypothesis import strategies as st
 from lossviz.errors import UsageError
 from lossviz.records.trajectory import Trajectory
 from lossviz.render.camera import Camera
-from lossviz.render.film import EACH_S, FIRST_S, LAST_S, make_film, until
+from lossviz.render.film import EACH_S, FIRST_S, LAST_S, make_film
 from lossviz.render.flight import FROM_ABOVE, flight
+from lossviz.render.growth import moments, until
 from lossviz.render.height_field import picture_bounds
 from lossviz.render.scene import make_scene
 
@@ -45,6 +49,29 @@ def test_equal_times_are_equal_numbers_of_steps(with_path):
     np.testing.assert_allclose(np.diff(steps), 40 / 19)
     assert (steps[0], steps[-1]) == (0, 40)
     assert [film.frames[i].seconds for i in (0, 1, -1)] == [FIRST_S, 0.1, LAST_S]
+
+
+def test_log_time_dwells_on_the_beginning_and_says_so(with_path):
+    film = make_film([with_path], seconds=2, rate=10, time="log")
+    steps = np.array([frame.step for frame in film.frames])
+    np.testing.assert_allclose(np.diff(np.log(steps + 1)), np.log(41) / 19)
+    assert (steps[0], steps[-1]) == (0, 40) and all(frame.words[-1] == "log time" for frame in film.frames)
+    assert "ratios of the steps" in film.caption
+    for words, said in (({"time": "cubic"}, "linear, log"), ({"time": "log", "subject": "flight"}, "--scene path")):
+        with pytest.raises(UsageError, match=said):
+            make_film([with_path], seconds=1, **words)
+
+
+@given(first=st.integers(0, 10**9), length=st.integers(1, 10**9), count=st.integers(2, 50), log=st.booleans())
+def test_moments_never_leave_the_path(first, length, count, log):
+    path = make_film_path((first, first + length))
+    shown = moments([path], count, "log" if log else "linear")
+    assert shown[0] == first and shown[-1] == pytest.approx(first + length, rel=1e-12) and len(shown) == count
+    assert all(a <= b for a, b in pairwise(shown)) and first <= min(shown) and max(shown) <= first + length
+
+
+def make_film_path(steps):
+    return SimpleNamespace(steps=np.array(steps))
 
 
 def test_words_are_those_of_the_last_snapshot_passed(with_path):
