@@ -101,6 +101,8 @@ def _check_lead(time: str | None, lead_s: int) -> None:
     from lossviz.launch.slurm import parse_time
 
     limit_s = parse_time(time) if time else None
+    if limit_s == 0:
+        raise UsageError(f"--time {time} is no time at all; leave it out for the partition's own limit.")
     if limit_s is not None and limit_s <= lead_s:
         raise UsageError(
             f"--time {time} is {limit_s:g} s and --signal-lead {lead_s}: a task would be told to save before it has "

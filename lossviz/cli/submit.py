@@ -176,20 +176,21 @@ def _draft(
     if found is None:
         assert plan is not None
         missing, size, point_s, before_s = np.arange(plan.grid.size), plan.grid.size, None, None
-        ranks = plan.ranks_per_point
     else:
         surface, lives = found
         if surface.facts.get("engine") is None:
             raise UsageError(f"{run} is not prepared yet. Name its problem: lossviz submit PROBLEM.py … --out {run}")
         missing, size = surface.pending(), surface.plan.grid.size
         point_s, before_s = seconds_per_point(surface), measured_startup_s(lives)
-        ranks = surface.plan.ranks_per_point
+        plan = surface.plan
+        assert plan is not None
     speed = Speed(how.seconds_per_point or point_s, max(before_s or 0.0, startup_s or 0.0) or _USUAL_STARTUP_S)
-    return draft_round(
+    draft = draft_round(
         run, missing, size, request, folder=Path.cwd(), speed=speed, tasks=how.tasks, merge=how.merge,
-        largest_array=_largest_array(dry_run), ranks=ranks,
+        largest_array=_largest_array(dry_run), ranks=plan.ranks_per_point,
         command_line=shlex.join(["lossviz", *sys.argv[1:]]),
     )  # fmt: skip
+    return replace(draft, refined=plan.refine is not None)
 
 
 def _largest_array(dry_run: bool) -> int:
@@ -248,7 +249,7 @@ def table(draft: Draft) -> list[str]:
     width = asked.gpus_per_task or asked.cpus_per_task or draft.ranks
     limit = f" of {asked.time}" if asked.time else ""
     rows = [
-        ("points", f"{cut.points} of {draft.made.size} missing"),
+        ("points", _asked(draft)),
         ("tasks", f"{cut.tasks}, at most {cut.most} points each" + _arrays(draft)),
         ("one point", f"{cut.speed.point_s:.3g} s" if cut.speed.point_s else "not known before the run is prepared"),
     ]
@@ -261,6 +262,15 @@ def table(draft: Draft) -> list[str]:
             ("time", f"{span(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
         ]
     return [f"{name:<10} {text}" for name, text in rows]
+
+
+def _asked(draft: Draft) -> str:
+    points, size = draft.division.points, draft.made.size
+    if not draft.refined:
+        return f"{points} of {size} missing"
+    if points == size:
+        return f"{size} at most; --refine asks for some of them, round by round"
+    return f"{points} of {size} asked for by --refine; submit again for what their values ask for"
 
 
 def _each(draft: Draft) -> str:

@@ -57,8 +57,10 @@ def names_of(checkpoints: Sequence[Path]) -> list[str]:
         return [parts[0][-1]]
     start, end = _common(parts), _common([part[::-1] for part in parts])
     names = ["-".join(part[start : len(part) - end] or part[-1:]) for part in parts]
-    if len(set(names)) < len(names):
-        raise UsageError("Two of the checkpoints have one name; give a pattern that matches each once.")
+    for name in names:
+        if names.count(name) > 1:
+            both = " and ".join(str(path) for path, one in zip(checkpoints, names, strict=True) if one == name)
+            raise UsageError(f"{both} would make one run, {name}.h5; give --checkpoints a pattern that matches one.")
     return names
 
 

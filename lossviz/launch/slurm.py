@@ -107,6 +107,8 @@ def check_script(script: str) -> None:
     try:
         call("sbatch", "--test-only", given=script)
     except LaunchError as error:
+        if "node configuration" in str(error):  # says not what of it
+            raise LaunchError(f"{error} What nodes have says: sinfo -o '%R %c CPUs, %m MB, %G'") from None
         if "partition" not in str(error).lower():
             raise
         there = ", ".join(sorted(set(call("sinfo", "-h", "-o", "%R").split())))

@@ -64,6 +64,7 @@ class RunStatus:
         tasks: Tasks that have ended and left points missing.
         merge: State of the merge job; empty where there is none.
         note: What could not be asked.
+        asks_more: Whether the last round is whole, and its values ask for more points, as with ``plan.refine``.
     """
 
     path: Path
@@ -78,6 +79,7 @@ class RunStatus:
     tasks: tuple[Task, ...] = ()
     merge: str = ""
     note: str = ""
+    asks_more: bool = False
 
     @property
     def jobs_alive(self) -> bool:
@@ -165,7 +167,8 @@ def read_status(path: Path, ask: Ask | None = None) -> RunStatus:
     found = RunStatus(
         path, plan.grid.size, done, left, seconds_per_point(surface), lives, rounds[-1] if rounds else None
     )
-    return _with_queue(found, ask, surface)
+    whole = bool(rounds and left and surface.evaluated().ravel()[rounds[-1].points].all())
+    return _with_queue(replace(found, asks_more=whole), ask, surface)
 
 
 def _with_queue(found: RunStatus, ask: Ask, surface: Surface | None) -> RunStatus:

@@ -36,6 +36,7 @@ class Draft:
         merge: Of the merge job; None without one.
         request: What is asked of the cluster.
         ranks: Processes of a task, which evaluate each point together.
+        refined: Whether the values decide what is asked for next.
     """
 
     run: Path
@@ -46,6 +47,7 @@ class Draft:
     merge: str | None
     request: Request
     ranks: int = 1
+    refined: bool = False
 
     @property
     def arrays(self) -> list[Array]:

@@ -15,6 +15,7 @@ from lossviz.store.schema import directions_path, lock_file
 from lossviz.store.segment import read_headers
 
 _CHUNK_BYTES = 4 << 20
+_FORMATS = tuple(f"lossviz-{kind}" for kind in ("surface", "directions", "spectrum"))
 _OWN_NAMES = ("provenance/plan_json", "fingerprint_json")
 # what HDF5, h5py and numpy raise when the bytes make no sense
 _NONSENSE = (
@@ -99,6 +100,8 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
         raise _unopenable(path, error) from None
     try:
         found = guarded(path, lambda: (text_of(file.attrs.get("format")), text_of(file.attrs.get("format_version"))))
+        if found[0] in _FORMATS and found[0] != wanted:
+            raise StoreError(f"{path} is a {found[0]} file, and a {wanted} file is wanted here; name that one.")
         if found[0] != wanted and (is_ours(path) or guarded(path, lambda: any(name in file for name in _OWN_NAMES))):
             raise DamagedFileError(f"{path} is damaged: its attributes do not read, or say {found[0]} for {wanted}.")
         if found[0] != wanted:

@@ -56,7 +56,8 @@ def test_preempted_and_killed_tasks_lose_nothing_and_the_merge_is_one_process_s(
     log = path.parent / "net.h5.journal" / "logs" / f"{read_rounds(path)[-1].job_of(1)}.out"
     assert "asks to be requeued" in log.read_text()
     shown = run("status", path)
-    assert shown.exit_code == 4 and f"lossviz submit {path}" in shown.output and str(failed.log) in shown.output
+    assert shown.exit_code == 4 and "lossviz submit net.h5" in shown.output
+    assert f"see {failed.log.relative_to(folder)}: srun: error" in shown.output
     # what is missing is submitted, and only that
     submit_again(path)
     assert len(read_rounds(path)[-1].points) == failed.missing
@@ -141,6 +142,25 @@ def test_the_last_task_s_own_requeue_leaves_the_others_alone(cluster, folder):
 
 
 @pytest.mark.slow
+def test_rounds_of_a_refined_run_ask_for_what_one_process_asks_for(cluster, folder):
+    words = ["--refine", "0.01", "--grid", "-2:2:33,-2:2:17"]
+    path = submit(folder, "--partition", "main", "--sbatch", "--mem=10", "--tasks", 3, *words[:2], grid=words[3], nap=0)
+    asked = []
+    while (status := wait_for_end(path)).state != "complete":
+        asked.append(len(read_rounds(path)[-1].points))
+        shown = run("status", path).output
+        assert status.asks_more and f"ask for {status.left} points more" in shown and "lossviz submit net.h5" in shown
+        submit_again(path)
+    assert len(asked) >= 1 and merges(path) == len(asked) + 1
+    one = folder / "one.h5"
+    assert run("compute", *PLAN, *words, "--out", one, "--progress", "none").exit_code == 0
+    assert values_of(path) == values_of(one)
+    several, alone = read_surface(path), read_surface(one)
+    assert 0 < several.evaluated().sum() < 561 and several.facts["refinement"] == alone.facts["refinement"]
+    assert several.facts["doubts"] == alone.facts["doubts"]
+
+
+@pytest.mark.slow
 def test_tasks_warned_in_their_first_moments_go_back_into_the_queue(cluster, folder):
     path = submit(folder, "--partition", "low", "--time", "10:00", "--tasks", 4, grid="-1:1:9,-0.5:0.5:7", nap=0.2)
     made = read_rounds(path)[-1]
@@ -185,6 +205,13 @@ def test_a_cluster_that_sends_the_warning_signal_at_preemption(folder, monkeypat
         cluster.stop()
 
 
+REFUSED = [
+    (["--sbatch=--constraint=nix"], "sbatch refused: Invalid feature specification."),
+    (["--gpus-per-task", 99], "node configuration is not available. What nodes have says: sinfo"),
+    (["--mem", "much"], "sbatch refused: Invalid --mem specification."),
+]
+
+
 def test_status_as_json_and_the_table_of_a_dry_run(cluster, folder):
     path = submit(folder, "--partition", "main", "--tasks", 1, "--no-merge", grid="-1:1:3,-1:1:2", nap=0)
     before = json.loads(run("status", path, "--json").output)
@@ -195,6 +222,9 @@ def test_status_as_json_and_the_table_of_a_dry_run(cluster, folder):
     assert wrong.exit_code == 1 and "Partitions here: high, low, main" in wrong.output
     long = run("submit", *PLAN, "--out", "b.h5", "--time", "9-0")
     assert long.exit_code == 2 and "more than partition main allows" in long.output
+    for words, said in REFUSED:
+        refused = run("submit", *PLAN, "--out", "b.h5", *words)
+        assert refused.exit_code == 1 and said in refused.output and refused.output.count("lossviz: ") == 1
     assert not (folder / "b.h5").exists()
     done = wait_for_end(path)
     assert done.state == "complete" and "lossviz merge" in run("status", path).output

@@ -2,6 +2,8 @@
 
 import json
 
+import h5py
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -9,6 +11,7 @@ from torch import nn
 
 from lossviz.cli.main import cli
 from lossviz.launch.status import read_status
+from lossviz.store.directions_file import write_directions
 from lossviz.store.surface_file import read_surface
 from tests.launch.cluster import wait_until
 from tests.test_compute import values_of
@@ -66,6 +69,23 @@ def test_without_slurm_it_is_said_before_anything_is_computed(folder, no_slurm):
         (["nix.h5"], "There is no run nix.h5"),
         (["problem.py", "--tasks", "0"], "--tasks is '0'; write auto, or a number from 1"),
         (["problem.py", "--time", "soon"], "--time 4:00:00"),
+        (["problem.py", "--time", "0"], "is no time at all; leave it out"),
+        (["problem.py", "--time", "2"], "told to save before it has begun. Ask for more time, or for --signal-lead 30"),
+        (["problem.py", "--sbatch", ""], "write an option of sbatch"),
+        (["problem.py", "--sbatch", "-n 4"], "lossviz sets -n itself"),
+        (["problem.py", "--setup", "."], "--setup . cannot be read: Is a directory"),
+        (["problem.py", "--out", "nix/net.h5"], "The folder nix does not exist. Make it with: mkdir -p 'nix'"),
+        (["problem.py", "--out", "."], ". is a folder; give a file in it"),
+        (["problem.py", "--ranks-per-point", "4", "--gpus-per-task", "6"], "Ask for --gpus-per-task 8"),
+        (["foreign.h5"], "foreign.h5 is an HDF5 file, but not a lossviz-surface file; lossviz leaves it alone"),
+        (
+            ["problem.py", "--checkpoints", "*.p[yt]"],
+            "one run, problem.h5; give --checkpoints a pattern that matches one",
+        ),
+        (
+            ["problem.py", "--checkpoints", "*.py", "--ranks-per-point", "2"],
+            "in one process, and --ranks-per-point is 2",
+        ),
         (["problem.py", "--sbatch", "constraint=a100"], "write an option of sbatch"),
         (["problem.py", "--sbatch", "--array=1-3"], "lossviz sets --array itself"),
         (["problem.py", "--setup", "nix.sh"], "--setup nix.sh cannot be read: No such file"),
@@ -76,8 +96,34 @@ def test_without_slurm_it_is_said_before_anything_is_computed(folder, no_slurm):
     ],
 )
 def test_wrong_words_are_answered_with_the_right_ones(folder, words, said):
+    (folder / "problem.pt").touch()
+    foreign(folder)
     result = run("submit", *words, "--dry-run")
     assert result.exit_code in (1, 2) and said in result.output and "Traceback" not in result.output
+
+
+def foreign(folder):
+    with h5py.File(folder / "foreign.h5", "w") as file:
+        file["x"] = [1.0]
+
+
+@pytest.mark.parametrize("command", ["status", "cancel", "work", "merge"])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("foreign.h5", "foreign.h5 is an HDF5 file, but not a lossviz-surface file; lossviz leaves it alone"),
+        ("problem.py", "problem.py is not an HDF5 file; lossviz leaves it alone"),
+        ("net.directions.h5", "is a lossviz-directions file, and a lossviz-surface file is wanted here"),
+        ("nix.h5", "There is no"),
+    ],
+)
+def test_files_that_are_no_runs_are_named_and_left_alone(folder, command, name, said):
+    foreign(folder)
+    write_directions(folder / "net.directions.h5", [{"w": np.ones(3, np.float32)}] * 2, recipe={})
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    result = run(command, name)
+    assert result.exit_code == 2 and said in result.output and "Traceback" not in result.output, result.output
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
 @pytest.mark.parametrize("command", ["status", "cancel"])
