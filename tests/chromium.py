@@ -120,11 +120,13 @@ class Tab:
         touch: Whether it is a phone.
         media: Media features, such as ``{"prefers-reduced-motion": "reduce"}``.
         before: A script that runs before the page's own.
+        scripts: Whether the page's scripts run.
     """
 
     def __init__(
-        self, browser, session, target, url, *, size=(1000, 760), ratio=1.0, touch=False, media=None, before=""
-    ):
+        self, browser, session, target, url, *, size=(1000, 760), ratio=1.0, touch=False, media=None, before="",
+        scripts=True,
+    ):  # fmt: skip
         self._browser, self._session, self._target = browser, session, target
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -132,6 +134,7 @@ class Tab:
         if touch:
             self.call("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
         self.emulate(media or {})
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         if before:
             self.call("Page.addScriptToEvaluateOnNewDocument", source=before)
         self.go(url)

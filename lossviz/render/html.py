@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
 import math
 import re
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import resources
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
 
 from lossviz import __version__
 from lossviz.render.block import Block
@@ -30,13 +27,13 @@ from lossviz.render.cells import runs_of
 from lossviz.render.colours import colour_table
 from lossviz.render.page_path import make_page_path
 from lossviz.render.page_scale import make_page_scales
+from lossviz.render.page_still import draw_still
 from lossviz.render.panel import Panel
 from lossviz.render.plane_text import axis_symbol
 from lossviz.render.quantity import SPLITS, quantity_label
 from lossviz.render.scene import Scene
 
 CAMERA = (-58.0, 34.0)
-STILL_DPI, STILL_COLOURS, STILL_BYTES = 80, 48, 32_000
 LARGEST_HALF = 6e4
 LEAST_DIGITS, ERROR_DIGITS = 4, 2  # that the page tells of a value, and of its standard error
 MOST_BESIDE = 4  # surfaces side by side when the page opens
@@ -74,7 +71,6 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         "colours": _colours(scene),
         "camera": [scene.camera.azimuth, scene.camera.elevation] if scene.camera else list(CAMERA),
         "dark": scene.style.theme.name == "dark",
-        "caption": scene.caption.strip(),
         "files": _files(command),
         "metadata": {"lossviz": __version__, **scene.metadata, **({"command": command} if command else {})},
     }
@@ -83,7 +79,8 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         "__TITLE__": html.escape(_title(scene)[:200]),
         "__THEME__": scene.style.theme.name,
         "__STYLE__": _compact((folder / "page.css").read_text(encoding="utf-8")),
-        "__STILL__": _still(scene, still) if still else "",
+        "__CAPTION__": html.escape(scene.caption.strip(), quote=False),
+        "__STILL__": draw_still(scene, still) if still else "",
         # "<" never appears in the data, so no text in it can end the script element
         "__DATA__": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "__SCRIPT__": _compact((folder / "boot.js").read_text(encoding="utf-8")),
@@ -216,25 +213,3 @@ def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
         return {"errors": None, "errorUnit": 1.0}
     unit = float(finite.max()) / LARGEST_HALF
     return {"errors": block.put(errors / unit, "f2", digits=ERROR_DIGITS), "errorUnit": unit}
-
-
-def _still(scene: Scene, still: Callable[[Scene], Figure]) -> str:
-    # few colours keep it small, chosen for coverage, so that thin coloured paths keep theirs
-    buffer = io.BytesIO()
-    legend = tuple(tuple(entry for entry in row if entry.sign != "lifted") for row in scene.legend)  # a flat map
-    first = replace(scene, panels=scene.panels[: len(scene.layout.panels)], legend=legend)
-    still(first).savefig(buffer, format="png", dpi=STILL_DPI)
-    buffer.seek(0)
-    with Image.open(buffer) as image:
-        whole = image.convert("RGB")
-    small = _few_colours(whole)
-    if len(small) > STILL_BYTES:  # noise, which no pixel less would show
-        small = _few_colours(whole.resize((whole.width * 4 // 5, whole.height * 4 // 5)))
-    return "data:image/png;base64," + base64.b64encode(small).decode()
-
-
-def _few_colours(image: Image.Image) -> bytes:
-    small = io.BytesIO()
-    few = image.quantize(STILL_COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    few.save(small, "PNG", optimize=True)
-    return small.getvalue()

@@ -1,6 +1,8 @@
 """The interactive page: what crosses over from Python. What a browser makes of it: test_page.py."""
 
+import base64
 import html
+import io
 import json
 import re
 
@@ -9,11 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 
 from lossviz.errors import UsageError
 from lossviz.records.trajectory import Mark, Trajectory
 from lossviz.render.block import Block, unpack, unpack_words
+from lossviz.render.colours import colour_table
 from lossviz.render.draw import draw
+from lossviz.render.page_still import palette
 from lossviz.render.scene import make_scene
 
 
@@ -233,3 +238,18 @@ def test_the_title_of_several_surfaces_is_their_names(surface_of, tmp_path):
     z = 1 + np.add.outer(y**2, x**2)
     pair = [surface_of(x, y, train_loss=z, test_loss=z + i) for i in (0, 1)]
     assert "<title>ResNet, plain</title>" in page_of(pair, tmp_path, titles=["ResNet", "plain"]).read_text()
+
+
+def test_the_still_picture_has_the_colours_of_the_bar(bowl, surface_of, tmp_path):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 5)
+    level = np.full((5, 9), 0.9)
+    level[2, 4] = 0.01  # a picture of nearly one colour
+    for surface in (bowl, surface_of(x, y, train_loss=level)):
+        scene = make_scene([surface], kind="html")
+        colours = palette(scene).astype(int)
+        wanted = 255 * colour_table(scene.keys[0].colours)
+        assert np.abs(wanted[:, None] - colours).sum(2).min(1).max() < 20  # of 765
+    text = page_of([bowl], tmp_path).read_text()
+    png = base64.b64decode(re.search(r'src="data:image/png;base64,([^"]+)"', text).group(1))
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.width > 300 and len(image.convert("RGB").getcolors()) > 24

@@ -167,9 +167,10 @@ def test_keys_turn_zoom_and_read(visit, bowl):
     assert tab.run("document.activeElement.id") == "gl"  # first the picture, then its controls
     tab.press("ArrowLeft", "ArrowUp", "+", "d", "c")
     assert (state(tab, "az"), state(tab, "el"), state(tab, "zoom")) == (az + 5, el + 5, pytest.approx(1.15))
-    assert state(tab, "dark") and not state(tab, "contours")
+    assert state(tab, "dark") and not state(tab, "contours") and tab.text("#spoken") == "Contours hidden"
+    assert tab.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"  # where the keys go is seen
     tab.press("t")
-    assert state(tab, "el") == 90
+    assert state(tab, "el") == 90 and tab.text("#spoken") == "The map from the top"
     tab.press("ArrowRight", "ArrowRight", shift=True)
     i = int(np.argmin(np.abs(bowl.plan.grid.axes[0].coordinates))) + 1
     j = int(np.argmin(np.abs(bowl.plan.grid.axes[1].coordinates)))
@@ -184,6 +185,43 @@ def test_keys_turn_zoom_and_read(visit, bowl):
         tab.press("Tab")
         order.append(tab.run("document.activeElement.id || document.activeElement.tagName"))
     assert order == ["SUMMARY", "scale", "height", "contours", "dark"]
+
+
+NAMELESS = """(() => {
+  const seen = (e) => e.getClientRects().length;
+  const name = (e) => e.getAttribute("aria-label") || e.textContent.trim() || e.closest("label")?.textContent.trim();
+  return [...document.querySelectorAll("button, input, select, summary, canvas:not([aria-hidden]), img")]
+    .filter((e) => seen(e) && !name(e) && !e.alt).map((e) => e.id || e.tagName);
+})()"""
+
+
+@pytest.mark.slow
+def test_those_who_hear_the_page_are_told_what_is_there(visit, bowl):
+    tab = visit(with_paths(bowl))
+    assert tab.run(NAMELESS) == []
+    label = "document.getElementById('gl').getAttribute('aria-label')"
+    assert "training loss on 21 × 13 points" in tab.run(label)
+    tab.press("Tab", ",")
+    assert tab.text("#spoken").startswith("sgd: step 20, own training loss 0.1")
+    assert tab.run("document.getElementById('step').getAttribute('aria-valuetext')").startswith("sgd: step 20")
+    tab.press("l")
+    assert tab.text("#spoken") == "linear scale" and state(tab, "scale") == "linear"
+    assert "Arrow keys turn" in tab.run(
+        "document.getElementById(document.getElementById('gl').getAttribute('aria-describedby')).textContent"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(1280, 800), (1000, 700), (800, 600), PHONE])
+def test_a_long_name_leaves_room(visit, surface_of, size):
+    name = "A network with a very long name, trained on everything, <script>window.hurt = 1</script> " * 3
+    tab = visit(two_splits(surface_of), two_splits(surface_of, 15, 9), titles=["short", name], size=size)
+    assert tab.run("window.hurt === undefined") and tab.run("document.documentElement.scrollWidth") == size[0]
+    head, panel = (
+        tab.run(f"(({{ right, left, height }}) => [left, right, height])({where}.getBoundingClientRect())")
+        for where in ("document.querySelector('h1')", "document.getElementById('panel')")
+    )
+    assert head[1] <= panel[0] and head[2] < 50  # two lines beside the panel
 
 
 def test_fingers_turn_pinch_and_tap(visit, bowl):
@@ -468,12 +506,11 @@ def test_a_still_picture_stands_in(visit, bowl, tmp_path, way):
         try:
             path = tmp_path / "still.html"
             draw(make_scene([bowl], kind="html"), path)
+            tab = browser.open(path, size=SIZE, scripts=way != "no scripts")
             if way == "no scripts":
-                path.write_text(path.read_text().replace("<script>", '<script type="none">'))
-                path.write_text(path.read_text().replace("<noscript>", "<div>").replace("</noscript>", "</div>"))
-            tab = browser.open(path, size=SIZE)
-            tab.settle()
-            if way == "no WebGL":
+                assert tab.run("getComputedStyle(document.getElementById('panel')).display") == "none"
+                assert "training loss" in tab.text("#caption")
+            else:
                 tab.wait_for("document.body.classList.contains('still')")
                 assert "no WebGL" in tab.text("#why") and "training loss" in tab.text("#caption")
                 assert tab.problems == []

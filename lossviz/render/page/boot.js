@@ -4,7 +4,7 @@ window.lossviz = {
   page: JSON.parse(document.getElementById("data").textContent),
   standStill(reason) {
     document.body.classList.add("still");
-    const source = document.querySelector("noscript").textContent.match(/src="([^"]+)"/);
+    const source = document.querySelector("body noscript").textContent.match(/src="([^"]+)"/);
     if (source) document.getElementById("still").src = source[1];
     document.getElementById("why").textContent = reason + (source ? " Here is a still picture." : "");
   },
@@ -27,7 +27,6 @@ window.lossviz = {
   async start() {
     const { page } = this,
       script = document.createElement("script");
-    document.getElementById("caption").textContent = page.caption;
     if (typeof DecompressionStream === "undefined")
       throw new Error("This browser is too old for the interactive view.");
     this.block = await this.inflate(page.block);

@@ -6,6 +6,17 @@ const line = (c, a, b) => {
   c.lineTo(b[0], b[1]);
   c.stroke();
 };
+function fitting(c, words, width) {
+  // as much of the words as there is room for
+  if (c.measureText(words).width <= width) return words;
+  let [low, high] = [0, words.length];
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if (c.measureText(words.slice(0, middle).trimEnd() + "…").width <= width) low = middle;
+    else high = middle - 1;
+  }
+  return words.slice(0, low).trimEnd() + "…";
+}
 const small = () => (viewWidth < 700 ? 10 : 11);
 
 function drawAxes(c, stage) {
@@ -103,9 +114,10 @@ function drawValueAxis(c, stage, near) {
     widest = Math.max(widest, c.measureText(words).width);
   }
   c.textAlign = "center";
-  const room = foot[0] - widest - 22; // in a narrow window the bar alone names the quantity
-  if (room > 10 && c.measureText(scale.label).width < foot[1] - head[1] + 40)
-    upright(c, scale.label, room, (foot[1] + head[1]) / 2, -Math.PI / 2);
+  const beside = foot[0] - widest - 22,
+    taken = room.wide && stages.length === 1 ? room.barEnd : stage.rect.x + 10; // there the bar names the quantity
+  if (beside > taken && c.measureText(scale.label).width < foot[1] - head[1] + 40)
+    upright(c, scale.label, beside, (foot[1] + head[1]) / 2, -Math.PI / 2);
 }
 function drawMarks(c, stage) {
   // the trained parameters and the lowest grid point, where the surface does not hide them

@@ -251,22 +251,27 @@ const KEYS = {
   "+": () => zoom(1.15),
   "=": () => zoom(1.15),
   "-": () => zoom(1 / 1.15),
-  t: () => fly({ az: -90, el: 90 }),
-  3: () => fly(home()),
+  t: () => (fly({ az: -90, el: 90 }), tell("The map from the top")),
+  3: () => (fly(home()), tell("The surface over its map")),
   Home: () => fly(home()),
   " ": play,
-  ",": () => goTo(state.step - 1),
-  ".": () => goTo(state.step + 1),
-  d: () => setTheme(!state.dark),
-  c: () => $("contours").click(),
+  ",": () => (goTo(state.step - 1), tell($("told").textContent)),
+  ".": () => (goTo(state.step + 1), tell($("told").textContent)),
+  d: () => (setTheme(!state.dark), tell(state.dark ? "Dark ground" : "Light ground")),
+  c: () => ($("contours").click(), tell(state.contours ? "Contours shown" : "Contours hidden")),
   l: () => {
     const other = stages[0].scale.kind === "log" ? "linear" : "log";
     if (other in page.views[state.view].scales) {
       state.scale = other;
       choose();
+      tell(`${other} scale`);
     }
   },
   Escape: forget,
+};
+// for those who hear the page: what a key has done
+const tell = (words) => {
+  $("spoken").textContent = words;
 };
 const READING = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 function watchKeys() {

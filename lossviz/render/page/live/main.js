@@ -67,6 +67,7 @@ function choose() {
   findTicks();
   state.step = clamp(state.step, 0, Math.max(0, ticks.length - 1));
   $("subtitle").textContent = subtitle(beside);
+  $("gl").setAttribute("aria-label", `Surface over its map: ${subtitle(beside)}`);
   cursor = null;
   tellReading();
   buildPaths();
@@ -124,7 +125,7 @@ function drawLetters(c, stage) {
     c.textAlign = "left";
     c.textBaseline = "top";
     c.fillStyle = theme.css.ink;
-    c.fillText(stage.short, x + 10, y + 6, w - 20);
+    c.fillText(fitting(c, stage.short, w - 20), x + 10, y + 6);
     if (!room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
   }
   c.restore();

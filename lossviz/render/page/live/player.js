@@ -26,16 +26,17 @@ function lastShown(path) {
   }
   return low;
 }
+const shortName = ({ name }) => (name.length > 30 ? name.slice(0, 28).trimEnd() + "…" : name);
 function pathText(path, view) {
   const k = lastShown(path),
     digits = 3;
-  if (k < 0) return `${path.name}: not yet begun`;
+  if (k < 0) return `${shortName(path)}: not yet begun`;
   const parts = [`${path.unit} ${path.steps[k]}`],
     value = (v) => valueText(view, v, digits) + (view.percent ? " %" : "");
   if (Number.isFinite(path.own[k])) parts.push(`own ${view.quantity} ${value(path.own[k])}`);
   if (Number.isFinite(path.beneath[k])) parts.push(`of the plane beneath ${value(path.beneath[k])}`);
   if (Number.isFinite(path.distance[k])) parts.push(`${number(path.distance[k], digits)} from the plane`);
-  return `${path.name}: ${parts.join(", ")}`;
+  return `${shortName(path)}: ${parts.join(", ")}`;
 }
 function tellStep() {
   const words = [];
@@ -122,9 +123,10 @@ function endSign(c, stage, path, [x, y, place], lifted, kind) {
   return p;
 }
 function nameEnd(c, path, [x, y], taken) {
+  const name = shortName(path);
   // names of ends that meet stand beneath each other
   c.font = "600 " + small() + FONT;
-  const width = c.measureText(path.name).width,
+  const width = c.measureText(name).width,
     at = { x: x + 10, y };
   for (let again = true; again;) {
     again = false;
@@ -141,8 +143,8 @@ function nameEnd(c, path, [x, y], taken) {
   c.lineWidth = 3;
   c.strokeStyle = path.casing;
   c.fillStyle = path.colour;
-  c.strokeText(path.name, at.x, at.y);
-  c.fillText(path.name, at.x, at.y);
+  c.strokeText(name, at.x, at.y);
+  c.fillText(name, at.x, at.y);
 }
 function drawExits(c, stage, path, k) {
   // an arrowhead where a path that is wholly shown leaves the frame

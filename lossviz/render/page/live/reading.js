@@ -31,7 +31,7 @@ function tellReading() {
     ),
   );
   placeReadout(box, cursor.px === undefined ? cursorSpot(stage) : [cursor.px, cursor.py]);
-  if (cursor.px === undefined) $("spoken").textContent = [...values, where].join(", "); // only keys: a pointer would never stop talking
+  if (cursor.px === undefined) tell([...values, where].join(", ")); // only keys: a pointer would never stop talking
 }
 function placeReadout(box, [x, y]) {
   const { width, height } = box.getBoundingClientRect(),

@@ -16,6 +16,8 @@ function arrange() {
     below = wide ? viewHeight - 16 : foot - 10;
   room = { legendX: wide ? 20 : 16, legendY: below - tall + ROW / 2, oneKey, wide };
   const length = wide ? clamp(below - tall - head - 90, 60, 200) : viewWidth - 60;
+  c.font = "600 " + small() + FONT;
+  room.barEnd = 20 + c.measureText(stages[0].scale.label).width + 14;
   room.bar = wide
     ? { x: 20, y: below - tall - length - 18, length, lying: false }
     : { x: 24, y: head + 26, length, lying: true };
@@ -34,7 +36,7 @@ function tile(inset) {
     h = viewHeight - inset.top - inset.bottom,
     n = stages.length;
   if (n === 1) {
-    const left = room.wide ? 50 : 46,
+    const left = room.wide ? 50 : 54,
       right = room.wide ? 50 : 28;
     Object.assign(stages[0], {
       rect: { x: 0, y: 0, w: viewWidth, h: viewHeight },

@@ -129,10 +129,10 @@ function sheet(least) {
   c.textBaseline = "top";
   c.fillStyle = theme.css.ink;
   c.font = "650 17" + FONT;
-  c.fillText(document.querySelector("h1").textContent, 20, 16, viewWidth - 40);
+  c.fillText(fitting(c, document.querySelector("h1").textContent, viewWidth - 40), 20, 16);
   c.fillStyle = theme.css.muted;
   c.font = "13" + FONT;
-  c.fillText($("subtitle").textContent, 20, 40, viewWidth - 40);
+  c.fillText(fitting(c, $("subtitle").textContent, viewWidth - 40), 20, 40);
   delete state.ratio;
   cursor = before;
   draw();

@@ -19,11 +19,14 @@ function uploadStrokes(stage) {
   stage.paths = view.paths.map((path) => {
     const spots = Array.from(path.x, (_, k) => [...toGround(stage, path.x[k], path.y[k]), ownPlace(stage, path, k)]),
       shape = view.paths.length > 1 ? (SHAPES[path.shape] ?? 0) : 0;
-    const signs = [
-      ...path.dots.map((k) => [k, shape, view.paths.length > 1 ? 3.2 : 2, 0, 1]),
-      ...path.events.map((e) => [e.at, e.kind === "decay" ? 3 : 0, 4.6, e.kind === "decay" ? 2 : 1, 3]),
-    ];
-    signs.sort((a, b) => a[0] - b[0]);
+    const radius = view.paths.length > 1 ? 3.2 : 2,
+      dots = path.dots.map((k) => [k, shape, radius, 0, 1]),
+      events = path.events.map((e) => [e.at, e.kind === "decay" ? 3 : 0, 4.6, e.kind === "decay" ? 2 : 1, 3]);
+    const signs = (list) => ({
+      at: list.map(([k]) => k),
+      ...signBuffer(list.map(([k, ...look]) => [...spots[k], ...look])),
+    });
+    events.sort((a, b) => a[0] - b[0]);
     const run = arcs(spots);
     return {
       path,
@@ -35,8 +38,9 @@ function uploadStrokes(stage) {
           return { corners, ...strokeBuffer(segments(spots, run, corners)) };
         }),
       ),
-      signs: signBuffer(signs.map(([k, ...look]) => [...spots[k], ...look])),
-      signsAt: signs.map((s) => s[0]),
+      dots: signs(dots),
+      events: signs(events),
+      crowded: (2.6 * (radius + 1.5) * dots.length) / (run[run.length - 1] || 1), // dots apart from pixels to a unit on
     };
   });
 }
@@ -123,7 +127,7 @@ function drawStrokes(stage) {
     dotted = [[stage.chance, 0, stage.chance.count]];
   if (chance) stroke(stage, dotted, 0, [[1.3, ...chance]], [7, 0.6]);
   for (const drawn of stage.paths) {
-    const { path, signs, signsAt } = drawn;
+    const { path, dots, events, crowded } = drawn;
     if (state.hidden.has(path.name)) continue;
     const upTo = lastShown(path),
       thin = path.steps.length > 400 ? 0.75 : 1;
@@ -134,12 +138,9 @@ function drawStrokes(stage) {
         [4.6 * thin, colourOf(path.casing), 0.9],
         [2.2 * thin, colour, 1, dash],
       ]);
-      sign(stage, signs, signsAt.filter((at) => at <= upTo).length, lifted, [
-        colour,
-        colourOf(path.casing),
-        colourOf("#f0e442"),
-        colourOf("#14171c"),
-      ]);
+      const colours = [colour, colourOf(path.casing), colourOf("#f0e442"), colourOf("#14171c")];
+      for (const signs of stage.frame.unit < crowded ? [events] : [dots, events])
+        sign(stage, signs, signs.at.filter((at) => at <= upTo).length, lifted, colours);
     }
   }
   if (chance && !flat()) stroke(stage, dotted, 1, [[1.3, ...chance]], [7, 0.6], true);
