@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossviz.errors import StoreError, UsageError
+from lossviz.errors import UnwritableError, UsageError
 from lossviz.launch import slurm
 from lossviz.launch.rounds import Array, Round, next_number, read_rounds, write_round
 from lossviz.launch.script import Job, Request, runs_script
@@ -110,7 +110,7 @@ def submit_many(draft: ManyRuns) -> str:
         draft.logs.mkdir(parents=True, exist_ok=True)
         script.write_text(draft.script, encoding="utf-8")
     except OSError as error:
-        raise StoreError(f"{script} cannot be written: {error.strerror}.") from None
+        raise UnwritableError(f"{script} cannot be written: {error.strerror}.") from None
     job = slurm.submit(str(script))
     for index, (run, size) in enumerate(zip(draft.runs, draft.sizes, strict=True), 1):
         made = Round(next_number(read_rounds(run)), script.stem, size, np.arange(size), 1, alone=False)

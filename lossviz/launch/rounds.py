@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.errors import StoreError
+from lossviz.errors import StoreError, UnwritableError
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.schema import canonical_path, journal_folder
 
@@ -179,10 +179,18 @@ def read_points(run: Path, number: int | None, size: int, warn: Callable[[str], 
 
 
 def write_round(run: Path, made: Round) -> None:
-    """Write a round's record, whole or not at all."""
+    """Write a round's record, whole or not at all.
+
+    Raises:
+        UnwritableError: If it cannot be written.
+    """
     path = round_path(run, made.number)
-    path.parent.mkdir(exist_ok=True)
-    replace_file(path, (json.dumps(made.to_json(), indent=1) + "\n").encode(), lambda written: _read(written) and None)
+    text = json.dumps(made.to_json(), indent=1) + "\n"
+    try:
+        path.parent.mkdir(exist_ok=True)
+        replace_file(path, text.encode(), lambda written: _read(written) and None)
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}.") from None
 
 
 def next_number(rounds: Sequence[Round]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lossviz.errors import LaunchError, StoppedError, StoreError
+from lossviz.errors import LaunchError, StoppedError, UnwritableError
 from lossviz.launch import slurm
 from lossviz.launch.division import Division, Speed
 from lossviz.launch.rounds import Array, Round, logs_folder, next_number, read_rounds, round_path, write_round
@@ -120,6 +121,7 @@ def submit_round(draft: Draft) -> Round:
 
     Raises:
         LaunchError: If the cluster refuses; then nothing is left of the round, or what was taken is in its record.
+        UnwritableError: If the record cannot be written; the message names the jobs that Slurm has.
         StoppedError: If a round of the run is alive.
     """
     lock = RunLock.take(draft.run, lambda text: None)
@@ -132,7 +134,7 @@ def submit_round(draft: Draft) -> Round:
             script.write_text(draft.script, encoding="utf-8")
             write_round(draft.run, draft.made)
         except OSError as error:
-            raise StoreError(f"{script} cannot be written: {error.strerror}.") from None
+            raise UnwritableError(f"{script} cannot be written: {error.strerror}.") from None
         return _submit(draft, script)
     finally:
         lock.release()
@@ -163,6 +165,11 @@ def _submit(draft: Draft, script: Path) -> Round:
         raise LaunchError(
             f"{error} {taken} were taken; 'lossviz status {draft.run}' follows them, and 'lossviz submit {draft.run}' "
             "submits the rest when they have ended."
+        ) from None
+    except (UnwritableError, OSError) as error:
+        raise UnwritableError(
+            f"{error} Slurm has the jobs all the same: {', '.join(made.jobs)}. Let them end, or cancel them with "
+            f"'scancel {' '.join(made.jobs)}'; what they save is kept."
         ) from None
     return made
 
@@ -216,7 +223,8 @@ def cancel_round(run: Path) -> tuple[Round, list[str]] | None:
         slurm.cancel(last.jobs if last.alone and last.arrays else alive)
         now = datetime.now(timezone.utc).isoformat(timespec="seconds")
         last = replace(last, cancelled=now)
-        write_round(run, last)
+        with contextlib.suppress(UnwritableError):  # the queue says it too
+            write_round(run, last)
     return last, alive
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.errors import LaunchError, StoppedError, StoreError, UsageError
+from lossviz.errors import LaunchError, StoppedError, StoreError, UnwritableError, UsageError
 from lossviz.launch import slurm
 from lossviz.launch.division import Speed
 from lossviz.launch.many import names_of
@@ -18,7 +18,7 @@ from lossviz.launch.rounds import Array, Round, read_round, read_rounds, round_p
 from lossviz.launch.script import Request
 from lossviz.launch.slurm import JobState, _parse_states, _reason
 from lossviz.launch.status import read_status
-from lossviz.launch.submit import check_no_round_alive, draft_round
+from lossviz.launch.submit import cancel_round, check_no_round_alive, draft_round, submit_round
 from lossviz.store.run import Run
 from tests.store.fake import evaluate, make_plan
 
@@ -110,6 +110,36 @@ def test_a_draft_divides_what_is_missing_and_writes_nothing(run):
     assert (draft.made.number, draft.division.tasks, draft.indices) == (2, 5, 4)
     assert draft.arrays == [Array("", 1, 4, 0), Array("", 5, 5, 4)]
     assert sorted(run.parent.rglob("*")) == before
+
+
+def full_disk(run, made):
+    raise UnwritableError("round-0002.json cannot be written: No space left on device.")
+
+
+def test_a_record_that_cannot_be_written_names_the_jobs_that_slurm_has(run, monkeypatch):
+    draft = draft_round(run, np.arange(6, 15), 15, Request(), folder=run.parent, speed=Speed(None), tasks=2)
+    monkeypatch.setattr(slurm, "job_states", lambda jobs: {})
+    monkeypatch.setattr(slurm, "check_script", lambda script: None)
+    monkeypatch.setattr(slurm, "submit", lambda script, arguments=(), options=(): "12")
+    writes = [write_round, full_disk]
+    monkeypatch.setattr("lossviz.launch.submit.write_round", lambda *words: writes.pop(0)(*words))
+    monkeypatch.setattr("lossviz.launch.submit.check_no_round_alive", lambda run: None)
+    with pytest.raises(UnwritableError, match=r"No space left.*Slurm has the jobs all the same: 12\. .*'scancel 12'"):
+        submit_round(draft)
+    # a full disk does not keep one from cancelling
+    cancelled = []
+    monkeypatch.setattr(slurm, "is_named", lambda name: ["12"])
+    monkeypatch.setattr(slurm, "cancel", cancelled.append)
+    monkeypatch.setattr("lossviz.launch.submit.write_round", full_disk)
+    done = cancel_round(run)
+    assert done is not None and done[1] == ["12"] and cancelled == [["12"]]
+
+
+def test_a_record_in_a_folder_that_takes_none_is_one_clear_message(tmp_path):
+    (tmp_path / "net.h5.journal").touch()  # a file where the folder should be
+    with pytest.raises(UnwritableError, match=r"round-0001.json cannot be written: .*") as info:
+        write_round(tmp_path / "net.h5", make_round())
+    assert info.value.exit_status == 73
 
 
 class Scontrol:
