@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.batchnorm import with_batchnorm
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.quantities import select_quantities
+from lossviz.evaluate.unused import find_unused
 from lossviz.evaluate.way import Strategy, Way
 from lossviz.problem.device import choose_device
 from lossviz.problem.isolation import FIXED_SEED
@@ -27,12 +29,17 @@ from lossviz.store.other_run import OtherRun
 from lossviz.store.schema import directions_path
 
 Warn = Callable[[str], None]
+HELD = Rule("held")
 
 
 def load_plan_problem(
-    plan: Plan, device: str, *, low_memory: bool = False, reread_s: float = 0.0, initial_seed: int = FIXED_SEED
-) -> Problem:
-    """Load model, checkpoint and examples of a plan onto a device; the rest as for :func:`load_problem`."""
+    plan: Plan, device: str, *, low_memory: bool = False, reread_s: float = 0.0, initial_seed: int = FIXED_SEED,
+    for_new_plane: bool = False,
+) -> Problem:  # fmt: skip
+    """Load model, checkpoint and examples of a plan onto a device; the rest as for :func:`load_problem`.
+
+    With ``for_new_plane`` the parameters are found that no loss depends on, which such a plane does not move.
+    """
     dtype = torch.float64 if plan.precision == "float64" else torch.float32
     problem = load_problem(
         plan.problem,
@@ -44,7 +51,10 @@ def load_plan_problem(
         low_memory=low_memory,
         reread_s=reread_s,
         initial_seed=initial_seed,
+        move=plan.plane.move,
     )
+    if for_new_plane:  # by all that the loss returns, whichever quantities are asked for
+        problem = replace(problem, unused=find_unused(problem))
     problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=plan.ranks_per_point)
     if plan.relative_error is not None:
         shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
@@ -73,11 +83,21 @@ def find_directions(
 def find_rules(plan: Plan, problem: Problem) -> dict[str, Rule]:
     """Which slices of each parameter are its filters: by module type, but for the patterns of the plan.
 
+    Parameters that no loss depends on are held.
+
     Raises:
         PlanError: If a pattern matches nothing or its rule does not fit.
     """
     shapes = {name: tensor.shape for name, tensor in problem.params.items()}
-    return override(problem.rules, shapes, plan.plane.rules)
+    return {**override(problem.rules, shapes, plan.plane.rules), **dict.fromkeys(held_unused(plan, problem), HELD)}
+
+
+def held_unused(plan: Plan, problem: Problem) -> list[str]:
+    """Parameters that stay because no loss depends on them; none where that is so of all of them."""
+    unused = problem.unused or ()
+    if len(unused) == len(problem.params):
+        return []
+    return [name for name in unused if not any(fnmatchcase(name, pattern) for pattern in plan.plane.move)]
 
 
 def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_host: bool = False) -> Plane:

@@ -20,7 +20,7 @@ from lossviz.errors import PlanError, StoreError, UsageError
 from lossviz.evaluate.batchnorm import batchnorm_layers, refresh_statistics, restore_statistics
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
-from lossviz.parts import find_rules, load_plan_problem
+from lossviz.parts import find_rules, held_unused, load_plan_problem
 from lossviz.problem.problem import Problem
 from lossviz.problem.reference import file_sha256, find_checkpoint
 from lossviz.records.grid import Grid
@@ -94,10 +94,10 @@ def settle_plane(
         raise UsageError(
             "--snapshots need a plane that is made of them, --plane pca; or project them on any plane: lossviz project."
         )
-    problem = load_plan_problem(plan, device)
+    known = peek_plan(canonical_path(out))
+    problem = load_plan_problem(plan, device, for_new_plane=known is None)
     runs = [open_snapshots(source, problem, warn=warn)[""] for source in request.snapshots]
     wanted = _wanted(plan, request, runs)
-    known = peek_plan(canonical_path(out))
     if known is not None:
         _check_same(out, known, wanted, request)
         file = None if request.is_plain else directions_path(canonical_path(out))
@@ -128,7 +128,7 @@ def _make(
         words=request.words,
         problem=problem,
         spec=plan.plane,
-        moved=choose_params(_host(problem), request.params, request.hold),
+        moved=choose_params(_may_move(plan, request, problem), request.params, request.hold),
         snapshots=runs,
         rules=find_rules(plan, problem),
         split=plan.splits[0],
@@ -138,6 +138,12 @@ def _make(
         return make_directions(making)
     finally:
         restore_statistics(problem)
+
+
+def _may_move(plan: Plan, request: PlaneRequest, problem: Problem) -> dict[str, Any]:
+    """The parameters that a plane may move: those a loss depends on, and what is named one by one."""
+    still = () if request.words.kind in ("axes", "saved") else held_unused(plan, problem)
+    return {name: tensor for name, tensor in _host(problem).items() if name not in still}
 
 
 def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots]) -> Iterator[str]:
@@ -173,6 +179,7 @@ def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dic
         "normalize": plan.plane.normalize,
         "vectors": plan.plane.vectors,
         "rules": [list(pair) for pair in plan.plane.rules],
+        **({"move": list(plan.plane.move)} if plan.plane.move else {}),
         "source": plan.problem.source_sha256,
         "model_args": [list(pair) for pair in plan.problem.model_args],
         "checkpoint": plan.problem.checkpoint_sha256,

@@ -125,7 +125,8 @@ def prepare(
     settled = known or (dict(other.facts) if other is not None and extends else {})
     # 1. the problem, the plane, and the way to evaluate
     low_memory = settings.low_memory or bool(settled.get("engine", {}).get("way", {}).get("lean"))
-    problem = load_plan_problem(plan, settings.device, low_memory=low_memory, reread_s=0.0 if known else REREAD_S)
+    problem = load_plan_problem(plan, settings.device, low_memory=low_memory, reread_s=0.0 if known else REREAD_S,
+                                for_new_plane=not known)  # fmt: skip
     directions = find_directions(plan, problem, out, warn, stored=bool(known), other=other)
     plane = prepare_plane(plan, problem, directions, on_host=low_memory)
     way = choose_way(

@@ -104,10 +104,15 @@ class Seer:
         plane: On the problem's device.
         batch_size: Examples a forward pass; None takes the device's default.
         made_of: Number of snapshots whose principal components span the plane; 0 for another plane.
+        unused: Parameters that no loss depends on, whose motion is no part of a path.
     """
 
-    def __init__(self, problem: Problem, plane: Plane, batch_size: int | None = None, made_of: int = 0) -> None:
+    def __init__(
+        self, problem: Problem, plane: Plane, batch_size: int | None = None, made_of: int = 0,
+        unused: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         self.problem, self.plane, self.batch_size, self.made_of = problem, plane, batch_size, made_of
+        self.unused = tuple(unused)
 
     @classmethod
     def of(cls, surface: Surface, out: Path, device: str, warn: Warn) -> Seer:
@@ -122,7 +127,8 @@ class Seer:
         way = facts.get("engine", {}).get("way")
         batch_size = Way.from_json(way).batch_size if way else None
         made_of = len(facts.get("plane", {}).get("coefficients", ())) if plane.kind == "pca" else 0
-        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size, made_of)
+        unused = facts.get("probes", {}).get("not_moved", {}).get("unused", ())
+        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size, made_of, unused)
 
     def see(
         self,
@@ -139,7 +145,7 @@ class Seer:
             UsageError: If the path would be a dot, unless ``force``.
             StoppedError: If ``stop`` says so.
         """
-        seen = project_snapshots(snapshots, self.plane, progress=progress)
+        seen = project_snapshots(snapshots, self.plane.without(self.unused), progress=progress)
         if not force:
             check_visible(seen, self.plane.kind, name)
         own, projected = [], []

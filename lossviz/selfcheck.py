@@ -31,7 +31,7 @@ def check_plan(plan: Plan, *, device: str = "auto", warn: Callable[[str], None] 
     Raises:
         LossvizError: If the problem cannot be loaded.
     """
-    problem = load_plan_problem(plan, device, reread_s=math.inf)
+    problem = load_plan_problem(plan, device, reread_s=math.inf, for_new_plane=True)
     for warning in problem.warnings:
         warn(warning)
     try:

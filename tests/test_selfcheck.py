@@ -61,14 +61,17 @@ def test_a_sound_problem_has_every_line(tmp_path):
     assert found["expected"].text.startswith("15 points in at most about")
 
 
-def test_what_does_not_move_and_what_no_gradient_reaches_is_named(tmp_path):
+def test_what_does_not_move_is_named_by_reason(tmp_path):
     found = by_subject(check_plan(plan_for(tmp_path)))["not moved"]
-    assert found.answer == "doubt"
-    # weights of two layers and the spare one move; bias and BatchNorm's two vectors do not, nor the frozen bias
+    assert found.answer == "said"
+    # weights of two layers move; bias and BatchNorm's two vectors do not, nor the frozen bias and the spare weight
     assert found.text == (
-        "3 of 7 tensors move; not 3 biases and gains (--vectors zero), 1 frozen parameters, 3 buffers; no gradient "
-        "reaches spare.weight"
+        "2 of 7 tensors move; not 3 biases and gains (--vectors zero), 1 that no loss depends on, 1 frozen parameters, "
+        "3 buffers"
     )
+    moved = by_subject(check_plan(plan_for(tmp_path, move=("spare.*", "body.3.bias"), vectors="keep")))["not moved"]
+    assert moved.answer == "doubt"  # BatchNorm's bias is zero, and has no size to move by
+    assert moved.text == "6 of 7 tensors move; not 1 vectors, 3 buffers; no gradient reaches spare.weight"
 
 
 def test_a_loss_that_forgets_its_model_is_wrong(tmp_path):

@@ -37,6 +37,12 @@ _GRID = (
     ),
 )
 _REST = (
+    click.option(
+        "--move",
+        multiple=True,
+        metavar="PATTERN",
+        help="Move these too, though they are frozen or no loss depends on them: 'encoder.*'.",
+    ),
     click.option("--seed", default=0, show_default=True, help="Of the random directions and of --samples."),
     click.option("--normalize", type=click.Choice(get_args(Normalization)), default="filter", show_default=True),
     click.option(
@@ -136,7 +142,11 @@ def read_plan(source: SourceWords, words: dict[str, Any], mistakes: Mistakes) ->
     grid = mistakes.attempt(lambda: Grid.parse(words["grid"]))
     problem = mistakes.attempt(source.resolve)
     spec = PlaneSpec(
-        seed=words["seed"], normalize=words["normalize"], vectors=words["vectors"], rules=words.get("rules", ())
+        seed=words["seed"],
+        normalize=words["normalize"],
+        vectors=words["vectors"],
+        rules=words.get("rules", ()),
+        move=words.get("move", ()),
     )
     # stand-ins for what failed, so that the rest is checked too
     return mistakes.attempt(
@@ -163,7 +173,7 @@ def _plane_mistakes(spec: PlaneSpec, plane_from: Path | None) -> list[str]:
     context = click.get_current_context()
     typed = [
         name
-        for name in ("seed", "normalize", "vectors", "rules")
+        for name in ("seed", "normalize", "vectors", "rules", "move")
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
     ]
     return [

@@ -27,20 +27,22 @@ def parse_rules(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 def describe_rules(plan: Plan, device: str) -> str:
     """A line for every parameter of the plan's model: its name, shape, rule and norm."""
-    from lossviz.parts import find_rules, load_plan_problem
+    from lossviz.parts import find_rules, held_unused, load_plan_problem
     from lossviz.problem.rules import rule_table
 
-    problem = load_plan_problem(plan, device)
+    problem = load_plan_problem(plan, device, for_new_plane=True)
     table = rule_table(find_rules(plan, problem), problem.params)
     held = f"A vector is {'held fixed' if plan.plane.vectors == 'zero' else 'moved as one filter'} (--vectors)."
-    return "\n".join([*rule_lines(table, problem.frozen), held, *problem.notes])
+    return "\n".join([*rule_lines(table, problem.frozen, held_unused(plan, problem)), held, *problem.notes])
 
 
-def rule_lines(table: Sequence[tuple[str, tuple[int, ...], str, float]], frozen: Sequence[str] = ()) -> list[str]:
+def rule_lines(
+    table: Sequence[tuple[str, tuple[int, ...], str, float]], frozen: Sequence[str] = (), unused: Sequence[str] = ()
+) -> list[str]:
     """Aligned lines of parameter, shape, rule and norm under a heading."""
     rows = [("parameter", "shape", "rule", "norm")]
     for name, shape, rule, norm in table:
-        rows.append((name, " × ".join(map(str, shape)) or "()", rule, f"{norm:.4g}"))
+        rows.append((name, " × ".join(map(str, shape)) or "()", "unused" if name in unused else rule, f"{norm:.4g}"))
     rows += [(name, "", "frozen", "") for name in frozen]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -196,7 +196,10 @@ def choose_params(origin: Params, params: Sequence[str], hold: Sequence[str]) ->
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in origin):
                 shown = ", ".join(list(origin)[:6]) + (" …" if len(origin) > 6 else "")
-                raise UsageError(f"--{option} {pattern!r} matches no parameter that moves. There are {shown}.")
+                raise UsageError(
+                    f"--{option} {pattern!r} matches no parameter that moves. There are {shown}. What is frozen, or no "
+                    "loss depends on, moves with --move."
+                )
     chosen = {
         name: tensor
         for name, tensor in origin.items()

@@ -14,14 +14,12 @@ from torch import Tensor
 from lossviz.evaluate.precision import relative_error
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data import Examples
-from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem, cast
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.space.plane import Plane
 
 PROBED_EXAMPLES = 256
-GRADIENT_EXAMPLES = 8
 LARGEST_COPY_BYTES = 1 << 30
 
 
@@ -31,7 +29,7 @@ def probe_problem(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, R
     Returns:
         ``moved``, each quantity's value at the centre and at the end of the first axis; ``float64_error``, how far
         float32 is from float64 there on a few examples, None where that cannot be said; ``unused``, parameters that
-        no gradient reaches, None likewise; ``not_moved``, names by reason; ``read_twice``; ``peak_bytes``.
+        move and no loss depends on, None likewise; ``not_moved``, names by reason; ``read_twice``; ``peak_bytes``.
     """
     end = _end_of_first_axis(plan)
     split = plan.splits[0]
@@ -40,7 +38,7 @@ def probe_problem(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, R
     return {
         "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
         "float64_error": float64_error(few, plane, end, split) if precision == "float32" else None,
-        "unused": find_unused(problem, split, plane),
+        "unused": None if problem.unused is None else [name for name in problem.unused if name in plane.moved],
         "not_moved": _not_moved(plan, problem, plane, rules),
         "read_twice": problem.read_twice,
         "peak_bytes": peak_bytes(problem.device),
@@ -74,28 +72,6 @@ def float64_error(problem: Problem, plane: Plane, coordinates: list[float], spli
     return max(errors)
 
 
-def find_unused(problem: Problem, split: str, plane: Plane) -> list[str] | None:
-    """Parameters that move and that no gradient of the loss of a few examples reaches; None if it has no gradient."""
-    model = problem.model
-    tensors = {name: p for name, p in model.named_parameters() if name in plane.moved}
-    batch = _few(problem, split, GRADIENT_EXAMPLES).examples[split].batches(None)[0]
-    try:
-        with torch.enable_grad():
-            for tensor in tensors.values():
-                tensor.requires_grad_(True)
-            values = read_outcome(problem.loss(model, batch), batch).values
-            total = sum(value.sum() for value in values.values() if value.requires_grad)
-            if not isinstance(total, Tensor):
-                return None
-            found = torch.autograd.grad(total, list(tensors.values()), allow_unused=True)
-    except (RuntimeError, NotImplementedError):
-        return None
-    finally:
-        for tensor in tensors.values():
-            tensor.requires_grad_(False)
-    return [name for name, gradient in zip(tensors, found, strict=True) if gradient is None]
-
-
 def peak_bytes(device: torch.device) -> int:
     """Most memory held so far: the device's, or on the CPU the whole process's."""
     if device.type == "cuda":
@@ -125,11 +101,13 @@ def _end_of_first_axis(plan: Plan) -> list[float]:
 
 
 def _not_moved(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule]) -> dict[str, list[str]]:
-    still = [name for name in problem.params if name not in plane.moved]
+    unused = [name for name in problem.unused or () if name not in plane.moved]
+    still = [name for name in problem.params if name not in (*plane.moved, *unused)]
     vectors = [name for name in still if rules[name].kind == "vector"]
     return {
         "vectors": vectors,
         "held": [name for name in still if name not in vectors],
+        "unused": unused,
         "frozen": list(problem.frozen),
         "buffers": list(problem.buffers),
     }

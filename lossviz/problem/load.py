@@ -38,6 +38,7 @@ def load_problem(
     reread_s: float = 0.0,
     initial_seed: int = FIXED_SEED,
     low_memory: bool = False,
+    move: Sequence[str] = (),
 ) -> Problem:
     """Load model, data and loss as a reference says.
 
@@ -53,6 +54,7 @@ def load_problem(
         reread_s: Read the data a second time and compare, if the first time took no longer.
         initial_seed: Of the parameters that ``model()`` draws.
         low_memory: Whether examples and origin stay on the host; the model alone lies on the device.
+        move: Patterns of frozen parameters that move all the same.
 
     Raises:
         ProblemError: If the user's code raises, model, data or loss are not what they must be, or the data differ.
@@ -97,6 +99,7 @@ def load_problem(
         notes=notes or [],
         warnings=[*warnings, *reader.warnings],
         read_twice=read_twice,
+        move=move,
     )
     return replace(problem, matching=matching_of(ref))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ class Problem:
         params: The origin: every floating-point parameter that moves, once (tied ones under their first name), copied,
             float32 or wider.
         frozen: Names of the parameters that do not move: those whose ``requires_grad`` was False, integers, complex.
+        unused: Names among ``params`` on which no loss depends, where that was looked for; None where it could not be
+            told.
         buffers: Running statistics and counters, copied; never perturbed.
         chance: Values of the quantities for an answer at random, in their own units; empty if unknown.
         notes: What was decided while loading, for the record.
@@ -62,6 +65,7 @@ class Problem:
     rules: Mapping[str, Rule] = field(default_factory=dict)
     matching: Matching = field(default_factory=Matching)
     parts: int = 1
+    unused: tuple[str, ...] | None = ()
 
     @property
     def device(self) -> torch.device:
@@ -82,6 +86,7 @@ class Problem:
         seed: int = 0,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        move: Sequence[str] = (),
     ) -> Problem:
         """Make a problem of objects at hand; the model given is copied and stays as it is.
 
@@ -97,6 +102,7 @@ class Problem:
             seed: Chooses the subset.
             device: Where everything is to lie.
             dtype: Floating-point type of the forward passes; model and examples are cast to it.
+            move: Patterns of frozen parameters that move all the same.
 
         Raises:
             ProblemError: If the model cannot be copied or has nothing to move, or the data cannot be read.
@@ -119,6 +125,7 @@ class Problem:
             name=name,
             chance=check_chance(chance or {}, name),
             warnings=reader.warnings,
+            move=move,
         )
 
 
@@ -134,14 +141,15 @@ def assemble(
     warnings: Sequence[str] = (),
     read_twice: bool = False,
     origin_on_host: bool = False,
+    move: Sequence[str] = (),
 ) -> Problem:
     """Make a problem of a private model in its final type: evaluation mode, on ``device``, gradients off.
 
     Raises:
-        ProblemError: If the model has no floating-point parameter.
+        ProblemError: If the model has no floating-point parameter, or a pattern of ``move`` matches none.
     """
     folded = fold_weight_norm(model)
-    moving, frozen, note = _divide(model)
+    moving, frozen, note = _divide(model, move)
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
     try:
@@ -200,8 +208,8 @@ def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     return model._apply(to)
 
 
-def _divide(model: nn.Module) -> tuple[list[str], list[str], list[str]]:
-    """Names that move, names that do not, and a note where that was a decision."""
+def _divide(model: nn.Module, move: Sequence[str] = ()) -> tuple[list[str], list[str], list[str]]:
+    """Names that move, names that do not, and a note where that was a decision; patterns of those to ``move``."""
     named = list(model.named_parameters())  # tied parameters come once, under their first name
     floating = [name for name, parameter in named if parameter.is_floating_point()]
     if not floating:
@@ -209,7 +217,16 @@ def _divide(model: nn.Module) -> tuple[list[str], list[str], list[str]]:
             "The model has no floating-point parameter, so there is nothing to move. Quantized models cannot be "
             "perturbed; load the one before quantization."
         )
-    trained = [name for name, parameter in named if parameter.is_floating_point() and parameter.requires_grad]
+    for pattern in move:
+        if not any(fnmatchcase(name, pattern) for name in floating):
+            shown = ", ".join(floating[:6]) + (" …" if len(floating) > 6 else "")
+            raise ProblemError(f"--move {pattern!r} matches no parameter. There are {shown}.")
+    trained = [
+        name
+        for name, parameter in named
+        if parameter.is_floating_point()
+        and (parameter.requires_grad or any(fnmatchcase(name, pattern) for pattern in move))
+    ]
     if not trained:
         return (
             floating,

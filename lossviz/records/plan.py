@@ -92,6 +92,7 @@ class PlaneSpec:
         directions_sha256: Of each direction, where they came from a file: these are what they are.
         rules: Pairs of a pattern for parameter names and the text of a :class:`~lossviz.records.rule.Rule`, which
             then counts in place of the one by module type.
+        move: Patterns of parameters that move although they are frozen, or no loss depends on them.
     """
 
     kind: PlaneKind = "random"
@@ -100,6 +101,7 @@ class PlaneSpec:
     vectors: Vectors = "zero"
     directions_sha256: tuple[str, ...] | None = None
     rules: tuple[tuple[str, str], ...] = ()
+    move: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ class Plan:
         if plane.get("directions_sha256") is not None:
             plane["directions_sha256"] = tuple(plane["directions_sha256"])
         plane["rules"] = tuple((pattern, rule) for pattern, rule in plane.get("rules", ()))
+        plane["move"] = tuple(plane.get("move", ()))
         return cls(
             **{
                 **values,

@@ -142,6 +142,7 @@ def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) 
     words = {
         "vectors": "biases and gains (--vectors zero)" if plan.plane.vectors == "zero" else "vectors",
         "held": "held by a rule or the plane",
+        "unused": "that no loss depends on",
         "frozen": "frozen parameters",
         "buffers": "buffers",
     }
@@ -149,6 +150,8 @@ def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) 
     unused = probes.get("unused") or []
     moved = f"{facts.get('tensors_moved', 0)} of {facts.get('tensors', 0)} tensors move"
     text = f"{moved}; not {', '.join(parts)}" if parts else moved
+    if "unused" in probes and probes["unused"] is None:
+        text += "; whether the loss depends on all that move is not known"
     if unused:
         text += f"; no gradient reaches {_cut(unused)}"
     return Check("not moved", "doubt" if unused else "said", text)

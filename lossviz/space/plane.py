@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,6 +96,14 @@ class Plane:
         matrix = self.gram
         scale = (matrix[first, first] * matrix[second, second]).sqrt()
         return float(matrix[first, second] / scale) if scale > 0 else float("nan")
+
+    def without(self, names: Collection[str]) -> Plane:
+        """The same plane seen without some parameters, which no direction moves."""
+
+        def kept(params: Params) -> Params:
+            return {name: tensor for name, tensor in params.items() if name not in names}
+
+        return Plane(self.kind, kept(self.origin), tuple(kept(d) for d in self.directions)) if names else self
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Plane:
         """The same plane on a device, in a type."""

@@ -74,7 +74,7 @@ class OtherRun:
             )
         if self.surface is not None and self._is_of(plan):
             return replace(plan, plane=self.surface.plan.plane)
-        return replace(plan, plane=self._taken(plan.plane.seed))
+        return replace(plan, plane=self._taken(plan.plane))
 
     def points_for(self, plan: Plan) -> list[Point]:
         """Points that a run of ``plan`` need not evaluate again; none where the plans differ in what gives values."""
@@ -113,13 +113,13 @@ class OtherRun:
         mine, theirs = self.surface.plan.identity(), plan.identity()
         return all(mine.get(name) == value for name, value in theirs.items() if name.startswith("problem."))
 
-    def _taken(self, seed: int) -> PlaneSpec:
+    def _taken(self, asked: PlaneSpec) -> PlaneSpec:
         if self.surface is not None:
             spec = self.surface.plan.plane
         else:
             recipe = self.directions.recipe.get("recipe", self.directions.recipe)
             normalize, vectors = recipe.get("normalize", "none"), recipe.get("vectors", "keep")
-            spec = PlaneSpec(seed=seed, normalize=normalize, vectors=vectors)
+            spec = PlaneSpec(seed=asked.seed, normalize=normalize, vectors=vectors, move=asked.move)
         # directions made of data for a run to come keep the name of what they are
         kind = self.directions.recipe.get("kind", "file") if "request" in self.directions.recipe else "file"
         return replace(spec, kind=kind, directions_sha256=self.directions.fingerprint.sha256)

@@ -1,5 +1,7 @@
 """Traps 1-14: directions and normalization. The number of a trap stands in its test's name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ from lossviz.directions.gaussian import sample_gaussian
 from lossviz.directions.make import make_plane, norm_ratios
 from lossviz.directions.normalize import filter_normalize
 from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.unused import find_unused
+from lossviz.parts import find_rules
 from lossviz.problem.problem import Problem
-from lossviz.records.plan import PlaneSpec
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.space.plane import Plane
 from tests import cases
 
@@ -129,8 +134,11 @@ def test_trap_14_frozen_integer_and_scalar_parameters_are_decided_not_crashed_on
     problem = Problem.make(Odd(), (torch.randn(5, 3),), lambda m, b: m(b[0]).square().mean(1))
     assert set(problem.params) == {"linear.weight", "scale", "unused"}
     assert set(problem.frozen) == {"linear.bias", "table"}
-    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
-    assert set(plane.moved) == {"linear.weight", "scale", "unused"}
+    problem = replace(problem, unused=find_unused(problem))
+    for move, moved in (((), {"linear.weight", "scale"}), (("un*",), {"linear.weight", "scale", "unused"})):
+        spec = PlaneSpec(vectors="keep", move=move)
+        rules = find_rules(Plan(ProblemRef("odd", ""), spec, Grid.parse("-1:1:3,-1:1:2")), problem)
+        assert set(make_plane(spec, 2, problem.params, rules=rules).moved) == moved
 
 
 def test_rescaling_a_relu_network_does_not_change_its_filter_normalized_direction():
