@@ -27,6 +27,8 @@ def load_stored(
     out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = lambda message: None
 ) -> tuple[Problem, Plane]:
     """Problem, before any change of its precision, and plane of a run that exists, as its way wants them."""
+    if "engine" not in surface.facts:
+        raise StoreError(f"{out} holds values alone, of another program or an unprepared run: none can be evaluated.")
     lean = Way.from_json(surface.facts["engine"]["way"]).lean
     problem = load_plan_problem(plan, device, low_memory=lean)
     directions = find_directions(plan, problem, out, warn, stored=True)

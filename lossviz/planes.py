@@ -168,7 +168,8 @@ def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dic
     files = [find_checkpoint(Path(name)) for name in named]
     missing = [name for name, file in zip(named, files, strict=True) if not file.is_file()]
     if missing:
-        raise UsageError(f"--plane {request.words.kind}: there is no file {missing[0]}.")
+        word = "file" if request.words.kind == "saved" else request.words.kind
+        raise UsageError(f"--plane {word}: there is no file {missing[0]}.")
     return {
         "axes": list(request.words.axes),
         "arguments": [file_sha256(file) for file in files] or list(request.words.arguments),
@@ -263,6 +264,8 @@ def climb(problem: Problem, plane: Plane, split: str, rise: float) -> np.ndarray
 def read_plane(out: Path, problem: Problem, warn: Callable[[str], None] = lambda message: None) -> Plane:
     """The plane of a stored run, through the parameters of ``problem``."""
     file = directions_path(canonical_path(out))
+    if not file.exists():
+        raise StoreError(f"There is no plane of {out}: its directions would lie in {file}.")
     directions = directions_of(read_directions(file), problem.params, str(file), warn)
     return Plane("file", _host(problem), directions.tensors)
 

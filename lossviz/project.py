@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -71,9 +72,12 @@ def project(
         StoppedError: If it is being filled by another process, or ``stop`` says so.
         UsageError: For runs that cannot be projected; the others are stored all the same.
     """
+    if not all(name.strip() for name in runs):
+        raise UsageError("A run's --name is empty; write a word, for example --name sgd.")
     plan = peek_plan(out)
     if plan is None:
-        raise StoreError(f"There is no surface file {out}. Make one with: lossviz compute … --out {out} --prepare-only")
+        made = f"lossviz compute … --out {shlex.quote(str(out))} --prepare-only"
+        raise StoreError(f"There is no surface file {out}. Make one with: {made}")
     with open_run(out, plan, Settings(device), warn, stop) as run:
         seer = Seer.of(run.surface, out, device, warn)
         seer.problem = replace(seer.problem, matching=_beside(seer.problem.matching, skip, renames, trust_pickle))
@@ -167,7 +171,7 @@ class Seer:
             learning_rate=_array(snapshots.column("learning_rate")),
             recorded_loss=_array(snapshots.column("loss")),
             explained_variance=seen.explained_variance,
-            marks=tuple(Mark(fact.step, kind, label) for fact in snapshots.facts for kind, label in fact.marks),
+            marks=_marks(snapshots.facts),
             facts={**self._null(snapshots), **_facts(snapshots)},
         )
 
@@ -226,6 +230,16 @@ def _columns(evaluated: Sequence[Sequence[Point]]) -> dict[str, np.ndarray]:
     rows = [{f"{p.split}_{name}": p.mean(name) for p in points for name in p.sums} for points in evaluated]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def _marks(facts: Sequence[Any]) -> tuple[Mark, ...]:
+    """Events of the snapshots; a change of the learning rate after the last step, which no step ever had, is none."""
+    return tuple(
+        Mark(fact.step, kind, label)
+        for fact in facts
+        for kind, label in fact.marks
+        if fact is not facts[-1] or kind not in ("decay", "restart")
+    )
 
 
 def _array(values: list[float] | None) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -14,6 +15,17 @@ from lossviz.errors import LossvizError, UsageError, join_mistakes
 T = TypeVar("T")
 NESTED = re.compile(r"\d+ mistakes:\n  - ")
 OUTER_COMMA = re.compile(r",(?![^\[({]*[\])}])")
+
+
+class Finite(click.FloatRange):
+    """A number that is neither infinite nor NaN, which compares with no bound and so passes a plain range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number, within the range."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 class Mistakes:
@@ -95,11 +107,11 @@ def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
 def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--sync-interval`` and ``--disk-wait``."""
     sync = click.option(
-        "--sync-interval", "sync_interval_s", type=click.FloatRange(min=0), default=1.0, show_default=True,
+        "--sync-interval", "sync_interval_s", type=Finite(min=0), default=1.0, show_default=True,
         metavar="SECONDS", help="Most work a power cut may take.",
     )  # fmt: skip
     wait = click.option(
-        "--disk-wait", "disk_wait_s", type=click.FloatRange(min=0), default=600.0, show_default=True,
+        "--disk-wait", "disk_wait_s", type=Finite(min=0), default=600.0, show_default=True,
         metavar="SECONDS", help="How long to wait for room on a full disk.",
     )  # fmt: skip
     return sync(wait(function))

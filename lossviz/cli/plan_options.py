@@ -16,7 +16,6 @@ from lossviz.cli.rules import parse_rules
 from lossviz.cli.source_options import SourceWords
 from lossviz.records.grid import Grid
 from lossviz.records.plan import (
-    ALL_QUANTITIES,
     BatchNorm,
     Normalization,
     Plan,
@@ -155,7 +154,7 @@ def read_plan(source: SourceWords, words: dict[str, Any], mistakes: Mistakes) ->
             plane=spec,
             grid=grid or Grid.parse("-1:1:2"),
             splits=split_words(words["splits"]),
-            quantities=split_words(words["quantities"]) or ALL_QUANTITIES,
+            quantities=split_words(words["quantities"]),
             samples=words["samples"],
             relative_error=words["relative_error"],
             refine=words["refine"],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from lossviz.cli.options import Finite
 from lossviz.errors import UsageError
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneWords, parse_auto
@@ -44,7 +45,7 @@ def plane_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--hold", multiple=True, metavar="PATTERN", help="Move no parameters named so."),
             click.option(
                 "--rise",
-                type=float,
+                type=Finite(min=0, min_open=True),
                 default=1.0,
                 show_default=True,
                 help="How far --grid auto climbs where it has no path to hold, in units of the loss.",

@@ -11,6 +11,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from lossviz.cli.options import Finite
 from lossviz.errors import UsageError
 from lossviz.launch.script import Request
 
@@ -36,7 +37,7 @@ _OPTIONS = (
     ),
     click.option("--merge/--no-merge", default=True, help="Submit the job that publishes.  [default: merge]"),
     click.option(
-        "--seconds-per-point", type=click.FloatRange(min=0, min_open=True), metavar="S",
+        "--seconds-per-point", type=Finite(min=0, min_open=True), metavar="S",
         help="What a point takes there.  [default: as measured]",
     ),
     click.option(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from lossviz.cli.options import Finite
+
 if TYPE_CHECKING:
     from lossviz.launch.status import RunStatus, State, Task
 
@@ -32,7 +34,7 @@ _ORDER = ("RUNNING", "PENDING", "COMPLETED")  # first what goes on, last what we
 @click.command(epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN.h5…")
 @click.option("--watch", is_flag=True, help="Look again until nothing runs.")
-@click.option("--interval", "interval_s", type=click.FloatRange(min=0.1), default=10.0, show_default=True,
+@click.option("--interval", "interval_s", type=Finite(min=0.1), default=10.0, show_default=True,
               metavar="SECONDS", help="Time between two looks.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, a line each.")
 def status(runs: tuple[Path, ...], watch: bool, interval_s: float, as_json: bool) -> None:

@@ -71,7 +71,7 @@ def trace(problem: SourceWords, out: Path, progress: str, **words: Any) -> None:
         click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
     to_err = progress == "json"
     click.echo(f"{out}: {taken} steps of {descent.optimizer}, a snapshot every {descent.every}.", err=to_err)
-    words_again = problem.command_words(checkpoint="…")
+    words_again = problem.command_words(checkpoint=str(out))  # a folder of snapshots stands for its last one
     click.echo(f"Next: lossviz compute {words_again} --plane pca --snapshots {shlex.quote(str(out))}", err=to_err)
 
 

@@ -97,6 +97,8 @@ def measure_spectrum(
     empty = empty_spectrum(operator, depth, identity or {})
     if out is not None:
         check_writable(out)
+        if out.exists():
+            read_spectra(out)  # no lock is left beside a file that is not ours
     lock = RunLock.take(out, warn) if out is not None else None
     operator.on_product = lambda: _check_stop(stop, out)
     try:

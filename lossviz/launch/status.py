@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -159,7 +160,9 @@ def read_status(path: Path, ask: Ask | None = None) -> RunStatus:
     path, rounds = canonical_path(path), read_rounds(path)
     plan = peek_plan(path) or peek_plan(path)  # again, as a publication may tidy the segments away meanwhile
     if plan is None and not rounds:
-        raise StoreError(f"There is no run {path}. Make one with: lossviz submit PROBLEM.py … --out {path}")
+        raise StoreError(
+            f"There is no run {path}. Make one with: lossviz submit PROBLEM.py … --out {shlex.quote(str(path))}"
+        )
     if plan is None:  # submitted, and made by its job
         return _with_queue(RunStatus(path, rounds[-1].size, 0, rounds[-1].size, None, (), rounds[-1]), ask, None)
     surface, lives = read_lives(path, plan)

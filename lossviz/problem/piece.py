@@ -57,7 +57,7 @@ class Piece:
         except TypeError as error:
             known = ", ".join(str(parameter) for parameter in signature.parameters.values()) or "no arguments"
             raise ProblemError(
-                f"{self.path}: {self.label} takes {known}; with {dict(arguments)} it has a {error}."
+                f"{self.path}: {self.label} takes {known}; with {dict(arguments)} it {error}."
             ) from error
 
 

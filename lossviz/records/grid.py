@@ -7,6 +7,7 @@ Memory, file and picture share this one order and nothing is ever transposed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,7 @@ import numpy as np
 from lossviz.errors import UsageError, join_mistakes
 
 AXIS_NAMES = ("alpha", "beta", "gamma")
-MAX_POINTS = 100_000_000
+MAX_COUNT, MAX_POINTS = 1_000_000, 100_000_000  # of an axis, of a grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +90,8 @@ class Grid:
         mistakes = [mistake for part in parts if (mistake := _range_mistake(part))]
         if len(parts) > len(AXIS_NAMES):
             mistakes.append(f"{len(parts)} ranges were given; a plane has at most {len(AXIS_NAMES)} directions.")
+        if not mistakes and (points := math.prod(_numbers(part)[2] for part in parts)) > MAX_POINTS:
+            mistakes.append(f"It has {points:,} points; {MAX_POINTS:,} is the most.")
         if mistakes:
             example = "Write first:last:count for each direction, for example --grid -1:1:51,-1:1:41."
             raise UsageError(f"The grid {text!r} does not parse. {join_mistakes([*mistakes])}\n{example}")
@@ -168,8 +171,8 @@ def _range_mistake(part: str) -> str | None:
     if first >= last:
         kind = "has no width" if first == last else "runs backwards"
         return f"{part!r} {kind}: the first end must be below the last."
-    if not 2 <= count <= MAX_POINTS:
-        return f"{part!r} has {count} points; an axis takes at least 2."
+    if not 2 <= count <= MAX_COUNT:
+        return f"{part!r} has {count} points; an axis takes at least 2, at most {MAX_COUNT:,}."
     return None
 
 

@@ -283,6 +283,8 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         )
     if not plan.splits or len(set(plan.splits)) < len(plan.splits):
         mistakes.append(f"--split {','.join(plan.splits)!r} must name each split once, for example --split train,test.")
+    if not plan.quantities or len({*plan.quantities}) < len(plan.quantities):
+        mistakes.append(f"--quantity {','.join(plan.quantities)!r} must name each once, for example loss,error.")
     return mistakes
 
 

@@ -94,7 +94,8 @@ def is_signed(quantity: str) -> bool:
 
 def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, width_mm: float) -> Key:
     """The key with its levels, given or chosen for ``values`` spread evenly over the panels."""
-    chosen = tuple(sorted({float(v) for v in levels})) if levels is not None else ()
+    # zero and less have no place on a log scale
+    chosen = tuple(sorted({float(v) for v in levels or () if key.scale.kind == "linear" or v > 0}))
     if levels is None:
         chosen = choose_levels(values, key.scale, width_mm=width_mm)
         chosen = chosen if key.chance is None else _clear_of(key.chance, chosen, key.scale)

@@ -258,6 +258,8 @@ def _their_name(split: str, quantity: str) -> tuple[str | None, float]:
 def _open(path: Path | str) -> h5py.File:
     try:
         return h5py.File(path, "r", locking=False)
+    except FileNotFoundError:
+        raise StoreError(f"There is no file {path}.") from None
     except (OSError, RuntimeError) as error:
         raise StoreError(f"{path} cannot be read as HDF5 ({error}).") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ def write_attribute(target: Any, name: str, value: str | int | float | np.ndarra
     """Set an attribute; text is of fixed length, as text of variable length lies in a heap without checksum."""
     if isinstance(value, str):
         data = value.encode("utf-8", "replace")
-        target.attrs.create(name, np.bytes_(data), dtype=h5py.string_dtype("utf-8", len(data)))
+        target.attrs.create(name, np.bytes_(data), dtype=h5py.string_dtype("utf-8", max(len(data), 1)))
     else:
         target.attrs[name] = value
 
@@ -92,10 +93,12 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
         StoreError: If it is missing, not HDF5, HDF5 of somebody else, or of a newer version.
         DamagedFileError: If it is ours, as far as can be told, and does not open.
     """
+    if path.is_dir():
+        raise StoreError(f"{path} is a folder; name a file in it.")
     try:
         file = h5py.File(path, "r", locking=False)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except (FileNotFoundError, PermissionError) as error:  # their own text is HDF5's, a line of pointers
+        raise StoreError(f"{path} cannot be read: {os.strerror(error.errno) if error.errno else error}.") from None
     except (OSError, RuntimeError) as error:
         raise _unopenable(path, error) from None
     try:

@@ -143,7 +143,7 @@ def _write_split(file: h5py.File, surface: Surface, split: str, compressed: bool
         write_attribute(mean, "units", "1")
         add(f"{name}_stderr", surface.stderr(name), f"standard error of the mean {quantity}")
         add(f"{name}_sum", surface.sums[name], f"weighted sum of {quantity}")
-        add(f"{name}_m2", surface.m2[name], f"sum of squares of weight times deviation from the mean of {quantity}")
+        add(f"{name}_m2", surface.m2[name], f"sum of squared weighted deviations of {quantity}")
     for name, (dtype, long_name) in SHARED.items():
         values = getattr(surface.splits[split], name).astype(dtype)
         dataset = add(f"{split}_{name}", values, long_name, nan=name == "weight")

@@ -60,6 +60,14 @@ class Descent:
     average_from: float = 0.75
     train_mode: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay <= 1:
+            raise UsageError(f"--decay is {self.decay:g}; it must be from 0 to 1, for example 0.9.")
+        if not 0 <= self.average_from < 1:
+            raise UsageError(
+                f"--average-from is {self.average_from:g}; it must be a share of the steps, from 0 to under 1."
+            )
+
 
 def descend(
     problem: Problem,
