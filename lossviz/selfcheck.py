@@ -15,14 +15,19 @@ from lossviz.prepare import prepare_facts
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.verdict import Check, verdict_of
+from lossviz.store.other_run import OtherRun
 
 
-def check_plan(plan: Plan, *, device: str = "auto", warn: Callable[[str], None] = lambda message: None) -> list[Check]:
+def check_plan(
+    plan: Plan, *, device: str = "auto", plane_from: Path | None = None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> list[Check]:  # fmt: skip
     """Check the problem and plane of a plan as ``compute`` does before its first point, the data read twice.
 
     Args:
         plan: What would be computed.
         device: As for :func:`lossviz.compute.compute`.
+        plane_from: The same.
         warn: Called with sentences about model and data.
 
     Returns:
@@ -31,17 +36,19 @@ def check_plan(plan: Plan, *, device: str = "auto", warn: Callable[[str], None] 
     Raises:
         LossvizError: If the problem cannot be loaded.
     """
+    other = OtherRun.read(plane_from) if plane_from else None
+    plan = other.plan_on(plan) if other else plan
     problem = load_plan_problem(plan, device, reread_s=math.inf, for_new_plane=True)
     for warning in problem.warnings:
         warn(warning)
     try:
-        return _verdict(plan, problem, warn)
+        return _verdict(plan, problem, other, warn)
     except (ProblemError, LayoutError) as error:
         return [Check("centre", "wrong", str(error))]
 
 
-def _verdict(plan: Plan, problem: Problem, warn: Callable[[str], None]) -> list[Check]:
-    plane = prepare_plane(plan, problem, find_directions(plan, problem, Path(), warn, stored=False))
+def _verdict(plan: Plan, problem: Problem, other: OtherRun | None, warn: Callable[[str], None]) -> list[Check]:
+    plane = prepare_plane(plan, problem, find_directions(plan, problem, Path(), warn, stored=False, other=other))
     batch_size = Engine(problem, plane, relative_error=plan.relative_error).way.batch_size
     precision = settle_precision(plan, problem, plane, batch_size)
     problem = in_precision(problem, precision["used"])

@@ -9,6 +9,7 @@ from torch import nn
 
 from lossviz.cli.main import cli
 from lossviz.compute import compute
+from lossviz.problem.importing import execute_file
 from lossviz.problem.reference import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
@@ -126,6 +127,35 @@ def test_compute_tells_and_stores_the_same_verdict_before_the_first_point(tmp_pa
     assert [c for c in direct if c.subject not in volatile] == [c for c in stored if c.subject not in volatile]
     compute(replace(report.surface.plan), tmp_path / "net.h5", tell=told.append)
     assert len(told) == 1  # going on says it no more
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--plane", "gradient", "--grid", "-1:1:5,-1:1:3"],
+        ["--plane", "pca", "--snapshots", "run"],
+        ["--plane", "line run/step-0.pt run/step-2.pt"],
+        ["--hold", "body.0.*"],
+        ["--grid", "auto:5"],
+    ],
+    ids=lambda words: words[1],
+)
+def test_the_command_takes_the_planes_that_compute_takes_and_leaves_nothing(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    plan_for(tmp_path)
+    (tmp_path / "run").mkdir()
+    net = execute_file(tmp_path / "problem.py").model()
+    for step in range(4):
+        with torch.no_grad():
+            net.body[0].weight += 0.1 * (step + 1) ** 2
+            net.body[3].weight[0] -= 0.2
+        torch.save(net.state_dict(), tmp_path / "run" / f"step-{step}.pt")
+    before = sorted(tmp_path.rglob("*"))
+    plane = ["--checkpoint", "run/step-3.pt"] if "line" not in words[1] else []
+    done = CliRunner().invoke(cli, ["check", "problem.py", *plane, *words])
+    assert done.exit_code == 0, done.output
+    assert "ok     centre train_loss" in done.output
+    assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(path)] == before
 
 
 def test_the_command_prints_a_table_and_its_status_is_the_verdict(tmp_path, monkeypatch):

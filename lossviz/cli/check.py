@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -10,11 +13,11 @@ from lossviz.cli.options import Mistakes, device_option
 from lossviz.cli.plan_options import plan_options, read_plan
 from lossviz.cli.plane_options import AskedPlane
 from lossviz.cli.source_options import SourceWords, source_options
-from lossviz.errors import UsageError
 
 EPILOG = """\b
 Examples:
   lossviz check problem.py --checkpoint net.pt
+  lossviz check problem.py --checkpoint net.pt --plane pca --snapshots run
   lossviz check --model torchvision.models:resnet18 --checkpoint net.pth --data imagefolder:val --data-args size=224
 """
 
@@ -27,19 +30,23 @@ Examples:
 def check(context: click.Context, problem: SourceWords, device: str, **words: Any) -> None:
     """Check a problem, its checkpoint and its plane as 'compute' does before the first point, and print the verdict.
 
-    The options are those of 'compute'. The data are read twice. The exit status is 1 where something is wrong.
+    The options are those of 'compute', and so is the plane. The data are read twice. The exit status is 1 where
+    something is wrong.
     """
-    asked, _ = AskedPlane.take(words, problem.checkpoint, None)
-    if not asked.is_plain:
-        raise UsageError("A check is made on random directions; leave --plane, --snapshots, --params and --hold out.")
+    asked, checkpoint = AskedPlane.take(words, problem.checkpoint, None)
     mistakes = Mistakes()
-    plan = read_plan(problem, words, mistakes)
+    plan = read_plan(replace(problem, checkpoint=checkpoint), words, mistakes)
     mistakes.check()
     assert plan is not None
     from lossviz.records.verdict import is_sound, table_of
     from lossviz.selfcheck import check_plan
 
-    checks = check_plan(plan, device=device, warn=lambda text: click.echo(f"lossviz: warning: {text}", err=True))
+    def warn(text: str) -> None:
+        click.echo(f"lossviz: warning: {text}", err=True)
+
+    with TemporaryDirectory() as folder:  # a plane made of data is what its file says
+        plan, plane_from = asked.settle(plan, Path(folder, "check.h5"), None, device, warn)
+        checks = check_plan(plan, device=device, plane_from=plane_from, warn=warn)
     click.echo("\n".join(table_of(checks)))
     if not is_sound(checks):
         context.exit(1)

@@ -71,6 +71,7 @@ class Candidate:
         tensors: By the model's names.
         outside: Names in the same dict without the prefix.
         fits: How many tensors have a name and shape of the model's; names alone count half.
+        rest: The place of the tensors that a list has not; None where it has all.
     """
 
     place: str
@@ -78,6 +79,7 @@ class Candidate:
     tensors: dict[str, Tensor]
     outside: tuple[str, ...]
     fits: float
+    rest: str | None = None
 
 
 def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> list[str]:
@@ -99,7 +101,8 @@ def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching(
         CheckpointError: If the file cannot be read or does not fit; the message has both lists of names.
     """
     wanted = _tensors_of(model)
-    best, candidates = _choose(read_content(path, trust_pickle=matching.trust_pickle), wanted, path, matching)
+    content = read_content(path, trust_pickle=matching.trust_pickle)
+    best, candidates = _choose(content, wanted, path, matching, _orders_of(model))
     left = _load(best, wanted, model, path, matching)
     return [*_notes(best), *_rivals(best, candidates), *left]
 
@@ -119,7 +122,7 @@ def map_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()
     """
     content = read_content(path, mapped=True, trust_pickle=matching.trust_pickle)
     wanted = _tensors_of(model)
-    best, _ = _choose(content, wanted, path, matching)
+    best, _ = _choose(content, wanted, path, matching, _orders_of(model))
     tensors = _with_tied(best, model)
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
     odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
@@ -134,16 +137,24 @@ def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in model.state_dict().items() if isinstance(value, Tensor)}
 
 
+def _orders_of(model: nn.Module) -> list[list[str]]:
+    """The names that a list of tensors without any may go by: all, the parameters, those that are trained."""
+    named = list(model.named_parameters())
+    orders = [list(_tensors_of(model)), [name for name, _ in named], [name for name, p in named if p.requires_grad]]
+    return [order for i, order in enumerate(orders) if order not in orders[:i]]
+
+
 def _choose(
-    content: Any, wanted: Mapping[str, Tensor], path: Path, matching: Matching
+    content: Any, wanted: Mapping[str, Tensor], path: Path, matching: Matching, orders: Sequence[Sequence[str]]
 ) -> tuple[Candidate, list[Candidate]]:
     """The dict of tensors that fits best, and all there are."""
-    found_in = [*nested(content), *listed(content, wanted)]
     candidates = [
         candidate
-        for place, found in found_in
+        for place, found in nested(content)
         for candidate in _renamed(place, {matching.rename(name): t for name, t in found.items()}, wanted)
     ]
+    whole = max(candidates, key=lambda candidate: candidate.fits, default=None)
+    candidates += [_completed(place, found, wanted, whole) for place, found in listed(content, wanted, orders)]
     if not candidates:
         raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
     if matching.weights:
@@ -177,17 +188,29 @@ def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, di
         yield from nested(value, f"{place}.{name}" if place else name, depth + 1)
 
 
+def _completed(
+    place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor], whole: Candidate | None
+) -> Candidate:
+    """A list's tensors, with the buffers and frozen parameters that it has not from the names beside it."""
+    rest = {name: tensor for name, tensor in (whole.tensors if whole else {}).items() if name not in found}
+    return Candidate(place, "", {**found, **rest}, (), _fits(found, wanted), (whole.place if whole and rest else None))
+
+
 def listed(
-    node: Any, wanted: Mapping[str, Tensor], place: str = "", depth: int = 0
+    node: Any, wanted: Mapping[str, Tensor], orders: Sequence[Sequence[str]], place: str = "", depth: int = 0
 ) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """Lists of tensors that have the shapes of the model's, in its order, as averages are kept (``shadow_params``)."""
+    """Lists of tensors that have the shapes of the model's, in its order, as averages are kept (``shadow_params``).
+
+    Such a list is of all tensors, of the parameters, or of those that are trained.
+    """
     if isinstance(node, Mapping) and depth <= DEEPEST:
         for name, value in node.items():
             if isinstance(name, str):
-                yield from listed(value, wanted, f"{place}.{name}" if place else name, depth + 1)
+                yield from listed(value, wanted, orders, f"{place}.{name}" if place else name, depth + 1)
     elif isinstance(node, (list, tuple)) and node and all(isinstance(value, Tensor) for value in node):
-        same = [tuple(t.shape) for t in node] == [tuple(t.shape) for t in wanted.values()]
-        yield from [(place, dict(zip(wanted, node, strict=True)))] if same else []
+        shapes = [tuple(tensor.shape) for tensor in node]
+        fitting = (order for order in orders if shapes == [tuple(wanted[name].shape) for name in order])
+        yield from ((place, dict(zip(order, node, strict=True))) for order in list(fitting)[:1])
 
 
 def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor]) -> Iterator[Candidate]:
@@ -286,6 +309,8 @@ def _cut(names: Sequence[str]) -> str:
 
 def _notes(best: Candidate) -> list[str]:
     notes = [f"Parameters taken from {best.place!r} in the checkpoint."] if best.place else []
+    if best.rest is not None:
+        notes.append(f"What that list has not, its buffers for one, is from {best.rest or 'the top level'!r}.")
     if best.prefix:
         notes.append(f"Prefix {best.prefix!r} taken off the checkpoint's names.")
     if best.outside:

@@ -49,6 +49,39 @@ def test_raw_parameters_are_the_default_and_averages_go_by_name(tmp_path, name):
             assert any("ema" in note.lower() for note in notes)
 
 
+class Shadowed(nn.Module):
+    """With buffers, a frozen parameter and two tensors of one shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.a, self.b = nn.BatchNorm1d(3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.b.weight.requires_grad_(False)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_list_without_the_buffers_goes_by_the_order_of_the_parameters(tmp_path, trained):
+    """As torch_ema and diffusers save it; buffers and what is frozen come from the state beside it."""
+    raw = Shadowed()
+    raw.norm.running_mean += 5
+    listed = [p for p in raw.parameters() if p.requires_grad or not trained]
+    shadow = [torch.full_like(p, float(i)) for i, p in enumerate(listed)]
+    torch.save({"net": raw.state_dict(), "ema": {"decay": 0.9, "shadow_params": shadow}}, tmp_path / "net.pt")
+    model = Shadowed()
+    notes = read_checkpoint(tmp_path / "net.pt", model, Matching(weights="ema"))
+    for i, parameter in enumerate(p for p in model.parameters() if p.requires_grad or not trained):
+        assert bool((parameter == i).all())
+    assert torch.equal(model.norm.running_mean, raw.norm.running_mean)
+    assert torch.equal(model.b.weight, raw.b.weight) or not trained
+    assert notes[:2] == ["Parameters taken from 'ema.shadow_params' in the checkpoint.",
+                         "What that list has not, its buffers for one, is from 'net'."]  # fmt: skip
+    plain = Shadowed()
+    read_checkpoint(tmp_path / "net.pt", plain)
+    assert torch.equal(plain.a.weight, raw.a.weight)
+    torch.save({"ema": {"shadow_params": shadow}}, tmp_path / "alone.pt")
+    with pytest.raises(CheckpointError, match=r"(?s)norm.running_mean.*--skip"):
+        read_checkpoint(tmp_path / "alone.pt", Shadowed())
+
+
 def test_a_name_that_is_nowhere_lists_those_there(tmp_path):
     torch.save(FILES["beside"], tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=r"--weights swa: nothing in .* is called so.*model, model_ema"):
