@@ -1,7 +1,7 @@
 """Names and forms of what lies on disk: the files beside a run, the datasets of a surface file, JSON that keeps NaN.
 
-Files beside each other: ``RUN.h5`` (published), ``RUN.h5.journal/`` (segments), ``RUN.h5.lock``, for a moment
-``RUN.h5.tmp-<host>-<pid>``, and ``RUN.directions.h5``.
+Files beside each other: ``RUN.h5`` (published), ``RUN.h5.journal/`` (segments), ``RUN.directions.h5``; while it is
+filled ``RUN.h5.lock``, and for a moment ``RUN.h5.tmp-<host>-<pid>``.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def journal_folder(path: Path) -> Path:
 
 
 def lock_file(path: Path) -> Path:
-    """The file whose lock says that a run is being filled; never deleted."""
+    """The file whose lock says that a run is being filled; removed by the one who held it."""
     return path.with_name(f"{path.name}.lock")
 
 

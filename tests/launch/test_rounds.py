@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from lossviz.errors import LaunchError, StoppedError, StoreError, UnwritableError, UsageError
 from lossviz.launch import slurm
 from lossviz.launch.division import Speed
+from lossviz.launch.lives import Life, measured_startup_s, seconds_per_point
 from lossviz.launch.many import names_of
 from lossviz.launch.ranks import Ranks, parse_part
 from lossviz.launch.requeue import OwnJob, own_job, requeue, what_hinders
@@ -19,6 +21,7 @@ from lossviz.launch.script import Request
 from lossviz.launch.slurm import JobState, _parse_states, _reason
 from lossviz.launch.status import read_status
 from lossviz.launch.submit import cancel_round, check_no_round_alive, draft_round, submit_round
+from lossviz.records.surface import Surface
 from lossviz.store.run import Run
 from tests.store.fake import evaluate, make_plan
 
@@ -100,6 +103,37 @@ def test_no_second_round_while_one_lives_and_other_runs_of_its_array_do_not_coun
     monkeypatch.setattr(slurm, "is_named", lambda name: ["12"] if name == "net-r2" else [])
     with pytest.raises(StoppedError, match="12"):
         check_no_round_alive(run, lambda jobs: {})
+
+
+def surface_of(ranks, *sessions):
+    """A surface with a point of each session in turn, the first of 0.25 s and each next of twice that."""
+    surface = Surface.empty(replace(PLAN, ranks_per_point=ranks))
+    surface.sessions = [{"part": part} if part else {} for part in sessions]
+    for row in range(len(sessions)):
+        for split in PLAN.splits:
+            surface.put(replace(evaluate(PLAN, row, split), seconds=0.25 * 2**row), row)
+    return surface
+
+
+@pytest.mark.parametrize(
+    ("ranks", "sessions", "point_s"),
+    [
+        (1, [], None),
+        (1, ["", ""], 0.75),  # the mean of both, in each of two splits
+        (4, ["", ""], 0.75 / 4),  # as measured in one process, which four are to share
+        (1, ["", "1/2", "2/2"], 1.5),  # tasks' points alone
+        (4, ["", "1/2"], 1.0),  # as the four were measured together
+    ],
+)
+def test_what_a_point_costs_is_what_it_costs_a_task(ranks, sessions, point_s):
+    assert seconds_per_point(surface_of(ranks, *sessions)) == (None if point_s is None else pytest.approx(point_s))
+
+
+def test_a_start_is_what_tasks_need_not_the_process_that_prepared():
+    lives = [
+        Life({"part": part}, 1, 1.0, 2.0, False, start_s) for part, start_s in ((None, 0.1), ("1/2", 5), ("2/2", 7))
+    ]
+    assert measured_startup_s(tuple(lives)) == 6.0 and measured_startup_s(tuple(lives[:1])) is None
 
 
 def test_a_draft_divides_what_is_missing_and_writes_nothing(run):

@@ -56,6 +56,23 @@ def test_a_dry_run_needs_no_slurm_and_writes_nothing(folder, no_slurm):
     assert [path.name for path in folder.iterdir()] == ["problem.py"]
 
 
+def test_the_table_of_several_ranks_a_task_counts_every_gpu_once(folder, no_slurm):
+    words = ["problem.py", "--grid", "-1:1:11,-1:1:7", "--gpus-per-task", 8, "--ranks-per-point", 4, "--max-running", 4]
+    result = run("submit", *words, "--seconds-per-point", 60, "--out", "net.h5", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "#SBATCH --ntasks=4\n#SBATCH --gpus-per-task=2\n" in result.output
+    rows = result.output.splitlines()
+    assert "ranks      4 a task, which evaluate each point together, with 2 of the task's 8 GPUs each" in rows
+    assert "all        12.4 GPU-hours" in rows  # 8 GPUs for 77 points of 60 s and 16 starts of 60 s
+    result = run("submit", *words[:3], "--ranks-per-point", 4, "--seconds-per-point", 60, "--tasks", 7, "--dry-run")
+    assert "all        5.6 CPU-hours" in result.output.splitlines()  # 4 cores, 7 starts
+
+
+def test_the_table_of_a_refined_run_says_that_all_is_the_most(folder, no_slurm):
+    result = run("submit", "problem.py", "--refine", "0.02", "--grid", "-1:1:11,-1:1:7", "--dry-run")
+    assert "points     77 at most; --refine asks for some of them, round by round" in result.output.splitlines()
+
+
 def test_without_slurm_it_is_said_before_anything_is_computed(folder, no_slurm):
     result = run("submit", "problem.py", "--out", "net.h5")
     assert result.exit_code == 1 and "not on this machine" in result.output and "--workers N" in result.output
