@@ -15,6 +15,7 @@ from pathlib import Path
 from lossviz.directions.stored import StoreDirections
 from lossviz.errors import PointDropped, StoppedError
 from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.group import Group
 from lossviz.prepare import Settings, Stop, Tell, open_existing, prepare
 from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
@@ -77,6 +78,7 @@ def compute(
     stop: Stop = lambda: False,
     warn: Callable[[str], None] = lambda message: None,
     tell: Tell = lambda checks: None,
+    group: Group | None = None,
 ) -> Report:
     """Evaluate the surface of ``plan`` and save it in ``out``; go on where an earlier run of the same plan stopped.
 
@@ -99,6 +101,7 @@ def compute(
             a context manager ``while_evaluating``, that is entered for each chunk and may raise :class:`PointDropped`.
         warn: Called with sentences that do not stop the run.
         tell: Called with the verdict of the self-check of a new run, before its first point.
+        group: The ranks that the model is divided among, this process leading them; see :mod:`lossviz.together`.
 
     Returns:
         The surface, and what is doubtful about it.
@@ -114,7 +117,7 @@ def compute(
     try:
         if run is not None and is_finished(run.surface):
             return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])
-        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other, group=group)
         surface, seconds, evaluated = fill(run, engine, progress=progress, stop=stop)
         return Report(surface, out, seconds, evaluated, surface.facts["doubts"])
     finally:

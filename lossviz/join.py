@@ -24,13 +24,18 @@ Warn = Callable[[str], None]
 
 
 def load_stored(
-    out: Path, plan: Plan, surface: Surface, device: str, warn: Warn = lambda message: None
+    out: Path,
+    plan: Plan,
+    surface: Surface,
+    device: str,
+    warn: Warn = lambda message: None,
+    group: Group | None = None,
 ) -> tuple[Problem, Plane]:
     """Problem, before any change of its precision, and plane of a run that exists, as its way wants them."""
     if "engine" not in surface.facts:
         raise StoreError(f"{out} holds values alone, of another program or an unprepared run: none can be evaluated.")
     lean = Way.from_json(surface.facts["engine"]["way"]).lean
-    problem = load_plan_problem(plan, device, low_memory=lean)
+    problem = load_plan_problem(plan, device, low_memory=lean, group=group)
     directions = find_directions(plan, problem, out, warn, stored=True)
     return problem, prepare_plane(plan, problem, directions, on_host=lean)
 
@@ -57,7 +62,7 @@ def join_run(
         ProblemError: If the centre's loss is another one here.
         PlanError: If stored points come out otherwise.
     """
-    problem, plane = load_stored(out, plan, surface, device, warn)
+    problem, plane = load_stored(out, plan, surface, device, warn, group)
     way = Way.from_json(surface.facts["engine"]["way"])
     derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, surface.facts["precision"]["used"])

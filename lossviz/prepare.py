@@ -19,6 +19,7 @@ from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.group import Group
 from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.probes import probe_problem
 from lossviz.parts import Warn, choose_way, find_directions, find_rules, load_plan_problem, prepare_plane
@@ -101,6 +102,7 @@ def prepare(
     stop: Stop = lambda: False,
     tell: Tell = lambda checks: None,
     other: OtherRun | None = None,
+    group: Group | None = None,
 ) -> tuple[Run, Engine]:
     """Make everything ready to evaluate points; a new run is opened only after all checks passed.
 
@@ -113,6 +115,7 @@ def prepare(
         stop: Asked while a full disk is waited for.
         tell: Called with the verdict of the self-check of a new run.
         other: A run whose plane, and points where they are the same, this one takes.
+        group: The ranks that the model is divided among, this process leading them.
 
     Returns:
         The run, whose file now says how it is made, and the engine to fill it.
@@ -126,7 +129,7 @@ def prepare(
     # 1. the problem, the plane, and the way to evaluate
     low_memory = settings.low_memory or bool(settled.get("engine", {}).get("way", {}).get("lean"))
     problem = load_plan_problem(plan, settings.device, low_memory=low_memory, reread_s=0.0 if known else REREAD_S,
-                                for_new_plane=not known)  # fmt: skip
+                                for_new_plane=not known, group=group)  # fmt: skip
     directions = find_directions(plan, problem, out, warn, stored=bool(known), other=other)
     plane = prepare_plane(plan, problem, directions, on_host=low_memory)
     way = choose_way(
@@ -144,7 +147,8 @@ def prepare(
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     if not known:
-        facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"])
+        rules = find_rules(plan, problem)
+        facts["probes"] = probe_problem(plan, problem, plane, rules, precision["used"], engine.way.batch_size)
         tell(verdict_of(plan, facts))
     if "request" in directions.recipe:
         facts.update(plane_facts(directions.recipe))
@@ -180,7 +184,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "chance": dict(problem.chance),
         "batchnorm_layers": len(batchnorm_layers(problem.model)),
         "batchnorm_examples": statistics_examples(problem, plan.batchnorm),
-        "state_sha256": state_sha256(dict(problem.model.state_dict())),
+        "state_sha256": problem.state_sha256 or state_sha256(dict(problem.model.state_dict())),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),
         "norm_ratios": [list(pair) for pair in norm_ratios(plane, rules)],
@@ -189,6 +193,8 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "warnings": list(problem.warnings),
         "engine": engine.settings,
     }
+    if problem.placement:
+        facts["placement"] = problem.placement
     if engine.derivatives is not None:
         facts["derivatives"] = engine.derivatives.facts
     if plane.dimension > 1:

@@ -54,5 +54,5 @@ def _verdict(plan: Plan, problem: Problem, other: OtherRun | None, warn: Callabl
     problem = in_precision(problem, precision["used"])
     engine = Engine(problem, plane, relative_error=plan.relative_error)
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
-    facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"])
+    facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"], batch_size)
     return verdict_of(plan, facts)

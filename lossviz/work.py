@@ -52,6 +52,7 @@ def prepare_only(
     warn: Warn = lambda message: None,
     stop: Stop = lambda: False,
     tell: Tell = lambda checks: None,
+    group: Group | None = None,
 ) -> Surface:
     """Make the run with everything its workers need, and settle the way that all of them evaluate in.
 
@@ -66,7 +67,7 @@ def prepare_only(
     try:
         if run is not None and is_finished(run.surface):
             return run.surface
-        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other)
+        run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other, group=group)
         for points in until_dropped(evaluate_asked(engine, run.surface), stop):
             run.save(points)
             if engine.settled or stop():
@@ -260,10 +261,10 @@ def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:
         return None
 
 
-def recompute(out: Path, *, device: str = "auto") -> Callable[[list[int]], list[Point]]:
+def recompute(out: Path, *, device: str = "auto", group: Group | None = None) -> Callable[[list[int]], list[Point]]:
     """A function that evaluates points of a run again, in every split, for ``lossviz verify --recompute``."""
     surface = read_surface(out)
-    engine = join_run(out, surface.plan, surface, device)
+    engine = join_run(out, surface.plan, surface, device, group=group)
     grid, splits = surface.plan.grid, surface.plan.splits
     return lambda indices: engine.evaluate_points(indices, grid.coordinates(indices), splits)
 

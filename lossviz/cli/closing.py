@@ -29,6 +29,8 @@ def describe_peak(plan: Plan, settings: dict[str, Any]) -> str:
     Raises:
         LossvizError: If the problem cannot be loaded, or its loss raises.
     """
+    if plan.ranks_divide == "model":
+        return f"memory: what {plan.ranks_per_point} ranks take together is known once they have divided the model"
     from lossviz.evaluate.choice import default_way
     from lossviz.evaluate.memory import expected_peak
     from lossviz.parts import choose_way, load_plan_problem

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -19,11 +19,14 @@ from lossviz.cli.rules import describe_rules
 from lossviz.cli.source_options import SourceWords, source_options
 from lossviz.errors import UsageError
 from lossviz.launch.ranks import Ranks
+from lossviz.records.plan import RanksDivide
 from lossviz.records.verdict import Check, table_of
 
 if TYPE_CHECKING:
     from lossviz.compute import Report
+    from lossviz.evaluate.group import Group
     from lossviz.records.plan import Plan
+    from lossviz.records.surface import Surface
 
 # how a run is carried out; the other options say what it is
 SETTINGS = ("device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s")
@@ -70,7 +73,11 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--ranks-per-point", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-    help="Processes that sum the examples of each point together, under torchrun or 'lossviz submit'.",
+    help="Processes that evaluate each point together, under torchrun or 'lossviz submit'.",
+)  # fmt: skip
+@click.option(
+    "--ranks-divide", type=click.Choice(get_args(RanksDivide)), default="examples", show_default=True,
+    help="What they have a part of each; the model by parallelize(model, mesh) of SOURCE.",
 )  # fmt: skip
 @click.option("--low-memory", is_flag=True, help="Keep plane and examples on the host, the model alone on the device.")
 @device_option
@@ -89,12 +96,19 @@ def compute(
     built-in problem 'digits'. Without one, --model, --data and --loss name them. A run that was stopped, killed or
     interrupted goes on when the same command is run again.
     """
-    refuse_ranks()
+    ranks = Ranks.read(os.environ)
+    if words["ranks_divide"] == "examples":
+        refuse_ranks()
     settings = {name: words.pop(name) for name in SETTINGS}
     asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
     plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
     if dry_run:
-        click.echo("\n".join([*asked.describe(), describe_plan(plan, out), describe_peak(plan, settings)]))
+        if not ranks.rank:
+            click.echo("\n".join([*asked.describe(), describe_plan(plan, out), describe_peak(plan, settings)]))
+        return
+    if plan.ranks_divide == "model" and not show_rules:
+        how = {"plane_from": plane_from, "progress": progress, "prepare_only": prepare_only}
+        _compute_divided(plan, out, asked, settings, ranks, **how)
         return
     _refuse_one_process(plan, out, prepare_only or show_rules)
     if show_rules:
@@ -162,6 +176,45 @@ def _warn(message: str) -> None:
     click.echo(f"lossviz: warning: {message}", err=True)
 
 
+def _compute_divided(
+    plan: Plan, out: Path, asked: AskedPlane, settings: dict[str, Any], ranks: Ranks, *, plane_from: Path | None,
+    progress: str, prepare_only: bool,
+) -> None:  # fmt: skip
+    """The same by ranks that hold the model together; the first of them speaks."""
+    ranks.check_point(plan.ranks_per_point)
+    if not asked.is_plain:
+        raise UsageError(
+            "The directions of this plane are made by one process with the whole model. Make them first, on the CPU if "
+            "need be: lossviz compute … --device cpu --prepare-only --out plane.h5, without --ranks-divide; then add "
+            "--plane-from plane.h5 to this command in place of the words for the plane."
+        )
+    from lossviz.cli.progress import show_progress
+    from lossviz.cli.signals import stop_on_signal
+
+    with stop_on_signal() as stop:
+        import torch
+
+        from lossviz.compute import compute as run_compute
+        from lossviz.prepare import Settings
+        from lossviz.together import lead
+        from lossviz.work import prepare_only as run_prepare_only
+
+        settings["device"] = ranks.device(settings["device"], torch.cuda.device_count())
+        how: dict[str, Any] = {"plane_from": plane_from, "stop": lambda: stop(), "warn": _warn, "tell": _tell}
+        with show_progress("none" if prepare_only or ranks.rank else progress, plan.grid) as tell:
+
+            def command(group: Group) -> str:
+                if prepare_only:
+                    return _describe_prepared(
+                        run_prepare_only(out, plan, Settings(**settings), group=group, **how), out
+                    )
+                return describe_report(run_compute(plan, out, group=group, progress=tell, **settings, **how))
+
+            said = lead(command, plan, ranks, settings["device"], stop)
+    if said is not None:
+        click.echo(said, err=progress == "json")
+
+
 def _prepare_only(
     plan: Plan, out: Path, plane_from: Path | None, settings: dict[str, Any], stop: Callable[[], bool]
 ) -> None:
@@ -169,10 +222,15 @@ def _prepare_only(
     from lossviz.work import prepare_only
 
     surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop, tell=_tell)
+    click.echo(_describe_prepared(surface, out))
+
+
+def _describe_prepared(surface: Surface, out: Path) -> str:
     left = len(surface.pending())
-    click.echo(f"{out} is prepared: {left} of {plan.grid.size} points to evaluate.")
+    said = [f"{out} is prepared: {left} of {surface.plan.grid.size} points to evaluate."]
     run = shlex.quote(str(out))
-    if (count := plan.ranks_per_point) > 1:
-        click.echo(f"Next: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}")
+    if (count := surface.plan.ranks_per_point) > 1:
+        said.append(f"Next: torchrun --nproc-per-node {count} -m lossviz work {run} && lossviz merge {run}")
     else:
-        click.echo(f"Next: lossviz work {run} --part 1/2 & lossviz work {run} --part 2/2")
+        said.append(f"Next: lossviz work {run} --part 1/2 & lossviz work {run} --part 2/2")
+    return "\n".join(said)

@@ -116,6 +116,7 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         "grid": f"{plan.grid}",
         "data": ", ".join(f"{split}: {count} examples" for split, count in facts.get("examples", {}).items()),
         "precision": plan.precision,
+        **({"placement": facts["placement"]} if "placement" in facts else {}),
         "digest": summary["digest"],
     }
     for name, text in rows.items():

@@ -163,6 +163,7 @@ def read_plan(source: SourceWords, words: dict[str, Any], mistakes: Mistakes) ->
             batchnorm=words["batchnorm"],
             batchnorm_examples=words["batchnorm_examples"] or BATCHNORM_EXAMPLES[words["batchnorm"]],
             ranks_per_point=words.get("ranks_per_point", 1),
+            ranks_divide=words.get("ranks_divide", "examples"),
         )
     )
 

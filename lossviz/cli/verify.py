@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from lossviz.cli.options import device_option
+from lossviz.launch.ranks import Ranks
+from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.store.surface_file import peek_plan
 from lossviz.store.verify import Recompute, Verification
 from lossviz.store.verify import verify as verify_run
+
+if TYPE_CHECKING:
+    from lossviz.evaluate.group import Group
 
 EPILOG = """\b
 Examples:
   lossviz verify net.h5
   lossviz verify net.h5 --recompute 5
+  torchrun --nproc-per-node 4 -m lossviz verify net.h5 --recompute 5  (of a run with --ranks-divide model)
 """
 
 
@@ -31,7 +40,13 @@ Examples:
 @click.pass_context
 def verify(context: click.Context, file: Path, recompute: int, device: str, as_json: bool) -> None:
     """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is wrong."""
-    result = verify_run(file, recompute=_evaluator(file, device) if recompute else None, points=recompute)
+    ranks, plan = Ranks.read(os.environ), peek_plan(file) if recompute else None
+    if plan is not None and plan.ranks_divide == "model" and ranks.count > 1:
+        result = _verify_divided(file, plan, ranks, device, recompute)
+    else:
+        result = verify_run(file, recompute=_evaluator(file, device) if recompute else None, points=recompute)
+    if result is None:  # another rank speaks for this one
+        return
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=2))
     else:
@@ -39,13 +54,28 @@ def verify(context: click.Context, file: Path, recompute: int, device: str, as_j
     context.exit(result.exit_status)
 
 
-def _evaluator(file: Path, device: str) -> Recompute:
+def _verify_divided(file: Path, plan: Plan, ranks: Ranks, device: str, points: int) -> Verification | None:
+    """The same by ranks that hold the model together."""
+    import torch
+
+    from lossviz.together import lead
+
+    ranks.groups_of(plan.ranks_per_point, str(file))
+    device = ranks.device(device, torch.cuda.device_count())
+
+    def command(group: Group) -> Verification:
+        return verify_run(file, recompute=_evaluator(file, device, group), points=points)
+
+    return lead(command, plan, ranks, device)
+
+
+def _evaluator(file: Path, device: str, group: Group | None = None) -> Recompute:
     """Evaluates points of the run anew; the model is loaded only when the first one is asked for."""
 
     def evaluate(indices: list[int]) -> list[Point]:
         from lossviz.work import recompute
 
-        return recompute(file, device=device)(indices)
+        return recompute(file, device=device, group=group)(indices)
 
     return evaluate
 

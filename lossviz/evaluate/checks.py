@@ -36,7 +36,7 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     for split in plan.splits:
         before = _random_state()
         with blamed_on_loss():
-            untouched = evaluate_params(problem, problem.params, split)
+            untouched = evaluate_params(problem, problem.params, split, batch_size=min(128, engine.way.batch_size))
         random = before != _random_state()
         first = _at_centre(engine, plan, split)
         began = time.perf_counter()

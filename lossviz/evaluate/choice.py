@@ -27,6 +27,7 @@ WORTH_COMPILING_S = 60.0
 WORTH_AUTOTUNING_S = 300.0
 TRIAL_S = 0.3  # how long one way is timed
 TEAM_RISK = 1.3  # a thread team that wins by less loses as soon as another process takes a core
+DIVIDED_BATCH = 8  # a batch too large for a divided model ends all its ranks
 AGREEMENT = 1e-4  # relative; ways differ by the order of float32 sums
 
 
@@ -49,6 +50,8 @@ class Trial:
 
 def default_way(problem: Problem, batch_size: int | None = None) -> Way:
     """What is used when nothing is measured: batches that fit a CPU's cache or fill a GPU."""
+    if problem.mover is not None:
+        return Way("loop", batch_size or DIVIDED_BATCH)
     usual = 256 if problem.device.type == "cpu" else 4096
     return Way("loop", batch_size or usual)
 

@@ -43,7 +43,7 @@ class Derivatives:
 
     def __init__(self, problem: Problem, plane: Plane, names: Sequence[str], splits: Sequence[str]) -> None:
         self.problem, self.names = problem, tuple(names)
-        self._placement, self._plane = Placement(problem, plane), plane
+        self._placement, self._plane = Placement.of(problem, plane), plane
         self._ends = {split: Extremes(Operator(problem, split), names) for split in splits}
 
     @property
@@ -87,7 +87,9 @@ def find_derivatives(plan: Plan, problem: Problem, plane: Plane) -> Derivatives 
         )
     if names and plan.ranks_per_point > 1:
         raise PlanError(
-            f"--ranks-per-point divides the loss's examples, but {', '.join(names)} takes all in one process: leave "
-            "one of them out."
+            f"--ranks-per-point divides the {plan.ranks_divide}, but {', '.join(names)} takes all in one process: "
+            "leave one of them out."
         )
+    if names and problem.placement:
+        raise PlanError(f"{', '.join(names)} takes the model on one device; it lies on several: {problem.placement}.")
     return Derivatives(problem, plane, names, plan.splits) if names else None

@@ -64,7 +64,7 @@ class Engine:
         self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        plain = problem.parts > 1 or relative_error is not None or derivatives is not None
+        plain = problem.parts > 1 or bool(problem.placement) or relative_error is not None or derivatives is not None
         self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)

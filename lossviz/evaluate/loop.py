@@ -13,7 +13,7 @@ from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[repor
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.problem.outcome import Outcome, read_outcome
-from lossviz.problem.problem import Problem
+from lossviz.problem.problem import Mover, Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
@@ -25,15 +25,25 @@ class Placement:
     """Moves a model's parameters to points of a plane: origin + Σ coordinate × direction, never accumulated steps.
 
     Three fused calls a point. The sum is made in the origin's type (float32 or wider) and cast to the model's.
+
+    Args:
+        params: The parameters that move, sharing storage with the model's.
+        origin: Theirs.
+        directions: k displacements of them.
     """
 
-    def __init__(self, problem: Problem, plane: Plane) -> None:
-        named = dict(problem.model.named_parameters(remove_duplicate=False))
-        self.params = [named[name].detach() for name in plane.moved]  # share storage with the model
-        self.origin = [plane.origin[name] for name in plane.moved]
-        self.directions = [[direction[name] for name in plane.moved] for direction in plane.directions]
+    def __init__(self, params: list[Tensor], origin: list[Tensor], directions: list[list[Tensor]]) -> None:
+        self.params, self.origin, self.directions = params, origin, directions
         narrow = any(p.dtype != o.dtype for p, o in zip(self.params, self.origin, strict=True))
         self.sum = [torch.empty_like(o) for o in self.origin] if narrow else self.params
+
+    @classmethod
+    def of(cls, problem: Problem, plane: Plane) -> Placement:
+        """For a model of this process and a plane on its devices."""
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        moved = plane.moved
+        directions = [[direction[name] for name in moved] for direction in plane.directions]
+        return cls([named[name].detach() for name in moved], [plane.origin[name] for name in moved], directions)
 
     def move_to(self, coordinates: Sequence[float]) -> None:
         """Put the model at ``coordinates`` (k,)."""
@@ -102,8 +112,7 @@ class Loop:
         lean: bool = False,
     ) -> None:
         self.problem, self.batch_size, self.relative_error = problem, batch_size, relative_error
-        away = next(iter(plane.origin.values())).device != problem.device
-        self.placement = (LeanPlacement if lean or away else Placement)(problem, plane)
+        self.placement = placement_of(problem, plane, lean=lean)
         self.batches: Mapping[str, Sequence[Any]] = {
             split: examples.batches(batch_size) for split, examples in problem.examples.items()
         }
@@ -145,6 +154,15 @@ class Loop:
             if self.relative_error and is_known(sums, total, self.relative_error):
                 break
         return sums
+
+
+def placement_of(problem: Problem, plane: Plane, *, lean: bool = False) -> Placement | LeanPlacement | Mover:
+    """What moves a problem's model through a plane."""
+    if problem.mover is not None:
+        problem.mover.lay(plane)
+        return problem.mover
+    away = next(iter(plane.origin.values())).device != problem.device
+    return LeanPlacement(problem, plane) if lean or away else Placement.of(problem, plane)
 
 
 def pinned(tensor: Tensor, device: torch.device) -> Tensor:

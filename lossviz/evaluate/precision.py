@@ -35,10 +35,24 @@ def in_precision(problem: Problem, precision: str) -> Problem:
     loss, device = problem.loss, problem.device.type
 
     def loss_in_precision(model: nn.Module, batch: Any) -> Any:
-        with _tf32(precision == "tf32", device), _autocast(precision, device):
+        with passes_in(precision, device):
             return loss(model, batch)
 
     return problem if precision == "float64" else replace(problem, loss=loss_in_precision)
+
+
+def precision_now(device: str) -> str:
+    """The precision that :func:`in_precision` has entered on a kind of device; float64 counts as float32."""
+    if torch.is_autocast_enabled(device):
+        return next(name for name, dtype in NARROW.items() if dtype == torch.get_autocast_dtype(device))
+    return "tf32" if device == "cuda" and torch.backends.cuda.matmul.allow_tf32 else "float32"
+
+
+@contextmanager
+def passes_in(precision: str, device: str) -> Iterator[None]:
+    """Forward passes in ``precision`` for the time of the block."""
+    with _tf32(precision == "tf32", device), _autocast(precision, device):
+        yield
 
 
 def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int) -> dict[str, Any]:

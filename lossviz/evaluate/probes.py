@@ -23,7 +23,9 @@ PROBED_EXAMPLES = 256
 LARGEST_COPY_BYTES = 1 << 30
 
 
-def probe_problem(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule], precision: str) -> dict[str, Any]:
+def probe_problem(
+    plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule], precision: str, batch_size: int
+) -> dict[str, Any]:
     """Facts for the verdict: what moves, what does not, and how exactly.
 
     Returns:
@@ -33,7 +35,7 @@ def probe_problem(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, R
     """
     end = _end_of_first_axis(plan)
     split = plan.splits[0]
-    few = _few(problem, split, PROBED_EXAMPLES)
+    few = _few(problem, split, min(PROBED_EXAMPLES, batch_size))
     before, after = (evaluate_params(few, point, split) for point in (plane.origin, plane.point(end)))
     return {
         "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
@@ -50,6 +52,8 @@ def float64_error(problem: Problem, plane: Plane, coordinates: list[float], spli
 
     None where the model is too large to be copied for it, or does not run in float64.
     """
+    if problem.placement:
+        return None  # it is never copied
     if sum(t.nbytes for t in problem.model.state_dict().values() if isinstance(t, Tensor)) > LARGEST_COPY_BYTES:
         return None
     try:

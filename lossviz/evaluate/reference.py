@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -23,15 +25,11 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     Returns:
         The sums over the D examples of ``split``, in the units of the loss (nats per example for cross-entropy).
     """
-    model_params = dict(problem.model.named_parameters(remove_duplicate=False))
-    before = {name: model_params[name].detach().to(params[name].device, copy=True) for name in params}
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
     averaged: set[str] = set()
-    try:
-        with torch.no_grad():
-            for name, tensor in params.items():
-                model_params[name].copy_(tensor)
+    with torch.no_grad(), _placed_at(problem, params):
+        try:
             refresh_statistics(problem)
             for batch in problem.examples[split].batches(batch_size):
                 outcome = read_outcome(problem.loss(problem.model, batch), batch)
@@ -41,14 +39,32 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
                 averaged |= {name for name, value in outcome.values.items() if not value.ndim}
                 for name, value in outcome.values.items():
                     values.setdefault(name, []).append(np.broadcast_to(value.double().cpu().numpy(), size))
-    finally:
-        with torch.no_grad():
-            for name, tensor in before.items():
-                model_params[name].copy_(tensor)
-        restore_statistics(problem)
+        finally:
+            restore_statistics(problem)
     w, x = np.concatenate(weights), {name: np.concatenate(parts) for name, parts in values.items()}
     with np.errstate(invalid="ignore", over="ignore"):
         sums = {name: float((w * value).sum()) for name, value in x.items()}
         m2 = {name: float((w**2 * (value - sums[name] / w.sum()) ** 2).sum()) for name, value in x.items()}
         m2 |= dict.fromkeys(averaged, math.nan)  # nothing is known about single examples
     return Point(index, split, len(w), float(w.sum()), sums, m2)
+
+
+@contextmanager
+def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
+    """The model with other parameters for the time of the block."""
+    if problem.mover is not None:
+        problem.mover.put(params)
+        try:
+            yield
+        finally:
+            problem.mover.restore()
+        return
+    model_params = dict(problem.model.named_parameters(remove_duplicate=False))
+    before = {name: model_params[name].detach().to(params[name].device, copy=True) for name in params}
+    try:
+        for name, tensor in params.items():
+            model_params[name].copy_(tensor)
+        yield
+    finally:
+        for name, tensor in before.items():
+            model_params[name].copy_(tensor)

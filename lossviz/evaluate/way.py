@@ -79,6 +79,11 @@ class Way:
         Raises:
             UsageError: If the strategy cannot do it on this device, stop a point early, or sum it in parts.
         """
+        if problem.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
+            raise UsageError(
+                f"--strategy {self.strategy} wants the model on one device, and it lies on several "
+                f"({problem.placement}): leave it out, or take loop."
+            )
         if problem.parts > 1 and self.strategy in ("stacked", "replayed"):
             raise UsageError(f"--strategy {self.strategy} cannot sum in parts; with --ranks-per-point take loop.")
         if self.channels_last:

@@ -24,6 +24,7 @@ class Definition:
         data: Makes the data.
         loss: The loss of a model and a batch.
         chance: Values of the quantities for an answer at random; empty if unknown.
+        parallelize: Divides the model among the ranks of a point; None where the problem has no such function.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Definition:
     data: Piece
     loss: Piece
     chance: Mapping[str, float] = field(default_factory=dict)
+    parallelize: Piece | None = None
 
     def make_data(self, arguments: Mapping[str, Any]) -> Any:
         """Make the data.
@@ -42,6 +44,21 @@ class Definition:
         if made is None:
             raise ProblemError(f"{self.data.path}: {self.data.label} returned None; has it a return statement?")
         return made
+
+
+def find_parallelize(definition: Definition) -> Piece:
+    """What divides the model of a problem.
+
+    Raises:
+        ProblemError: If it has no such function; it says how one looks.
+    """
+    if definition.parallelize is None:
+        raise ProblemError(
+            f"{definition.loss.path} defines no parallelize(model, mesh), which --ranks-divide model calls to divide "
+            "the model, for example by torch.distributed.fsdp.fully_shard(model, mesh=mesh). Write one, or leave "
+            "--ranks-divide out to divide the examples."
+        )
+    return definition.parallelize
 
 
 def make_module(piece: Piece, arguments: Mapping[str, Any]) -> nn.Module:
@@ -82,4 +99,4 @@ def read_definition(ref: ProblemRef) -> Definition:
     data = data_piece(ref.data) if ref.data else pieces["data"]
     arguments = dict(ref.loss_args)
     loss = loss_piece(ref.loss, arguments) if ref.loss else with_arguments(pieces["loss"], arguments)
-    return Definition(name, model, data, loss, chance)
+    return Definition(name, model, data, loss, chance, pieces.get("parallelize"))

@@ -1,4 +1,4 @@
-"""A user's problem file or module: ``model()``, ``data()``, ``loss(model, batch)``, perhaps ``chance`` and ``name``."""
+"""A user's problem file or module: ``model()``, ``data()``, ``loss(model, batch)``, and what else it may have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from lossviz.problem.piece import Piece, blamed_on, kind_in_words
 from lossviz.problem.reference import kind_of
 from lossviz.records.plan import ProblemRef
 
-SIGNATURES = {"model": "model()", "data": "data()", "loss": "loss(model, batch)"}
+SIGNATURES = {
+    "model": "model()",
+    "data": "data()",
+    "loss": "loss(model, batch)",
+    "parallelize": "parallelize(model, mesh)",
+}
+OPTIONAL = ("parallelize",)
 
 
 def read_source(source: str, needed: Sequence[str]) -> tuple[str, dict[str, Piece], dict[str, float]]:
@@ -33,7 +39,7 @@ def read_source(source: str, needed: Sequence[str]) -> tuple[str, dict[str, Piec
         needed: Of ``"model"``, ``"data"``, ``"loss"``.
 
     Returns:
-        The problem's name, the functions, and its chance levels.
+        The problem's name, the functions with those of ``OPTIONAL`` that it has, and its chance levels.
 
     Raises:
         ProblemError: If it raises (the message says where), or with every function that is missing.
@@ -46,6 +52,7 @@ def read_source(source: str, needed: Sequence[str]) -> tuple[str, dict[str, Piec
         raise ProblemError(f"There is no problem {source}.")
     with blamed_on(path, "the file" if kind == "file" else "the module"):
         module = execute_file(path) if kind == "file" else importlib.import_module(source)
+    needed = [*needed, *(what for what in OPTIONAL if hasattr(module, what))]
     _check_functions(module, path, needed)
     name = getattr(module, "name", None)
     pieces = {what: Piece(getattr(module, what), path, f"{what}()") for what in needed}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,18 +14,21 @@ from torch import nn
 from lossviz.errors import CheckpointError, ProblemError
 from lossviz.problem.checkpoint import Matching, read_checkpoint
 from lossviz.problem.data import Examples
-from lossviz.problem.definition import Definition, make_module, model_piece, read_definition
+from lossviz.problem.definition import Definition, find_parallelize, make_module, model_piece, read_definition
 from lossviz.problem.file import surroundings
 from lossviz.problem.importing import find_file
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.piece import Piece, blamed_on
 from lossviz.problem.pieces import changed_pieces
+from lossviz.problem.placed import check_placed, is_placed, type_of
 from lossviz.problem.pretrained import is_pretrained, read_pretrained
-from lossviz.problem.problem import Problem, assemble, private_copy
+from lossviz.problem.problem import Problem, assemble, cast, private_copy
 from lossviz.problem.reference import BUILT_IN, file_sha256, kind_of
+from lossviz.problem.shards import Shards, divide
 from lossviz.problem.splits import Reader
 from lossviz.problem.streamed import StreamedExamples
 from lossviz.records.plan import ProblemRef
+from lossviz.space.params import state_sha256
 
 
 def load_problem(
@@ -39,6 +43,7 @@ def load_problem(
     initial_seed: int = FIXED_SEED,
     low_memory: bool = False,
     move: Sequence[str] = (),
+    mesh: Any = None,
 ) -> Problem:
     """Load model, data and loss as a reference says.
 
@@ -46,7 +51,7 @@ def load_problem(
 
     Args:
         ref: Which problem; its files must still have the content they had.
-        splits: Which splits of the data.
+        splits: Which splits of the data; none reads no data.
         samples: Examples a split, a fixed random subset; None takes all.
         seed: Chooses the subset.
         device: Where model and examples are to lie.
@@ -55,6 +60,7 @@ def load_problem(
         initial_seed: Of the parameters that ``model()`` draws.
         low_memory: Whether examples and origin stay on the host; the model alone lies on the device.
         move: Patterns of frozen parameters that move all the same.
+        mesh: Of the ranks that the model is divided among by the problem's ``parallelize(model, mesh)``.
 
     Raises:
         ProblemError: If the user's code raises, model, data or loss are not what they must be, or the data differ.
@@ -69,17 +75,23 @@ def load_problem(
         ('digits', 100)
     """
     _check_unchanged(ref)
-    reader = Reader(torch.device("cpu") if low_memory else device, dtype, samples=samples, seed=seed)
     # 1. the user's code, each function from the same random state
     with surroundings(ref):
         with preserved_globals(seed=initial_seed):
             definition = read_definition(ref)
+            parallelize = None if mesh is None else find_parallelize(definition)
             made, notes = make_model(definition.model, ref)
-            model, warnings = private_copy(made, dtype), _narrowed(made, dtype)
+            placed = is_placed(made)
+            warnings = check_placed(made, dtype) if placed else _narrowed(made, dtype)
+            if placed:  # as the user laid it out, and made for us alone
+                model, device, dtype = made, next(made.parameters()).device, type_of(made, dtype)
+            else:
+                model = private_copy(made, dtype) if mesh is None else cast(made, dtype)
         # 2. the trained parameters
         if ref.checkpoint and notes is None:
             notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
         # 3. the examples
+        reader = Reader(torch.device("cpu") if low_memory else device, dtype, samples=samples, seed=seed)
         began = time.perf_counter()
         examples = _read_examples(definition, ref, reader, splits)
         read_twice = time.perf_counter() - began < reread_s
@@ -92,8 +104,9 @@ def load_problem(
         model,
         definition.loss.call,
         examples,
-        device=device,
+        device=device if mesh is None else torch.device("cpu"),
         origin_on_host=low_memory,
+        placed=placed,
         name=definition.name,
         chance=definition.chance,
         notes=notes or [],
@@ -101,12 +114,22 @@ def load_problem(
         read_twice=read_twice,
         move=move,
     )
-    return replace(problem, matching=matching_of(ref))
+    problem = replace(problem, matching=matching_of(ref))
+    if parallelize is None:
+        return problem
+    # 4. the division among ranks
+    whole_sha256 = state_sha256(dict(problem.model.state_dict()))
+    with surroundings(ref), preserved_globals(seed=initial_seed):
+        divided = divide(problem.model, parallelize, mesh, device)
+    shards = Shards(divided, list(problem.params))
+    return replace(problem, model=divided, shards=shards, placement=str(shards), state_sha256=whole_sha256)
 
 
 def _read_examples(
     definition: Definition, ref: ProblemRef, reader: Reader, splits: Sequence[str]
 ) -> dict[str, Examples]:
+    if not splits:
+        return {}
     with preserved_globals():
         data = definition.make_data(dict(ref.data_args))
         with blamed_on(definition.data.path, "reading the data"):

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,37 @@ from lossviz.problem.checkpoint import Matching
 from lossviz.problem.data import Examples
 from lossviz.problem.effective import copyable, fold_weight_norm
 from lossviz.problem.file import check_chance
+from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
+from lossviz.problem.shards import Shards
 from lossviz.problem.splits import Reader
 from lossviz.records.rule import Rule
 from lossviz.space.params import Params
+from lossviz.space.plane import Plane
 
 Loss = Callable[[nn.Module, Batch], Any]
+
+
+class Mover(Protocol):
+    """Moves a model that does not lie in this process alone."""
+
+    device: torch.device
+
+    def lay(self, plane: Plane) -> None:
+        """Have the directions of a plane at hand."""
+        ...
+
+    def move_to(self, coordinates: Sequence[float]) -> None:
+        """Put the model at ``coordinates`` (k,) of that plane."""
+        ...
+
+    def put(self, params: Params) -> None:
+        """Put whole tensors into the model."""
+        ...
+
+    def restore(self) -> None:
+        """Put the model back at the origin, exactly."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,6 +73,11 @@ class Problem:
         matching: How the names in files of its parameters fit the model's.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
         parts: In how many parts the examples of a point are summed, see :meth:`Examples.parts`.
+        placement: Where the parameters lie, if the user laid them out himself; empty where all are on one device. Such
+            a model is never copied, cast or taken elsewhere.
+        shards: What of a model that is divided among ranks lies here.
+        state_sha256: Of such a model's parameters and buffers before it was divided.
+        mover: What moves such a model; :attr:`params` are whole tensors on the host then.
     """
 
     name: str
@@ -66,10 +96,16 @@ class Problem:
     matching: Matching = field(default_factory=Matching)
     parts: int = 1
     unused: tuple[str, ...] | None = ()
+    placement: str = ""
+    shards: Shards | None = None
+    state_sha256: str | None = None
+    mover: Mover | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies; its origin may be kept on the host."""
+        """Where the model lies, or its first layer; its origin may be kept on the host."""
+        if self.mover is not None:
+            return self.mover.device
         return next(self.model.parameters()).device
 
     @classmethod
@@ -142,8 +178,11 @@ def assemble(
     read_twice: bool = False,
     origin_on_host: bool = False,
     move: Sequence[str] = (),
+    placed: bool = False,
 ) -> Problem:
     """Make a problem of a private model in its final type: evaluation mode, on ``device``, gradients off.
+
+    A model that was ``placed`` on several devices by the user stays where it is.
 
     Raises:
         ProblemError: If the model has no floating-point parameter, or a pattern of ``move`` matches none.
@@ -153,10 +192,10 @@ def assemble(
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
     try:
-        model = model.to(device).eval()
+        model = (model if placed else model.to(device)).eval()
     except torch.OutOfMemoryError as error:
         raise ProblemError(f"The model does not fit on {device}; try --device cpu.") from error
-    tensors, host = dict(model.named_parameters()), torch.device("cpu")
+    tensors, host = dict(model.named_parameters()), torch.device("cpu") if origin_on_host else None
     for parameter in tensors.values():  # one by one, for TorchScript modules cannot do it at once
         parameter.requires_grad_(False)
     buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
@@ -165,7 +204,7 @@ def assemble(
         model=model,
         loss=loss,
         examples=examples,
-        params={name: _origin_copy(tensors[name], host if origin_on_host else device) for name in moving},
+        params={name: _origin_copy(tensors[name], host or tensors[name].device) for name in moving},
         frozen=tuple(frozen),
         buffers=buffers,
         chance=dict(chance),
@@ -173,6 +212,7 @@ def assemble(
         warnings=(*warnings, *_not_finite({**tensors, **buffers})),
         read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
+        placement=describe_devices(model) if placed else "",
     )
 
 

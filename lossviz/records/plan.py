@@ -24,6 +24,7 @@ PlaneKind = Literal[
 ]
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 BatchNorm = Literal["fixed", "recompute", "batch"]
+RanksDivide = Literal["examples", "model"]
 ALL_QUANTITIES = ("all",)
 
 
@@ -124,7 +125,9 @@ class Plan:
         batchnorm: ``"fixed"`` keeps the checkpoint's running statistics at every point, ``"recompute"`` computes them
             anew at each, ``"batch"`` takes those of each batch.
         batchnorm_examples: How many examples they are computed over, or the size of a batch; None when fixed.
-        ranks_per_point: In how many parts of neighbours the examples of a point are summed, by a process each.
+        ranks_per_point: How many processes evaluate a point together.
+        ranks_divide: What they have a part of each: ``"examples"``, summed by neighbours, every process with the whole
+            model; or ``"model"``, which the problem's ``parallelize(model, mesh)`` divides, all running every example.
     """
 
     problem: ProblemRef
@@ -140,6 +143,7 @@ class Plan:
     batchnorm: BatchNorm = "fixed"
     batchnorm_examples: int | None = None
     ranks_per_point: int = 1
+    ranks_divide: RanksDivide = "examples"
     format_version: int = field(default=1, repr=False)
 
     def __post_init__(self) -> None:
@@ -241,6 +245,7 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         "vectors": (plan.plane.vectors, get_args(Vectors)),
         "precision": (plan.precision, get_args(Precision)),
         "batchnorm": (plan.batchnorm, get_args(BatchNorm)),
+        "ranks-divide": (plan.ranks_divide, get_args(RanksDivide)),
     }
     mistakes = [
         f"--{name} is {value!r}; choose one of {', '.join(allowed)}."
@@ -276,15 +281,29 @@ def _plan_mistakes(plan: Plan) -> list[str]:
         mistakes.append(f"--precision-tolerance is {plan.precision_tolerance:g}; it must be above 0, for example 1e-3.")
     if plan.ranks_per_point < 1:
         mistakes.append(f"--ranks-per-point is {plan.ranks_per_point}; it must be at least 1.")
-    if plan.ranks_per_point > 1 and plan.relative_error is not None:
-        mistakes.append(
-            "--relative-error stops a point after the first examples, and --ranks-per-point divides all of them among "
-            "processes: leave one of them out."
-        )
+    mistakes += _division_mistakes(plan)
     if not plan.splits or len(set(plan.splits)) < len(plan.splits):
         mistakes.append(f"--split {','.join(plan.splits)!r} must name each split once, for example --split train,test.")
     if not plan.quantities or len({*plan.quantities}) < len(plan.quantities):
         mistakes.append(f"--quantity {','.join(plan.quantities)!r} must name each once, for example loss,error.")
+    return mistakes
+
+
+def _division_mistakes(plan: Plan) -> list[str]:
+    """What does not go with several processes a point."""
+    mistakes = []
+    if plan.ranks_divide == "model" and plan.ranks_per_point == 1:
+        mistakes.append("--ranks-divide model: say among how many processes, with --ranks-per-point 2 or more.")
+    if plan.ranks_divide == "model" and plan.batchnorm != "fixed":
+        mistakes.append(
+            f"--batchnorm {plan.batchnorm} takes statistics in one process, and --ranks-divide model has the model in "
+            "several: leave one of them out."
+        )
+    if plan.ranks_divide == "examples" and plan.ranks_per_point > 1 and plan.relative_error is not None:
+        mistakes.append(
+            "--relative-error stops a point after the first examples, and --ranks-per-point divides all of them among "
+            "processes: leave one of them out."
+        )
     return mistakes
 
 

@@ -47,6 +47,7 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
         *_plane(plan, facts),
         *_sensitivity(probes),
         _precision(facts, probes),
+        Check("placement", "said", facts["placement"]) if "placement" in facts else None,
         _not_moved(plan, facts, probes),
         _expected(plan, facts),
     ]

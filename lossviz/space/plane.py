@@ -105,6 +105,14 @@ class Plane:
 
         return Plane(self.kind, kept(self.origin), tuple(kept(d) for d in self.directions)) if names else self
 
+    def beside(self, params: Params, dtype: torch.dtype) -> Plane:
+        """The same plane in a type, each tensor on the device that ``params`` has its name on."""
+
+        def move(given: Params) -> Params:
+            return {name: tensor.to(params[name].device, dtype) for name, tensor in given.items()}
+
+        return Plane(self.kind, move(self.origin), tuple(move(d) for d in self.directions))
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Plane:
         """The same plane on a device, in a type."""
 

@@ -76,7 +76,7 @@ def test_trap_18_file_and_memory_share_one_order(tmp_path):
 def test_trap_19_points_are_made_from_the_origin_and_do_not_drift():
     problem = cases.mlp(dtype=torch.float32)
     plane = make_plane(PlaneSpec(), 2, problem.params)
-    placement = Placement(problem, plane)
+    placement = Placement.of(problem, plane)
     for _ in range(1000):
         placement.move_to([0.1, -0.3])
     once = plane.point([0.1, -0.3])

@@ -134,7 +134,7 @@ def test_trap_30_a_narrow_model_moves_from_a_float32_origin():
     narrow = Problem.make(wide.model, cases.classes(20, 5), cases.cross_entropy, dtype=torch.bfloat16)
     assert all(tensor.dtype == torch.float32 for tensor in narrow.params.values())
     plane = make_plane(PlaneSpec(), 1, narrow.params)
-    placement = Placement(narrow, plane)
+    placement = Placement.of(narrow, plane)
     for step in (1e-4, 2e-4, 1.0):
         placement.move_to([step])
         exact = plane.point([step])

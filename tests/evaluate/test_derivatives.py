@@ -108,7 +108,7 @@ def test_statistics_recomputed_at_a_point_are_those_derivatives_are_taken_with()
     from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
     from lossviz.evaluate.loop import Placement
 
-    placement = Placement(problem, plane)
+    placement = Placement.of(problem, plane)
     placement.move_to(grid_point.tolist())
     refresh_statistics(problem)
     derivatives._ends["train"].operator.move_to(plane.point(grid_point))
