@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import statistics
 import time
@@ -96,7 +95,7 @@ class ReferenceLoop:
 
     def __init__(self, problem: Problem, plane: Plane, split: str) -> None:
         self.problem, self.plane = problem, plane
-        self.model = copy.deepcopy(problem.model)
+        self.model = problem.copied_model()
         self.loader = DataLoader(_Singly(problem.examples[split]), batch_size=REFERENCE_BATCH)
 
     def evaluate(self, coordinates: np.ndarray) -> float:

@@ -39,7 +39,8 @@ def describe_peak(plan: Plan, settings: dict[str, Any]) -> str:
     problem = load_plan_problem(plan, settings["device"], low_memory=settings["low_memory"])
     way = choose_way(problem, {}, **words) or default_way(problem, settings["batch_size"])
     peak = expected_peak(problem, plan.grid.dimension, way)
-    return f"expected peak of memory on {problem.device}: {peak}, evaluated by {way}"
+    where = f"over all devices ({problem.placement})" if problem.placement else f"on {problem.device}"
+    return f"expected peak of memory {where}: {peak}, evaluated by {way}"
 
 
 def describe_report(report: Report) -> str:

@@ -107,6 +107,8 @@ def compute(
             click.echo("\n".join([*asked.describe(), describe_plan(plan, out), describe_peak(plan, settings)]))
         return
     if plan.ranks_divide == "model" and not show_rules:
+        if workers:
+            raise UsageError("With --ranks-divide model torchrun starts the processes: leave --workers out.")
         how = {"plane_from": plane_from, "progress": progress, "prepare_only": prepare_only}
         _compute_divided(plan, out, asked, settings, ranks, **how)
         return
@@ -181,7 +183,7 @@ def _compute_divided(
     progress: str, prepare_only: bool,
 ) -> None:  # fmt: skip
     """The same by ranks that hold the model together; the first of them speaks."""
-    ranks.check_point(plan.ranks_per_point)
+    ranks.check_point(plan.ranks_per_point, "compute")
     if not asked.is_plain:
         raise UsageError(
             "The directions of this plane are made by one process with the whole model. Make them first, on the CPU if "

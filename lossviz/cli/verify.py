@@ -60,7 +60,7 @@ def _verify_divided(file: Path, plan: Plan, ranks: Ranks, device: str, points: i
 
     from lossviz.together import lead
 
-    ranks.groups_of(plan.ranks_per_point, str(file))
+    ranks.check_point(plan.ranks_per_point, "verify")
     device = ranks.device(device, torch.cuda.device_count())
 
     def command(group: Group) -> Verification:

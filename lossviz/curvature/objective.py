@@ -43,6 +43,11 @@ class Objective:
         if split not in problem.examples:
             known = ", ".join(problem.examples)
             raise ProblemError(f"The data have no split {split!r}; choose one of {known} with --split.")
+        if len({tensor.device for tensor in problem.params.values()}) > 1:
+            raise ProblemError(
+                f"Derivatives are taken of a model on one device, and model() laid this one on several "
+                f"({problem.placement}): let it return the model on one."
+            )
         self.problem, self.split, self.quantity = problem, split, quantity
         self.batch_size = batch_size or (256 if problem.device.type == "cpu" else 2048)
         named = dict(problem.model.named_parameters(remove_duplicate=False))

@@ -90,6 +90,4 @@ def find_derivatives(plan: Plan, problem: Problem, plane: Plane) -> Derivatives 
             f"--ranks-per-point divides the {plan.ranks_divide}, but {', '.join(names)} takes all in one process: "
             "leave one of them out."
         )
-    if names and problem.placement:
-        raise PlanError(f"{', '.join(names)} takes the model on one device; it lies on several: {problem.placement}.")
     return Derivatives(problem, plane, names, plan.splits) if names else None

@@ -93,7 +93,7 @@ class Divided:
         self._plane: Plane | None = None
         self._batches: dict[int, Batch] = {}
         self._numbers: dict[int, int] = {}  # of batches by their identity; they live in _batches as long
-        self._held_bytes, self._count = 0, 0
+        self._held_bytes, self._count, self._largest = 0, 0, 0
         self._most_bytes = 2 * sum(examples.nbytes for examples in problem.examples.values()) + SPARE_BYTES
 
     def lay(self, plane: Plane) -> None:
@@ -135,7 +135,7 @@ class Divided:
             ProblemError: If the user's model or loss raises, or memory does not suffice.
             LaunchError: If another rank is lost.
         """
-        with self._explained(order, known), torch.no_grad():
+        with self._explained(), torch.no_grad():
             if isinstance(order, Lay):
                 return self._lay(order, whole)
             if isinstance(order, Put):
@@ -186,11 +186,12 @@ class Divided:
             batch = map_tensors(lambda t: t.to(self.device), order.batch) if known is None else known
             self._batches[order.number], self._numbers[id(batch)] = batch, order.number
             self._held_bytes += sum(tensor.nbytes for tensor in tensors(batch))
+            self._largest = max(self._largest, count_examples(batch))
         with passes_in(order.precision, self.device.type):
             return _whole(self._loss(self._shards.model, self._batches[order.number]))
 
     @contextmanager
-    def _explained(self, order: Any, known: Batch | None) -> Iterator[None]:
+    def _explained(self) -> Iterator[None]:
         """What is raised in the middle of an order, in words of what to do."""
         try:
             yield
@@ -198,8 +199,7 @@ class Divided:
             raise
         except Exception as error:
             if is_out_of_memory(error):
-                batch = known if known is not None or not isinstance(order, Run) else self._batches.get(order.number)
-                raise _too_large(batch, self._group) from error
+                raise _too_large(self._largest, self._group) from error
             if _is_lost(error):
                 raise LaunchError(LOST) from error
             with blamed_on_loss():
@@ -260,8 +260,8 @@ def _is_lost(error: BaseException) -> bool:
     return isinstance(error, DistError) or any(word in text for word in ("closed by peer", "reset by peer", "gloo"))
 
 
-def _too_large(batch: Batch | None, group: Group) -> ProblemError:
+def _too_large(count: int, group: Group) -> ProblemError:
     where = f"Memory does not suffice on rank {group.rank} of {group.count}"
-    if batch is None or (count := count_examples(batch)) < 2:
+    if count < 2:
         return ProblemError(f"{where}: divide the model among more ranks with --ranks-per-point.")
-    return ProblemError(f"{where} for a batch of {count}: run the same command with --batch-size {count // 2}.")
+    return ProblemError(f"{where} for batches of {count}: run the same command with --batch-size {count // 2}.")

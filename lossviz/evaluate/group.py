@@ -94,6 +94,7 @@ def joined(ranks: Ranks, count: int, *, device: torch.device | None = None) -> I
         raise UsageError(f"The ranks cannot meet ({error}): start them with torchrun.") from error
     except RuntimeError as error:  # torch's own kinds are all of this one
         raise LaunchError(f"The {ranks.count} ranks cannot reach each other: {str(error).splitlines()[0]}") from error
+    group = mesh = None
     try:
         first = ranks.rank // count * count
         starts = range(0, ranks.count, count)
@@ -102,9 +103,12 @@ def joined(ranks: Ranks, count: int, *, device: torch.device | None = None) -> I
             for start in starts
         }
         mesh = None if device is None else _mesh_of(device, ranks.count // count, count)
-        yield Group(ranks.rank - first, count, first=first, handle=handles[first], mesh=mesh)
+        group = Group(ranks.rank - first, count, first=first, handle=handles[first], mesh=mesh)
+        yield group
     finally:
-        dist.destroy_process_group()
+        # NCCL waits for ranks that will not come any more; the end of this process ends them
+        if group is None or mesh is None or not (group.broken and mesh.device_type == "cuda"):
+            dist.destroy_process_group()
 
 
 def _mesh_of(device: torch.device, groups: int, count: int) -> Any:

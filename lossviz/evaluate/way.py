@@ -81,8 +81,8 @@ class Way:
         """
         if problem.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
             raise UsageError(
-                f"--strategy {self.strategy} wants the model on one device, and it lies on several "
-                f"({problem.placement}): leave it out, or take loop."
+                f"--strategy {self.strategy} works on a copy of the model or changes its passes, and this one was laid "
+                f"out by its user ({problem.placement}): take loop."
             )
         if problem.parts > 1 and self.strategy in ("stacked", "replayed"):
             raise UsageError(f"--strategy {self.strategy} cannot sum in parts; with --ranks-per-point take loop.")

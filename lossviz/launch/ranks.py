@@ -75,8 +75,8 @@ class Ranks:
             )
         return Ranks(self.rank // size, self.count // size)
 
-    def check_point(self, size: int) -> None:
-        """Demand that these ranks are those of one point, as for a command that makes a run.
+    def check_point(self, size: int, command: str) -> None:
+        """Demand that these ranks are those of one point, for a command that speaks of a whole run.
 
         Raises:
             UsageError: If they are not; it says what to type.
@@ -84,9 +84,9 @@ class Ranks:
         if self.count != size:
             found = f"torchrun started {self.count} ranks" if self.count > 1 else "this process is alone"
             raise UsageError(
-                f"With --ranks-divide model {size} ranks hold the model together, and {found}. Start the same command "
-                f"with: torchrun --nproc-per-node {size} -m lossviz compute …; of a run made with --prepare-only more "
-                f"points at once can be evaluated: torchrun --nproc-per-node {2 * size} -m lossviz work RUN.h5"
+                f"With --ranks-divide model {size} ranks hold the model together, and {found}. Start this command "
+                f"with: torchrun --nproc-per-node {size} -m lossviz {command} …; more ranks can share the points of a "
+                f"run made with --prepare-only: torchrun --nproc-per-node {2 * size} -m lossviz work RUN.h5"
             )
 
     def part_of(self, part: tuple[int, int]) -> tuple[int, int]:

@@ -108,6 +108,19 @@ class Problem:
             return self.mover.device
         return next(self.model.parameters()).device
 
+    def copied_model(self) -> nn.Module:
+        """A copy of the model to be changed.
+
+        Raises:
+            ProblemError: If the user laid it out himself, so that it has no copy.
+        """
+        if self.placement:
+            raise ProblemError(
+                f"This takes a copy of the model, which model() laid out itself ({self.placement}): let it return the "
+                "model on one device."
+            )
+        return copy.deepcopy(self.model)
+
     @classmethod
     def make(
         cls,

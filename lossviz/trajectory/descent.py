@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -178,7 +177,7 @@ def _make(table: Mapping[str, type], name: str, option: str, first: Any, setting
 
 
 def _trainable(problem: Problem, start: Params | None, *, train_mode: bool) -> nn.Module:
-    model = copy.deepcopy(problem.model)
+    model = problem.copied_model()
     named = dict(model.named_parameters())
     with torch.no_grad():
         for name, tensor in (start or problem.params).items():
