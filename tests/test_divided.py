@@ -212,4 +212,4 @@ def test_a_dry_run_and_submit_know_of_it(folder):
     said = CliRunner().invoke(cli, ["compute", *words, "--dry-run"])
     assert said.exit_code == 0 and 'ranks_divide: "model"' in said.output and "2 ranks take together" in said.output
     said = CliRunner().invoke(cli, ["submit", *words])
-    assert said.exit_code == 2 and "batch script of your own" in said.output
+    assert said.exit_code == 2 and f"then: lossviz submit {folder}" in said.output

@@ -62,6 +62,7 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
         run, startup_s = Path(problem.source), None
     else:
         plan, run, settle = _planned(problem, words)
+        _refuse_division(plan, run)
         first = _draft(run, None, plan, how, request, None, dry_run)
         if dry_run and not run.exists():
             click.echo(describe(first))
@@ -106,6 +107,16 @@ def _refuse_words() -> None:
         raise UsageError(
             f"{context.params['source']} is a run that exists and says itself what is evaluated; leave "
             f"{', '.join(typed)} out, or name the problem in its place."
+        )
+
+
+def _refuse_division(plan: Plan, run: Path) -> None:
+    """A run whose ranks divide the model is made by these, and this command is one process."""
+    if plan.ranks_divide == "model":
+        count, name = plan.ranks_per_point, shlex.quote(str(run))
+        raise UsageError(
+            f"With --ranks-divide model the {count} ranks that hold the model make the run too: torchrun "
+            f"--nproc-per-node {count} -m lossviz compute … --out {name} --prepare-only; then: lossviz submit {name}"
         )
 
 
