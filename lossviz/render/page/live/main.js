@@ -1,7 +1,8 @@
 // Which surfaces are shown, a frame of them, and the start.
 const theme = { css: {} };
 const MOST_BESIDE = 9;
-let stages = [];
+let stages = [],
+  keyStale = true;
 
 function setTheme(dark) {
   state.dark = dark;
@@ -12,6 +13,7 @@ function setTheme(dark) {
     theme[name] = colourOf(text);
   }
   $("dark").checked = dark;
+  keyStale = true;
   remember();
   ask();
 }
@@ -107,8 +109,31 @@ function drawAllLetters(full) {
   c.setTransform(full, 0, 0, full, 0, 0);
   c.clearRect(0, 0, viewWidth, viewHeight);
   for (const stage of stages) drawLetters(c, stage);
+  drawKey(full);
+}
+function drawKey(full) {
+  // what does not turn with the surface, on a canvas of its own: colour bars, legend and names
+  const canvas = $("key"),
+    w = Math.round(room.keyWidth * full),
+    h = Math.round(viewHeight * full);
+  if (!keyStale && canvas.width === w && canvas.height === h) return;
+  keyStale = false;
+  [canvas.width, canvas.height] = [w, h];
+  canvas.style.width = room.keyWidth + "px";
+  const c = canvas.getContext("2d");
+  c.setTransform(full, 0, 0, full, 0, 0);
   if (room.oneKey) drawBar(c, stages[0], room.bar);
   drawLegend(c, legend, room.legendX, room.legendY);
+  for (const stage of stages.length > 1 ? stages : []) drawName(c, stage);
+}
+function drawName(c, stage) {
+  const { x, y, w } = stage.rect;
+  c.font = "600 12" + FONT;
+  c.textAlign = "left";
+  c.textBaseline = "top";
+  c.fillStyle = theme.css.ink;
+  c.fillText(fitting(c, stage.short, w - 20), x + 10, y + 6);
+  if (!room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
 }
 function drawLetters(c, stage) {
   const { x, y, w, h } = stage.rect;
@@ -120,14 +145,6 @@ function drawLetters(c, stage) {
   drawMarks(c, stage);
   drawPathEnds(c, stage);
   drawCursor(c, stage);
-  if (stages.length > 1) {
-    c.font = "600 12" + FONT;
-    c.textAlign = "left";
-    c.textBaseline = "top";
-    c.fillStyle = theme.css.ink;
-    c.fillText(fitting(c, stage.short, w - 20), x + 10, y + 6);
-    if (!room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
-  }
   c.restore();
 }
 // ---------- start ----------

@@ -10,6 +10,7 @@ function arrange() {
   const head = edge("head").bottom,
     foot = $("time").hidden ? viewHeight - (wide ? 0 : 44) : edge("time").top;
   const oneKey = new Set(stages.map((stage) => stage.view.key)).size === 1;
+  keyStale = true;
   const width = wide ? 190 : viewWidth - 32;
   legend = planLegend(c, width, !wide, false);
   const tall = legendHeight(legend),
@@ -18,6 +19,7 @@ function arrange() {
   const length = wide ? clamp(below - tall - head - 90, 60, 200) : viewWidth - 60;
   c.font = "600 " + small() + FONT;
   room.barEnd = 20 + c.measureText(stages[0].scale.label).width + 14;
+  room.keyWidth = wide && stages.length === 1 ? Math.min(viewWidth, Math.max(214, Math.ceil(room.barEnd))) : viewWidth;
   room.bar = wide
     ? { x: 20, y: below - tall - length - 18, length, lying: false }
     : { x: 24, y: head + 26, length, lying: true };

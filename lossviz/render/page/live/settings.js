@@ -125,6 +125,7 @@ function sheet(least) {
   c.fillRect(0, 0, out.width, out.height);
   c.drawImage($("gl"), 0, 0, out.width, out.height);
   c.drawImage($("overlay"), 0, 0);
+  c.drawImage($("key"), 0, 0);
   c.scale(state.ratio, state.ratio);
   c.textBaseline = "top";
   c.fillStyle = theme.css.ink;

@@ -40,7 +40,8 @@ function uploadStrokes(stage) {
       ),
       dots: signs(dots),
       events: signs(events),
-      crowded: (2.6 * (radius + 1.5) * dots.length) / (run[run.length - 1] || 1), // dots apart from pixels to a unit on
+      // of several paths the dots are drawn from so many pixels to a unit on
+      crowded: view.paths.length > 1 ? (2.6 * (radius + 1.5) * dots.length) / (run[run.length - 1] || 1) : 0,
     };
   });
 }
