@@ -39,11 +39,11 @@ def inspect(file: Path, model: str | None, everything: bool, rules: bool, **word
 
 def describe_content(file: Path, content: Any, *, shown: int | None = SHOWN) -> list[str]:
     """Lines for every dict of tensors in a file."""
-    from lossviz.problem.checkpoint import nested
+    from lossviz.problem.checkpoint import nested, no_parameters
 
     groups = list(nested(content))
     if not groups:
-        raise CheckpointError(f"{file} holds no parameters: no dict of tensors by name was found in it.")
+        raise CheckpointError(no_parameters(file, content))
     lines = []
     for place, tensors in groups:
         entries = sum(tensor.numel() for tensor in tensors.values())

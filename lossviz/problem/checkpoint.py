@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from lossviz.errors import CheckpointError, join_mistakes
@@ -156,7 +158,7 @@ def _choose(
     whole = max(candidates, key=lambda candidate: candidate.fits, default=None)
     candidates += [_completed(place, found, wanted, whole) for place, found in listed(content, wanted, orders)]
     if not candidates:
-        raise CheckpointError(f"{path} holds no parameters: no dict of tensors by name was found in it.")
+        raise CheckpointError(no_parameters(path, content))
     if matching.weights:
         candidates = _asked(candidates, matching.weights, path)
     best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
@@ -174,6 +176,15 @@ def _asked(candidates: list[Candidate], weights: str, path: Path) -> list[Candid
     return asked
 
 
+def no_parameters(path: Path, content: Any) -> str:
+    """What to say of a file without a dict of tensors."""
+    what = "no dict of tensors by name was found in it"
+    if any("param_groups" in node for node in (content, *(content.values() if isinstance(content, Mapping) else ()))
+           if isinstance(node, Mapping)):  # fmt: skip
+        what = "it is the state of an optimizer, or has that alone; name the file with the model's state_dict"
+    return f"{path} holds no parameters: {what}."
+
+
 def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """Every dict in a file's content that holds tensors by name, with its place; a module counts as its state."""
     if isinstance(node, nn.Module):
@@ -181,11 +192,18 @@ def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, di
     if not isinstance(node, Mapping) or depth > DEEPEST:
         return
     named = {name: value for name, value in node.items() if isinstance(name, str)}
-    found = {name: value for name, value in named.items() if isinstance(value, Tensor)}
+    found = {name: tensor for name, value in named.items() if (tensor := _as_tensor(value)) is not None}
     if found:
         yield place, found
     for name, value in named.items():
         yield from nested(value, f"{place}.{name}" if place else name, depth + 1)
+
+
+def _as_tensor(value: Any) -> Tensor | None:
+    """Tensors, and NumPy arrays of numbers, as some training loops save them."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
+        return torch.from_numpy(value.copy())
+    return value if isinstance(value, Tensor) else None
 
 
 def _completed(

@@ -9,9 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from lossviz.errors import CheckpointError, LossvizError
+from lossviz.problem.other_formats import describe_file, describe_folder
 from lossviz.problem.reference import checkpoint_parts
 from lossviz.problem.safetensors_file import read_safetensors
 
@@ -22,13 +24,16 @@ def read_content(path: Path, *, mapped: bool = False, trust_pickle: bool = False
     """What a file holds: as a rule a nest of dicts with tensors.
 
     Args:
-        path: A file of ``torch.save`` under any name, ``.safetensors``, or an ``.index.json`` of several such files.
+        path: A file of ``torch.save`` under any name, ``.safetensors``, ``.npz`` of plain arrays by name, or an
+            ``.index.json`` of several such files.
         mapped: Whether tensors may stay on disk until they are used, where the format allows it.
         trust_pickle: Read Python objects too, which may run any code in the file.
 
     Raises:
         CheckpointError: If it cannot be read, or holds objects and is not trusted.
     """
+    if path.is_dir():
+        raise CheckpointError(describe_folder(path))
     if not path.is_file():
         raise CheckpointError(f"There is no checkpoint {path}.")
     try:
@@ -36,6 +41,9 @@ def read_content(path: Path, *, mapped: bool = False, trust_pickle: bool = False
             return _read_shards(path, mapped, trust_pickle)
         if path.suffix == ".safetensors":
             return read_safetensors(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as file:
+                return {name: torch.from_numpy(file[name]) for name in file.files}
         return _read_torch(path, mapped, trust_pickle)
     except LossvizError:
         raise
@@ -50,8 +58,7 @@ def _read_torch(path: Path, mapped: bool, trust_pickle: bool) -> Any:
     mapped = mapped and zipfile.is_zipfile(path)
     try:
         with warnings.catch_warnings():
-            # said in our own words where it matters
-            warnings.filterwarnings("ignore", "Detected pickle protocol|'torch.load' received a zip file")
+            warnings.simplefilter("ignore")  # said in our own words where it matters
             return torch.load(path, weights_only=True, map_location="cpu", mmap=mapped or None)
     except OSError:
         raise
@@ -97,6 +104,8 @@ def _is_pickle(path: Path) -> bool:
 
 def _unreadable(path: Path, error: Exception) -> str:
     """Why torch would not read a file: code in it, or not one of its files, or cut short."""
+    if path.stat().st_size and (known := describe_file(path)):
+        return known
     text = str(error)
     code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
     if code or _is_pickle(path):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from lossviz.errors import ProblemError, join_mistakes
 from lossviz.problem.importing import find_file
+from lossviz.problem.other_formats import describe_folder
 from lossviz.problem.pieces import find_pieces
 from lossviz.records.plan import ProblemRef
 
@@ -151,7 +152,8 @@ def _read_sha256(path: Path, what: str, mistakes: list[str]) -> str | None:
     if not path.exists():
         mistakes.append(f"There is no {what} {path}{_nearest(path)}.")
     elif not path.is_file():
-        mistakes.append(f"The {what} {path} is a folder; name the file in it.")
+        folder = describe_folder(path) if path.is_dir() and what == "checkpoint" else None
+        mistakes.append(folder or f"The {what} {path} is a folder; name the file in it.")
     else:
         try:
             return file_sha256(path)

@@ -4,6 +4,7 @@ import pickle
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -75,12 +76,70 @@ def returning(value):
     return lambda: problem(loss=LOSS.replace(RETURN, f"return {value}"))
 
 
+def written(name, content):
+    """A file, and the folders above it."""
+
+    def write():
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(content)
+
+    return write
+
+
+def packed():
+    save(net().state_dict())
+    with tarfile.open("net.tar", "w") as file:
+        file.add("net.pt")
+
+
+def exported():
+    with zipfile.ZipFile("net.pt2", "w") as file:
+        file.writestr("net/models/model.json", "{}")
+
+
+def stepped():
+    optimizer = torch.optim.Adam(net().parameters())
+    save({"optimizer": optimizer.state_dict(), "epoch": 3})
+
+
+def parted():
+    for part in (1, 2):
+        written(f"net/model-0000{part}-of-00002.safetensors", b"")()
+
+
 # name: (what is done, the checkpoint, what the message must say)
 BROKEN = {
+    "the state of an optimizer": (stepped, "net.pt", "name the file with the model's state_dict"),
+    "a file of Keras": (written("net.h5", b"\x89HDF\r\n\x1a\n" + bytes(90)), "net.h5", "as Keras keeps weights"),
+    "an ONNX graph": (written("net.onnx", b"\x08\x09\x12\x07pytorch"), "net.onnx", "that it was exported from"),
+    "a GGUF file": (written("net.gguf", b"GGUF\x03" + bytes(90)), "net.gguf", "with its config.json"),
+    "a model for phones": (written("net.tflite", bytes(4) + b"TFL3" + bytes(90)), "net.tflite", "TensorFlow Lite"),
+    "a file of Flax": (written("net.msgpack", b"\x82\xa6params"), "net.msgpack", "from_flax=True"),
+    "one array": (written("net.npy", b"\x93NUMPY\x01\x00"), "net.npy", "numpy.savez"),
+    "a pointer of Git LFS": (
+        written("net.pt", b"version https://git-lfs.github.com/spec/v1\n"),
+        "net.pt",
+        "git lfs pull",
+    ),
+    "a tar archive": (packed, "net.tar", "Unpack it (tar xf)"),
+    "a compressed file": (written("net.tar.gz", b"\x1f\x8b" + bytes(90)), "net.tar.gz", "Unpack it"),
+    "a program of torch.export": (exported, "net.pt2", "torch.export.load('net.pt2').state_dict"),
+    "an adapter alone": (written("net/adapter_model.safetensors", b""), "net", "merge_and_unload()"),
+    "a checkpoint of torch.distributed": (written("net/.metadata", b""), "net", "dcp_to_torch net net.pt"),
+    "a checkpoint of DeepSpeed": (written("net/latest", b"global_step5"), "net", "zero_to_fp32.py"),
+    "a SavedModel": (written("net/saved_model.pb", b""), "net", "SavedModel of TensorFlow"),
+    "the folder of a run": (
+        lambda: [Path(f"net/checkpoint-{step}").mkdir(parents=True) for step in (90, 100)],
+        "net",
+        "Name one of its checkpoints: net/checkpoint-100",
+    ),
+    "parts without their index": (parted, "net", "holds 2 parts without their index"),
+    "a folder with something else": (written("net/notes.txt", b""), "net", "It holds notes.txt"),
+    "an empty folder": (lambda: Path("net").mkdir(), "net", "is an empty folder"),
     "a truncated file": (cut_short, "net.pt", "cut short while it was written or copied"),
     "an empty file": (lambda: Path("net.pt").touch(), "net.pt", "is empty"),
     "no checkpoint at all": (lambda: Path("net.pt").write_text("hello"), "net.pt", "is no checkpoint"),
-    "another zip file": (zipped, "net.pt", "is no checkpoint"),
+    "another zip file": (zipped, "net.pt", "is a zip archive and no checkpoint"),
     "a truncated safetensors file": (cut_safetensors, "net.safetensors", "is no safetensors file, or was cut short"),
     "a missing file": (lambda: Path("nets.pt").touch(), "net.pt", "in that folder are nets.pt"),
     "another architecture": (lambda: save(net(9).state_dict()), "net.pt", "(9, 3) in the file, (4, 3) in the model"),

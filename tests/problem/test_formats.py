@@ -84,6 +84,10 @@ FORMATS = {
     "shards": lambda folder: write_shards(folder, trained(), ".bin"),
     "shards, safetensors": lambda folder: write_shards(folder, trained(), ".safetensors"),
     "deepspeed": lambda folder: saved({"module": trained(), "ds_config": {"x": 1}})(folder, "mp_rank_00.pt"),
+    "npz": lambda folder: (
+        np.savez(folder / "net.npz", **{n: t.numpy() for n, t in trained().items()}),
+        folder / "net.npz",
+    )[1],
     "averages inside": lambda folder: saved({"model": trained(), "ema": {"shadow": trained()}})(folder, "net.ckpt"),
 }
 
@@ -236,9 +240,22 @@ BROKEN = {
     "a pickled object": (lambda folder: saved({"bomb": Bomb(folder / "x")})(folder, "net.pt"), "could run code"),
     "numpy archive": (
         lambda folder: (np.savez(folder / "net.npz", a=np.ones(2)), folder / "net.npz")[1],
+        "missing in the file",
+    ),
+    "numpy archive of objects": (
+        lambda folder: (np.savez(folder / "net.npz", a=np.array([None])), folder / "net.npz")[1],
         "no checkpoint",
     ),
 }
+
+
+def test_arrays_of_numpy_are_tensors_where_the_file_is_trusted(tmp_path):
+    path = saved({"params": {n: t.numpy() for n, t in trained().items()}})(tmp_path, "net.pt")
+    with pytest.raises(CheckpointError, match="--trust-pickle"):
+        read_checkpoint(path, network())
+    model = network()
+    read_checkpoint(path, model, Matching(trust_pickle=True))
+    assert all(torch.equal(t, trained()[n]) for n, t in model.state_dict().items())
 
 
 @pytest.mark.parametrize("name", BROKEN)
