@@ -266,6 +266,11 @@ def table(draft: Draft) -> list[str]:
     ]
     if draft.ranks > 1:
         rows.append(("ranks", f"{draft.ranks} a task, which evaluate each point together{_each(draft)}"))
+    if draft.ranks > 1 and (cut.speed.point_s or 0) > asked.signal_lead_s:  # ranks drop no point that is begun
+        lead_s = 2 * int(cut.speed.point_s or 0)
+        rows.append(
+            ("warning", f"{asked.signal_lead_s} s before the limit, less than a point: add --signal-lead {lead_s}")
+        )
     if cut.task_s is not None and cut.total_s is not None and cut.wall_s is not None:
         rows += [
             ("one task", f"{span(cut.task_s)}{limit}, {span(cut.speed.startup_s)} of it to start"),

@@ -27,9 +27,9 @@ from tests.launch.cluster import (
 from tests.test_compute import values_of
 
 GRID = "-1:1:9,-0.5:0.5:5"
-# each rank notes its process's number, and which GPU is its own
+# each rank takes its time, and notes its process's number and which GPU is its own
 NOTED = (
-    PROBLEM
+    PROBLEM.replace("sleep({nap})", "sleep({nap} if 'RANK' in os.environ else 0)")
     + """
 import os
 if "RANK" in os.environ:
@@ -140,6 +140,24 @@ def test_ranks_at_their_time_limit_are_warned_and_go_on_in_another_life(cluster,
     lives = restarts_of(cluster, read_rounds(path)[-1].job_of(1))
     assert lives >= 1 and log_of(path, 1).count("asks to be requeued") == lives
     check_whole(path, folder)
+
+
+@pytest.mark.slow
+def test_ranks_that_are_sent_the_warning_signal_at_preemption(folder, monkeypatch):
+    cluster = Cluster("--nodes", "1", "--cpus", "2", "--user-signal", block=1)
+    try:
+        for name, value in {**cluster.environment, "OMP_NUM_THREADS": "1"}.items():
+            monkeypatch.setenv(name, value)
+        path = start(folder, "--time", "10:00", nap=0.2, tasks=1)
+        wait_for_points(path, 1)
+        cluster.ask("srun", "-p", "high", "true")
+        assert wait_for_end(path).state == "complete"
+        assert (
+            restarts_of(cluster, read_rounds(path)[-1].job_of(1)) == log_of(path, 1).count("asks to be requeued") == 1
+        )
+        check_whole(path, folder)
+    finally:
+        cluster.stop()
 
 
 @pytest.mark.slow

@@ -66,6 +66,9 @@ def test_the_table_of_several_ranks_a_task_counts_every_gpu_once(folder, no_slur
     assert "all        12.4 GPU-hours" in rows  # 8 GPUs for 77 points of 60 s and 16 starts of 60 s
     result = run("submit", *words[:3], "--ranks-per-point", 4, "--seconds-per-point", 60, "--tasks", 7, "--dry-run")
     assert "all        5.6 CPU-hours" in result.output.splitlines()  # 4 cores, 7 starts
+    assert "--signal-lead" not in result.output
+    result = run("submit", *words[:3], "--ranks-per-point", 4, "--seconds-per-point", 200, "--dry-run")
+    assert "warning    120 s before the limit, less than a point: add --signal-lead 400" in result.output.splitlines()
 
 
 def test_the_table_of_a_refined_run_says_that_all_is_the_most(folder, no_slurm):
