@@ -48,7 +48,7 @@ def describe_folder(path: Path) -> str:
         what = "holds an adapter alone, without the model that it belongs to"
         do = (
             "Merge both in Python and name the new folder: PeftModel.from_pretrained(model, folder).merge_and_unload()"
-            ".save_pretrained('merged'); or let model() of a problem file return the PeftModel, which moves the adapter."
+            ".save_pretrained('merged'); or let model() in a problem file return the PeftModel, which moves that."
         )
     elif "latest" in names or any(name.endswith("_optim_states.pt") for name in names):
         what = "is a checkpoint of DeepSpeed"
