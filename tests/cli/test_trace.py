@@ -177,3 +177,13 @@ def test_through_three_checkpoints_the_plane_has_each_ones_own_loss(folder):
         alone.append(read_surface(folder / f"{name}.h5").facts["origin"]["train_loss"])
     np.testing.assert_allclose(seen.projected["train_loss"], alone, rtol=0, atol=1e-6)
     np.testing.assert_allclose(seen.coordinates[:2], [[0, 0], [1, 0]], atol=1e-6)
+
+
+def test_a_fall_of_the_rate_that_no_step_had_is_not_marked(folder):
+    traced(
+        "path", "--scheduler", "StepLR", "--scheduler-args", "step_size=3,gamma=0.1"
+    )  # after step 3, and after all 6
+    assert run("compute", "problem.py", "--grid", "-1:1:3,-1:1:2", "--out", "x.h5", "--progress", "none").exit_code == 0
+    assert run("project", "x.h5", "--snapshots", "path", "--force", "--progress", "none").exit_code == 0
+    (path,) = read_surface(folder / "x.h5").trajectories.values()
+    assert [(mark.step, mark.kind) for mark in path.marks] == [(3, "decay")]

@@ -111,3 +111,15 @@ def test_the_bars_label_stands_above_it_and_on_the_paper(bowl):
         box = label.get_window_extent()
     assert label.get_text() == "training loss\n(log scale)"
     assert box.y0 > bar.bbox.y1 and 0 < box.x0 < box.x1 < figure.bbox.width
+
+
+def test_the_surface_stands_over_its_coordinates_on_a_window_that_is_no_square(surface_of):
+    x, y = np.linspace(-1, 3, 9), np.linspace(-0.5, 0.75, 6)
+    values = 2 + np.random.default_rng(0).random((6, 9))
+    scene = make_scene([surface_of(x, y, train_loss=values)], kind="surface", dpi=60)
+    (terrain,), key = scene.terrains, scene.keys[0]
+    right, back = terrain.to_ground(x[-1], y[-1])
+    assert (right, back) == pytest.approx((terrain.half_x, terrain.half_y)) and right > 2 * back
+    ground = terrain.to_ground(*np.meshgrid(x, y))
+    expected = np.clip((values - key.scale.low) / (key.scale.high - key.scale.low), 0, 1) * HEIGHT
+    np.testing.assert_allclose(terrain.sample(terrain.height, *ground), expected, atol=2e-3)
