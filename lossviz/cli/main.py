@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import keyword
+import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
@@ -77,8 +80,23 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    # a pipe closed early (| head) is not an error worth a traceback
+    if sys.stdout is None:  # closed by the shell (>&-)
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
     try:
-        cli(prog_name="lossviz")
-    except BrokenPipeError:
-        sys.exit(0)
+        try:
+            cli(prog_name="lossviz")
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # a pipe closed early (| head) is not an error worth a traceback
+        _stop_printing(0)
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        click.echo(f"lossviz: What is printed cannot be written: {error.strerror}.", err=True)
+        _stop_printing(74)
+
+
+def _stop_printing(status: int) -> NoReturn:
+    """Leave with what was not printed dropped, so that the interpreter does not try it again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)

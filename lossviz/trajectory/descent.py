@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lossviz.errors import ProblemError, StoppedError, UsageError
+from lossviz.errors import ProblemError, StoppedError, UnsavedError, UsageError
 from lossviz.problem.batch import Batch
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.outcome import read_outcome
@@ -99,6 +100,7 @@ def descend(
         UsageError: If there is no such optimizer or scheduler, or it does not take these settings.
         ProblemError: If the loss cannot be differentiated, or the optimizer fails on it.
         StoppedError: If ``stop`` says so; what is recorded stays.
+        UnsavedError: If a snapshot could not be saved.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -115,7 +117,7 @@ def descend(
     batches, count = _steps_of(problem, split, descent), problem.examples[split].count
     with (
         preserved_globals(seed=descent.seed),
-        TrajectoryRecorder(folder, model, optimizer, every=descent.every) as record,
+        _recording(folder, model, optimizer, descent.every) as record,
     ):
         for step in range(1, descent.steps + 1):
             loss = _step(problem, model, optimizer, moved, next(batches))
@@ -133,6 +135,17 @@ def descend(
             if stop():
                 raise StoppedError(f"Stopped after {step} of {descent.steps} steps; their snapshots are in {folder}.")
     return descent.steps
+
+
+@contextmanager
+def _recording(
+    folder: Path | str, model: nn.Module, optimizer: torch.optim.Optimizer, every: int
+) -> Iterator[TrajectoryRecorder]:
+    """A recorder that, unlike one in a training loop, does not let a snapshot be lost with a warning alone."""
+    with TrajectoryRecorder(folder, model, optimizer, every=every) as record:
+        yield record
+    if record.failures:
+        raise UnsavedError(f"{len(record.failures)} snapshots for {folder} could not be saved: {record.failures[0]}")
 
 
 def make_optimizer(descent: Descent, moved: Sequence[Tensor]) -> torch.optim.Optimizer:

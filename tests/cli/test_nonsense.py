@@ -1,6 +1,9 @@
 """Words that make no sense: one clear sentence, an exit status, and nothing written."""
 
 import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import h5py
 import pytest
@@ -115,3 +118,24 @@ def test_an_attribute_may_be_empty(tmp_path):
         assert text_of(file.attrs["format"]) == ""
     with pytest.raises(StoreError, match="not a lossviz-surface file"):
         open_ours(tmp_path / "a.h5", SURFACE_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "redirection, status, sentence",
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        pytest.param(
+            "> /dev/full",
+            74,
+            "lossviz: What is printed cannot be written: No space left on device.",
+            marks=pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has /dev/full"),
+        ),
+    ],
+)
+def test_a_closed_or_full_standard_output_is_no_traceback(folder, redirection, status, sentence):
+    assert run(*SMALL, "--out", "x.h5").exit_code == 0
+    done = subprocess.run(
+        f"{shlex.quote(sys.executable)} -m lossviz info x.h5 {redirection}", shell=True, capture_output=True, text=True
+    )
+    assert done.returncode == status and done.stderr.strip() == sentence

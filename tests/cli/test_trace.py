@@ -180,10 +180,20 @@ def test_through_three_checkpoints_the_plane_has_each_ones_own_loss(folder):
 
 
 def test_a_fall_of_the_rate_that_no_step_had_is_not_marked(folder):
-    traced(
-        "path", "--scheduler", "StepLR", "--scheduler-args", "step_size=3,gamma=0.1"
-    )  # after step 3, and after all 6
+    # it falls after step 3, and after all 6
+    traced(folder / "path", "--scheduler", "StepLR", "--scheduler-args", "step_size=3,gamma=0.1")
     assert run("compute", "problem.py", "--grid", "-1:1:3,-1:1:2", "--out", "x.h5", "--progress", "none").exit_code == 0
     assert run("project", "x.h5", "--snapshots", "path", "--force", "--progress", "none").exit_code == 0
     (path,) = read_surface(folder / "x.h5").trajectories.values()
     assert [(mark.step, mark.kind) for mark in path.marks] == [(3, "decay")]
+
+
+@pytest.mark.filterwarnings("ignore:A snapshot was not saved")
+def test_a_path_that_could_not_be_saved_is_no_success(folder, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lossviz.trajectory.recorder.write_snapshot", full)
+    done = run("trace", "problem.py", "--steps", 2, "--out", "path", "--progress", "none")
+    assert done.exit_code == 74 and "3 snapshots for path could not be saved: [Errno 28] No space" in done.output
+    assert "Next:" not in done.output
