@@ -49,7 +49,7 @@ def test_the_average_rise_has_the_right_mean_and_interval():
 @pytest.mark.parametrize("freedom", [1, 2, 3, 4, 9, 30])
 def test_students_quantile(freedom):
     # what is left out of the expansion falls with the fifth power
-    rel = 0.3 / freedom**5 if freedom > 2 else 1e-12
+    rel = 0.4 / freedom**5 if freedom > 2 else 1e-12
     assert student_quantile(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=max(rel, 1e-9))
 
 
