@@ -61,12 +61,12 @@ def seconds_per_point(surface: Surface) -> float | None:
     """Mean seconds a grid point takes a task, over all splits; None where no point is evaluated.
 
     Points of tasks count alone where there are any. Those that the run was prepared with took one process, maybe on
-    another machine; where several ranks share a point, each is expected to take its part of that time.
+    another machine; where several ranks share a point's examples, each is expected to take its part of that time.
     """
+    parts = surface.plan.ranks_per_point if surface.plan.ranks_divide == "examples" else 1
     by_task = np.array([bool(session.get("part")) for session in surface.sessions] or [False])
     per_split = [
-        _mean_s(counts, by_task[np.minimum(counts.session, len(by_task) - 1)])
-        or _mean_s(counts, np.True_) / surface.plan.ranks_per_point
+        _mean_s(counts, by_task[np.minimum(counts.session, len(by_task) - 1)]) or _mean_s(counts, np.True_) / parts
         for counts in surface.splits.values()
     ]
     return sum(per_split) or None

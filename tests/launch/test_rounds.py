@@ -129,6 +129,12 @@ def test_what_a_point_costs_is_what_it_costs_a_task(ranks, sessions, point_s):
     assert seconds_per_point(surface_of(ranks, *sessions)) == (None if point_s is None else pytest.approx(point_s))
 
 
+def test_ranks_that_divide_the_model_prepared_the_run_together():
+    surface = surface_of(4, "", "")
+    surface.plan = replace(surface.plan, ranks_divide="model")
+    assert seconds_per_point(surface) == pytest.approx(0.75)
+
+
 def test_a_start_is_what_tasks_need_not_the_process_that_prepared():
     lives = [
         Life({"part": part}, 1, 1.0, 2.0, False, start_s) for part, start_s in ((None, 0.1), ("1/2", 5), ("2/2", 7))
