@@ -6,6 +6,7 @@ local part shares its storage with the model. So a point of a plane is made shar
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,8 +72,9 @@ def divide(model: nn.Module, parallelize: Piece, mesh: Any, device: torch.device
         device: Of this rank.
 
     Raises:
-        ProblemError: If it raises, divides nothing, or changes the parameters' names.
+        ProblemError: If it raises, divides nothing, or changes the parameters' names; or if torch is too old.
     """
+    _check_torch()
     before = [name for name, _ in model.named_parameters()]
     parallelize.check_arguments({}, given=2)
     with blamed_on(parallelize.path, parallelize.label):
@@ -108,6 +110,18 @@ def own_part(tensor: Any) -> Tensor:
 def is_fsdp(module: nn.Module) -> bool:
     """Whether ``fully_shard`` was called on a module."""
     return callable(getattr(module, "reshard", None)) and callable(getattr(module, "unshard", None))
+
+
+def _check_torch() -> None:
+    """Demand that torch can cut a tensor without sending it."""
+    try:
+        from torch.distributed.tensor import distribute_tensor
+    except ImportError:
+        known: Any = ()
+    else:
+        known = inspect.signature(distribute_tensor).parameters
+    if "src_data_rank" not in known:
+        raise ProblemError(f"--ranks-divide model needs torch 2.7 or newer; this is {torch.__version__}.")
 
 
 def _bring(model: nn.Module, device: torch.device) -> None:

@@ -3,6 +3,7 @@
 import os
 import socket
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,10 @@ from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.way import Way
 from lossviz.launch.ranks import Ranks
 from lossviz.parts import choose_way, find_directions, load_divided, load_plan_problem, prepare_plane
+from lossviz.problem.reference import resolve_problem
 from lossviz.problem.shards import is_divided
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec
 from tests.divided_ranks import PROBLEM, plans
 
 CPU = torch.device("cpu")
@@ -256,3 +260,29 @@ def test_a_parameter_that_is_left_whole_is_moved_too(tmp_path, heard):
     for name, tensor in plane.point([1.0, 0.0]).items():
         torch.testing.assert_close(problem.shards.local[name], tensor)
     problem.mover.restore()
+
+
+@pytest.mark.parametrize("division", ["fsdp", "tensor"])
+def test_the_example_divides_in_both_ways(heard, division):
+    source = str(Path(__file__).parents[2] / "examples/divided.py")
+    ref = resolve_problem(source, model_args={"division": division}, checkpoint=None)
+    plan = Plan(ref, PlaneSpec(), Grid.parse("-1:1:3,-1:1:2"), samples=24, ranks_per_point=2, ranks_divide="model")
+    problem, plane = loaded(plan, heard)
+    found = Engine(problem, plane, way=Way("loop", 8)).evaluate_points([0, 1], COORDINATES[:2], ["train"])
+    expected = Engine(*whole(plan), way=Way("loop", 8)).evaluate_points([0, 1], COORDINATES[:2], ["train"])
+    assert [p.mean("loss") for p in found] == pytest.approx([p.mean("loss") for p in expected], rel=1e-6)
+    assert (
+        problem.placement
+        == {
+            "fsdp": "FSDP2 over 1 ranks: 36 of 36 parameters sharded",
+            "tensor": "tensor parallel over 1 ranks: 20 of 36 parameters sharded",
+        }[division]
+    )
+
+
+def test_an_older_torch_is_told_so(tmp_path, heard, monkeypatch):
+    import torch.distributed.tensor as tensor
+
+    monkeypatch.setattr(tensor, "distribute_tensor", lambda whole, mesh, placements: whole)
+    with pytest.raises(ProblemError, match=r"needs torch 2\.7 or newer; this is"):
+        load_plan_problem(plan_in(tmp_path), "cpu", group=heard)
