@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,6 +12,9 @@ from lossviz.compute import compute
 from lossviz.launch.rounds import logs_folder, read_rounds
 from lossviz.launch.status import read_status
 from lossviz.store.surface_file import read_surface
+from lossviz.store.verify import verify
+from lossviz.work import recompute
+from tests.divided_ranks import PROBLEM as DIVIDED
 from tests.launch.cluster import (
     PROBLEM,
     Cluster,
@@ -17,6 +22,7 @@ from tests.launch.cluster import (
     merges,
     node_of,
     restarts_of,
+    run,
     states,
     submit,
     submit_again,
@@ -174,3 +180,29 @@ def is_running(pid):
     except ProcessLookupError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_ranks_that_divide_the_model_make_the_run_and_tasks_of_them_fill_it(cluster, folder):
+    (folder / "problem.py").write_text(DIVIDED)
+    ranks = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lossviz", "compute"]
+    words = [
+        "problem.py",
+        "--grid",
+        "-1:1:5,-0.5:0.5:3",
+        "--ranks-per-point",
+        "2",
+        "--ranks-divide",
+        "model",
+        "--device",
+    ]
+    words += ["cpu", "--batch-size", "8", "--out", "net.h5", "--prepare-only"]
+    subprocess.run([sys.executable, *ranks, *words], cwd=folder, check=True, capture_output=True)
+    path = folder / "net.h5"
+    asked = ["--tasks", 2, "--partition", "low", "--sbatch=--mem=10", "--time", "10:00"]
+    result = run("submit", path, *asked)
+    assert result.exit_code == 0, result.output
+    assert wait_for_end(path).state == "complete" and merges(path) == 1
+    assert log_of(path, 1).count("Part 1/2") == log_of(path, 2).count("Part 2/2") == 1
+    surface = read_surface(path)
+    assert surface.evaluated().all() and verify(path, recompute=recompute(path, device="cpu"), points=15).right
