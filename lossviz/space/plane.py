@@ -86,7 +86,7 @@ class Plane:
         check_layout(params, self.origin)
         displacement = subtract({n: t.double() for n, t in params.items()}, self.origin)
         right = torch.tensor([dot(direction, displacement) for direction in self.directions], dtype=torch.float64)
-        coordinates = torch.linalg.lstsq(self.gram, right[:, None], driver="gelsd").solution[:, 0].numpy()
+        coordinates = coordinates_from(self.gram, right).numpy()
         for c, direction in zip(coordinates, self.directions, strict=True):
             displacement = {n: displacement[n] - float(c) * direction[n].double() for n in displacement}
         return coordinates, norm(displacement)
@@ -120,6 +120,21 @@ class Plane:
             return {name: tensor.to(device=device, dtype=dtype) for name, tensor in params.items()}
 
         return Plane(self.kind, move(self.origin), tuple(move(d) for d in self.directions))
+
+
+def coordinates_from(gram: Tensor, right: Tensor) -> Tensor:
+    """Least-squares coordinates (k,) from the Gram matrix (k, k) and inner products (k,) with the directions; float64.
+
+    Solved for directions of unit length, so that one a millionth as long as another is not taken for rounding.
+
+    Example:
+        >>> coordinates_from(torch.diag(torch.tensor([1.0, 1e-20]).double()), torch.tensor([0.5, 2e-20]).double())
+        tensor([0.5000, 2.0000], dtype=torch.float64)
+    """
+    length = gram.diagonal().sqrt()
+    length = torch.where(length > 0, length, torch.ones_like(length))
+    scaled = gram / length / length[:, None]
+    return torch.linalg.lstsq(scaled, (right / length)[:, None], driver="gelsd").solution[:, 0] / length
 
 
 def check_plane(plane: Plane, *, largest_cosine: float = 0.999) -> None:

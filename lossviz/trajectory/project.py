@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossviz.errors import UsageError
 from lossviz.space.params import Params
-from lossviz.space.plane import Plane
+from lossviz.space.plane import Plane, coordinates_from
 from lossviz.trajectory.snapshots import SnapshotSource
 
 # a path of which less is seen on a plane is a dot there: its spread is a tenth of what it is in parameter space
@@ -102,7 +102,7 @@ def _least_squares(step: dict[str, Tensor], stacked: dict[str, Tensor], gram: Te
     assert isinstance(right, Tensor)
     if not torch.isfinite(right).all():
         return np.full(len(gram), np.nan), float("nan")
-    solution = torch.linalg.lstsq(gram, right[:, None], driver="gelsd").solution[:, 0]
+    solution = coordinates_from(gram, right)
     rest = sum(float(torch.sum((part - solution @ stacked[name].double()) ** 2)) for name, part in step.items())
     return solution.numpy(), rest**0.5
 

@@ -91,3 +91,12 @@ def test_state_digest_sees_values_types_shapes_and_names():
     others = [{"w": torch.arange(4.0) + 1}, {"w": torch.arange(4.0).view(2, 2)}, {"v": torch.arange(4.0)}]
     others += [{"w": torch.arange(4.0).to(torch.bfloat16)}, {"w": torch.arange(4)}]
     assert len({state_sha256(p) for p in [a, *others]}) == 6
+
+
+@pytest.mark.parametrize("length", [1e-3, 1e-9, 1e12])
+def test_directions_of_very_different_lengths_have_coordinates_all_the_same(length):
+    first, second = torch.tensor([1.0, 0.2, 0.0]).double(), torch.tensor([0.0, 1.0, 1.0]).double()
+    plane = Plane("file", {"w": torch.zeros(3).double()}, ({"w": first}, {"w": second * length}))
+    coordinates, distance = plane.project({"w": 0.5 * first + 0.25 * second})
+    np.testing.assert_allclose(coordinates, [0.5, 0.25 / length], rtol=1e-12)
+    assert distance < 1e-14
