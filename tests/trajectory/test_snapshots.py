@@ -8,7 +8,8 @@ from lossviz.errors import UsageError
 from lossviz.problem.checkpoint import Matching
 from lossviz.problem.problem import Problem
 from lossviz.trajectory.recorder import TrajectoryRecorder
-from lossviz.trajectory.snapshots import find_files, open_snapshots
+from lossviz.trajectory.snapshot_folder import find_files
+from lossviz.trajectory.snapshots import open_snapshots
 from tests import cases
 
 
