@@ -23,6 +23,7 @@ from lossviz.store.verify import verify
 from lossviz.work import recompute
 from tests.divided_ranks import PROBLEM, plans
 from tests.test_compute import values_of
+from tests.test_together import SLOWLY
 
 ROOT = Path(__file__).parents[1]
 MODEL = ["--ranks-per-point", "2", "--ranks-divide", "model", "--grid", "-1:1:5,-1:1:3"]
@@ -93,19 +94,6 @@ def test_the_example_by_its_own_commands(folder):
     assert status == 0 and "0 evaluated now" in said, said
     values = read_surface(folder / "run.h5").values("train_loss")
     assert values.min() < 0.1 and values.max() > 2.3
-
-
-SLOWLY = """
-import os, pathlib, time
-if "RANK" in os.environ:
-    pathlib.Path(__file__).with_name("pid" + os.environ["RANK"]).write_text(str(os.getpid()))
-def slowly(loss):
-    def slow(model, batch):
-        time.sleep(0.04 if "RANK" in os.environ else 0.0)
-        return loss(model, batch)
-    return slow
-loss = slowly(loss)
-"""
 
 
 @pytest.mark.slow
