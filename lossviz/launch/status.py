@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -25,6 +26,10 @@ Ask = Callable[[list[str]], dict[str, JobState]]
 State = Literal["complete", "running", "stopped"]
 EXIT_STATUS: Mapping[State, int] = {"complete": 0, "running": 3, "stopped": 4}
 _LOG_BYTES = 8192
+_EMPTY_WORDS = re.compile(
+    r'{"saved"|srun: (launch/slurm: |Force Terminated |Terminating |Job step aborted|forcing |got SIG)'
+    r"|srun: .*: Exited with exit code "
+)
 
 
 @dataclass(frozen=True)
@@ -245,11 +250,11 @@ def _task(number: int, job: str, state: JobState | None, missing: int, folder: P
 
 
 def last_words(log: Path | None) -> str:
-    """The last line of a log that is no saved point."""
+    """The last line of a log that says something: no saved point, nor how srun ends a step and its exit status."""
     if log is None:
         return ""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_BYTES))
         lines = file.read().decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith('{"saved"')), "")
+        return next((line.strip() for line in reversed(lines) if line.strip() and not _EMPTY_WORDS.match(line)), "")
     return ""

@@ -8,7 +8,7 @@ import pytest
 
 from lossviz.cli.status import _show, describe
 from lossviz.launch.rounds import Array, Round
-from lossviz.launch.status import RunStatus, Task
+from lossviz.launch.status import RunStatus, Task, last_words
 
 ROUND = Round(2, "net-r2", 315, np.arange(315), 8, (Array("71", 1, 8),), "72")
 
@@ -55,3 +55,29 @@ def test_a_round_that_is_done_with_more_asked_for_says_so(found):
     assert describe(done).splitlines()[-1] == said
     stopped = replace(done, asks_more=False)
     assert describe(stopped).splitlines()[-1].startswith("Stopped: nothing runs. Next: lossviz submit 'my net.h5'")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["srun: error: node2: task 0: Killed"], "srun: error: node2: task 0: Killed"),
+        (["lossviz: no such layer", "srun: error: node1: task 0: Exited with exit code 1"], "lossviz: no such layer"),
+        (["lossviz: out of memory", "srun: Job step aborted: Waiting up to 5 seconds"], "lossviz: out of memory"),
+        ([], ""),
+    ],
+)
+def test_a_log_s_last_words_are_those_that_say_something(tmp_path, lines, said):
+    saved = '{"saved": [0, 1], "split": "train"}'
+    log = tmp_path / "7_1.out"
+    log.write_text(
+        "\n".join(
+            [
+                saved,
+                *lines,
+                "srun: launch/slurm: _step_signal: Terminating StepId=9.0",
+                "srun: Force Terminated StepId=9.0",
+                "",
+            ]
+        )
+    )
+    assert last_words(log) == said and last_words(None) == ""
