@@ -37,7 +37,7 @@ Examples:
 )
 @click.option("--operator", type=click.Choice(["hessian", "gauss-newton"]), default="hessian", show_default=True)
 @click.option("--top", default=5, show_default=True, help="Eigenvalues at each end: the largest and the smallest.")
-@click.option("--probes", default=10, show_default=True, help="Random probes of trace and density.")
+@click.option("--probes", type=click.IntRange(1), default=10, show_default=True, help="Random probes of the trace.")
 @click.option("--steps", default=30, show_default=True, help="Products a probe: the density's resolution.")
 @click.option("--tolerance", default=1e-3, show_default=True, help="Largest relative residual of an eigenvalue.")
 @click.option("--most", default=300, show_default=True, help="Products spent on eigenvalues, at most.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def init(
     from lossviz.problem.template import problem_text
 
     if out.suffix != ".py":
-        raise UsageError(f"A problem file's name ends in .py: {out}.py?")
+        raise UsageError(f"A problem file's name ends in .py: {out.with_suffix('.py')}?")
     if out.exists() and not force:
         raise UsageError(f"{out} exists; name another file, or pass --force to write over it.")
     if model is None and sys.stdin.isatty():
@@ -60,10 +61,14 @@ def init(
     # the words must stand for something before a file is made of them
     resolve_problem(None, model=model, data=data, loss=loss, checkpoint=None, needed=(), **arguments)
     text = problem_text(out, model=model, data=data, loss=loss, checkpoint=checkpoint, **arguments)
+    new = not out.exists()
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}.") from error
+        if new:  # half a file, on a full disk
+            out.unlink(missing_ok=True)
+        made = "" if out.parent.is_dir() else f" Make its folder first: mkdir -p {shlex.quote(str(out.parent))}"
+        raise UsageError(f"{out} cannot be written: {error.strerror}.{made}") from error
     click.echo(f"{out} is written.\nNext: lossviz check {out}" + (f" --checkpoint {checkpoint}" if checkpoint else ""))
 
 

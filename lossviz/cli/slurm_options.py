@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.options import Finite
-from lossviz.errors import UsageError
+from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.script import Request
 
 _OPTIONS = (
@@ -84,6 +85,8 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
                      "signal_lead_s")
     }  # fmt: skip
     _check_lead(asked["time"], asked["signal_lead_s"])
+    if asked["mem"] and not re.fullmatch(r"\d+[KMGT]?B?", asked["mem"], re.IGNORECASE):
+        raise UsageError(f"--mem is {asked['mem']!r}; write a size as sbatch takes it, for example --mem 16G.")
     typed = click.get_current_context().get_parameter_source("device") is ParameterSource.COMMANDLINE
     extra = words.pop("sbatch")
     for option in extra:
@@ -101,7 +104,10 @@ def _check_lead(time: str | None, lead_s: int) -> None:
     """A task that is warned as soon as it starts would save nothing, and start for ever."""
     from lossviz.launch.slurm import parse_time
 
-    limit_s = parse_time(time) if time else None
+    try:
+        limit_s = parse_time(time) if time else None
+    except LaunchError as error:
+        raise UsageError(str(error)) from None
     if limit_s == 0:
         raise UsageError(f"--time {time} is no time at all; leave it out for the partition's own limit.")
     if limit_s is not None and limit_s <= lead_s:

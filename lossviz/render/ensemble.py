@@ -109,16 +109,25 @@ def settle_levels(
         add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
         for i, key in enumerate(keys)
     ]
+    beyond = [_beyond(key, levels) for key in settled if levels] if kind != "line" else []
     if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
-        return Levels(settled, (), [])
+        return Levels(settled, (), [sentence for sentence in beyond if sentence])
     errors = tuple(error_field(panel) for panel in panels)
-    unknown: list[str] = []
+    unknown = [sentence for sentence in beyond if sentence]
     for index, key in enumerate(settled):
         own = [i for i, panel in enumerate(panels) if panel.key == index]
         thinned, caution = separate(key, [panels[i] for i in own], [errors[i] for i in own])
         unknown += [caution] if caution else []
         settled[index] = key if levels is not None else with_ticks(thinned)
     return Levels(settled, errors, unknown)
+
+
+def _beyond(key: Key, levels: Sequence[float]) -> str:
+    """What is to be said where no level that was asked for lies among the values."""
+    low, high = key.scale.low, key.scale.high
+    if any(low <= level <= high for level in levels):
+        return ""
+    return f"No line is drawn: the levels named lie beyond {key.label}, {key.text(low)} to {key.text(high)}."
 
 
 def _quantities(views: Sequence[View]) -> list[str]:

@@ -55,13 +55,13 @@ def test_questions_are_asked_on_a_terminal_only(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("notes.txt",), "ends in .py"),
+        (("notes.txt",), "ends in .py: notes.py"),
         (("there.py",), "there.py exists"),
         (("--model", "gone:net"), "no importable module"),
         (("--data", "npz:gone.npz"), "no file gone.npz"),
         (("--loss", "ce"), "Named losses"),
         (("sub/p.py", "--model", "there.py:net"), "must lie in the folder"),
-        (("gone/p.py",), "cannot be written"),
+        (("gone/p.py",), "Make its folder first: mkdir -p gone"),
     ],
 )
 def test_what_cannot_be_written_says_why(tmp_path, monkeypatch, words, message):
@@ -70,3 +70,19 @@ def test_what_cannot_be_written_says_why(tmp_path, monkeypatch, words, message):
     (tmp_path / "there.py").write_text("def net(): ...\n")
     done = run("init", *words)
     assert done.exit_code == 2 and message in done.output
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_could_not_be_written_whole_is_not_left_unless_it_was_there(tmp_path, monkeypatch, there):
+    monkeypatch.chdir(tmp_path)
+    if there:
+        (tmp_path / "p.py").write_text("mine")
+
+    def full_disk(path, text, **how):
+        with path.open("w") as file:
+            file.write(text[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full_disk)
+    done = run("init", "p.py", *(["--force"] if there else []))
+    assert done.exit_code == 2 and "No space left" in done.output and (tmp_path / "p.py").exists() == there

@@ -90,6 +90,7 @@ def test_without_slurm_it_is_said_before_anything_is_computed(folder, no_slurm):
         (["problem.py", "--tasks", "0"], "--tasks is '0'; write auto, or a number from 1"),
         (["problem.py", "--time", "soon"], "--time 4:00:00"),
         (["problem.py", "--time", "0"], "is no time at all; leave it out"),
+        (["problem.py", "--mem", "banana"], "for example --mem 16G"),
         (["problem.py", "--time", "2"], "told to save before it has begun. Ask for more time, or for --signal-lead 30"),
         (["problem.py", "--sbatch", ""], "write an option of sbatch"),
         (["problem.py", "--sbatch", "-n 4"], "lossviz sets -n itself"),

@@ -222,3 +222,8 @@ def test_a_panel_that_a_shared_scale_flattens_is_named(surface_of):
     scene = make_scene(pair, titles=["small", "large"], scale="linear", clip="none")
     assert any(text.startswith("small is of one colour") for text in scene.warnings)
     assert not any("one colour" in text for text in make_scene(pair[:1]).warnings)
+
+
+def test_levels_beyond_the_values_are_said_to_draw_nothing(bowl):
+    assert any("No line is drawn" in text for text in make_scene([bowl], levels=[1e9]).warnings)
+    assert not any("No line is drawn" in text for text in make_scene([bowl], levels=[0.1, 1e9]).warnings)
