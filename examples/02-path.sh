@@ -11,5 +11,5 @@ lossviz compute examples/waves.py --plane 'axes w1 w2' --grid 0:6:121,0:5:101 --
 lossviz trace examples/waves.py --start runs/path.h5@4.5,2.1 --lr 0.04 --steps 100 --out runs/path
 lossviz project runs/path.h5 --snapshots runs/path --name 'gradient descent'
 lossviz plot runs/path.h5 --title 'In the plane' --dpi 150 --out figures/02-path-in-the-plane.png
-lossviz plot runs/path.h5 --kind surface --camera -20,45 --title 'On the floor, and its lift' --dpi 150 \
+lossviz plot runs/path.h5 --kind surface --camera -20,45 --title 'On the floor, and its lift' --dpi 140 \
     --out figures/02-path-and-its-lift.png
