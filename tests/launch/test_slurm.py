@@ -208,7 +208,6 @@ def test_a_cluster_that_sends_the_warning_signal_at_preemption(folder, monkeypat
 REFUSED = [
     (["--sbatch=--constraint=nix"], "sbatch refused: Invalid feature specification."),
     (["--gpus-per-task", 99], "node configuration is not available. What nodes have says: sinfo"),
-    (["--mem", "much"], "sbatch refused: Invalid --mem specification."),
 ]
 
 
