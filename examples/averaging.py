@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from drawing import INK, PAPER, STYLE, draw_map, new_figure
 
-from lossviz.problem.checkpoint import read_checkpoint
-from lossviz.problem.reference import find_checkpoint
+from lossviz.problem.checkpoint.files import find_checkpoint
+from lossviz.problem.checkpoint.match import read_checkpoint
 from lossviz.store.surface_file import read_surface
 
 ARGUMENTS = {"depth": 3}

@@ -13,9 +13,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from lossviz import __version__
-from lossviz.render.colours import PALE, colour_table
-from lossviz.render.draw import write_whole
-from lossviz.render.style import make_style
+from lossviz.render.draw.figure import write_whole
+from lossviz.render.words.colours import PALE, colour_table
+from lossviz.render.words.style import make_style
 
 STYLE = make_style("text")
 INK, PAPER, MUTED = STYLE.theme.ink, STYLE.theme.paper, STYLE.theme.muted
@@ -49,7 +49,7 @@ def save(figure, path, caption, surfaces):
 
 def draw_map(axes, surface, levels, quantity="train_loss", scale=1, labels=True):
     """The loss of a plane as colours and lines, labelled with its parameters."""
-    from lossviz.render.plane_text import axis_label
+    from lossviz.render.words.plane_text import axis_label
 
     x, y = (axis.coordinates for axis in surface.plan.grid.axes)
     values = scale * surface.values(quantity)

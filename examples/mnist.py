@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lossviz.problem.digits import DigitsNet
+from lossviz.problem.data.digits import DigitsNet
 
 name = "mnist"
 chance = {"loss": math.log(10), "error": 0.9}

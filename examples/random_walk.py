@@ -8,7 +8,7 @@ import sys
 import torch
 
 from lossviz import TrajectoryRecorder
-from lossviz.problem import digits
+from lossviz.problem.data import digits
 
 STEPS, LENGTH = 60, 0.02
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from lossviz.problem.reference import find_checkpoint
+from lossviz.problem.checkpoint.files import find_checkpoint
 
 FACTOR = 4.0
 

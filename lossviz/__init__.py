@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lossviz.errors import LossvizError as LossvizError
-    from lossviz.problem.batch import register_batch as register_batch
+    from lossviz.problem.data.batch import register_batch as register_batch
     from lossviz.records.grid import Axis as Axis
     from lossviz.records.grid import Grid as Grid
     from lossviz.records.plan import Plan as Plan
     from lossviz.records.plan import PlaneSpec as PlaneSpec
     from lossviz.records.plan import ProblemRef as ProblemRef
     from lossviz.records.surface import Surface as Surface
+    from lossviz.run.worker import run_task as run_task
     from lossviz.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
-    from lossviz.work import run_task as run_task
 
 __version__ = "0.1.0"
 
@@ -31,8 +31,8 @@ _HOMES = {
     "ProblemRef": "lossviz.records.plan",
     "Surface": "lossviz.records.surface",
     "TrajectoryRecorder": "lossviz.trajectory.recorder",
-    "register_batch": "lossviz.problem.batch",
-    "run_task": "lossviz.work",
+    "register_batch": "lossviz.problem.data.batch",
+    "run_task": "lossviz.run.worker",
 }
 __all__ = ["__version__", *_HOMES]  # pyright: ignore[reportUnsupportedDunderAll]
 

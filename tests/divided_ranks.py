@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from lossviz.compute import compute
-from lossviz.evaluate.divided import follow
-from lossviz.evaluate.group import joined
+from lossviz.evaluate.ranks.divided import follow
+from lossviz.evaluate.ranks.group import joined
 from lossviz.launch.ranks import Ranks
-from lossviz.parts import load_divided
-from lossviz.problem.reference import resolve_problem
+from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.run.compute import compute
+from lossviz.run.load import load_divided
 
 # a tied embedding, a frozen layer, a buffer, and sizes that two ranks cannot halve
 PROBLEM = """

@@ -19,24 +19,22 @@ FLOORS = {
     "trajectory": 4,
     "directions": 5,
     "evaluate": 5,
-    "parts": 6,
-    "prepare": 7,
-    "compute": 8,
-    "planes": 8,
-    "project": 8,
-    "selfcheck": 8,
-    "trace": 9,
-    "join": 8,
-    "work": 9,
-    "together": 10,
-    "bench": 8,
-    "sharpness": 8,
-    "demo_paths": 10,
-    "demo": 11,
-    "cli": 12,
-    "__init__": 13,
-    "__main__": 13,
+    "run": 6,
+    "studies": 7,
+    "cli": 8,
+    "__init__": 9,
+    "__main__": 9,
 }
+# floors within a room, its own files among them; a file that is not named here stands on the floor "*"
+SUB_FLOORS = {
+    "render": {"words": 0, "values": 1, "paper": 2, "text": 3, "scene": 4, "draw": 5, "film": 6, "charts": 6,
+               "export": 6, "page": 7, "write": 8, "trial": 8},
+    "problem": {"*": 0, "checkpoint": 1, "data": 2, "outcome": 3, "read_data": 3, "source": 3, "shards": 4, "placed": 5,
+                "problem": 6, "load": 7},
+    "evaluate": {"*": 0, "reference": 1, "unused": 2, "ways": 1, "precision": 2, "derivatives": 2, "memory": 2,
+                 "ranks": 3, "probes": 3, "engine": 4, "checks": 5, "carried": 6},
+    "cli": {"show": 0, "options": 1, "*": 2},
+}  # fmt: skip
 TORCHLESS = {"errors", "records", "store", "render", "launch"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -77,6 +75,29 @@ def test_imports_point_down(path):
         parts = name.split(".")
         if parts[0] == "lossviz" and len(parts) > 1 and parts[1] in FLOORS:
             assert parts[1] == here or FLOORS[parts[1]] < FLOORS[here], f"{module_of(path)} imports {name}"
+
+
+def floor_within(room: str, parts: list[str] | tuple[str, ...]) -> tuple[str, int] | None:
+    """Sub-room, or file beside the sub-rooms, and its floor; None for the room's own ``__init__``."""
+    floors = SUB_FLOORS[room]
+    if not parts or parts[0] == "__init__":
+        return None
+    name = parts[0].removesuffix(".py")
+    return name, floors.get(name, floors.get("*", -1))
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room_of(p) in SUB_FLOORS], ids=module_of)
+def test_imports_point_down_within_a_room(path):
+    room = room_of(path)
+    here = floor_within(room, path.relative_to(PACKAGE / room).parts)
+    modules = {module_of(p) for p in FILES}
+    for name in imports(path) & modules:
+        parts = name.split(".")
+        if here is None or parts[1:2] != [room] or (there := floor_within(room, parts[2:])) is None:
+            continue
+        assert here[1] >= 0 and there[1] >= 0, f"{module_of(path)} has no floor in SUB_FLOORS"
+        same_files = here[1] == there[1] == SUB_FLOORS[room].get("*")
+        assert there[0] == here[0] or there[1] < here[1] or same_files, f"{module_of(path)} imports {name}"
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if room_of(p) in TORCHLESS], ids=module_of)

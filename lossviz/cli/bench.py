@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options import device_option
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import device_option
+from lossviz.cli.options.source_options import SourceWords, source_options
 
 if TYPE_CHECKING:
-    from lossviz.bench import Row
+    from lossviz.studies.bench import Row
 
 
 @click.command(epilog="Example: lossviz bench problem.py --checkpoint net.pt")
@@ -30,12 +30,12 @@ def bench(
     device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Time one grid point of SOURCE in every way of evaluating, beside the loop everybody writes first."""
-    from lossviz.bench import bench as run_bench
     from lossviz.directions.make import make_plane
-    from lossviz.evaluate.way import cpu_threads
-    from lossviz.parts import load_plan_problem
+    from lossviz.evaluate.ways.way import cpu_threads
     from lossviz.records.grid import Grid
     from lossviz.records.plan import Plan, PlaneSpec
+    from lossviz.run.load import load_plan_problem
+    from lossviz.studies.bench import bench as run_bench
 
     plan = Plan(problem.resolve(), PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"), splits=(split,), samples=samples)
     loaded = load_plan_problem(plan, device)

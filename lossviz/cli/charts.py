@@ -10,7 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from lossviz.cli.options import Mistakes
+from lossviz.cli.options.common import Mistakes
 from lossviz.errors import UsageError
 
 KINDS = {"spectrum": ("density", "layers"), "density": ("density",), "layers": ("layers",)}
@@ -44,7 +44,7 @@ def draw_charts(
     Raises:
         UsageError: With every mistake of the words.
     """
-    from lossviz.render.chart import SUFFIXES, draw_chart
+    from lossviz.render.charts.chart import SUFFIXES, draw_chart
 
     kind, mistakes = words["kind"] or "spectrum", Mistakes()
     takes = TAKEN | ({"quantity"} if kind == BARCODE else set())
@@ -75,7 +75,7 @@ def draw_charts(
 
 
 def _spectrum(files: Sequence[str], titles: Sequence[str], kind: str, look: dict[str, Any]) -> Any:
-    from lossviz.render.spectrum_scene import make_spectrum_scene, name_spectra
+    from lossviz.render.charts.spectrum_scene import make_spectrum_scene, name_spectra
     from lossviz.store.spectrum_file import read_spectra
 
     if kind not in KINDS:
@@ -87,7 +87,7 @@ def _spectrum(files: Sequence[str], titles: Sequence[str], kind: str, look: dict
 def _barcode(
     files: Sequence[str], titles: Sequence[str], words: dict[str, Any], look: dict[str, Any], tell: Any
 ) -> Any:
-    from lossviz.render.barcode_scene import make_barcode_scene
+    from lossviz.render.charts.barcode_scene import make_barcode_scene
     from lossviz.store.surface_file import read_surface
 
     surfaces = [read_surface(Path(file), tell) for file in files]

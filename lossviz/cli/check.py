@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import Mistakes, device_option
-from lossviz.cli.plan_options import plan_options, read_plan
-from lossviz.cli.plane_options import AskedPlane
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import Mistakes, device_option
+from lossviz.cli.options.plan_options import plan_options, read_plan
+from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.source_options import SourceWords, source_options
 
 EPILOG = """\b
 Examples:
@@ -39,7 +39,7 @@ def check(context: click.Context, problem: SourceWords, device: str, **words: An
     mistakes.check()
     assert plan is not None
     from lossviz.records.verdict import is_sound, table_of
-    from lossviz.selfcheck import check_plan
+    from lossviz.run.check import check_plan
 
     def warn(text: str) -> None:
         click.echo(f"lossviz: warning: {text}", err=True)

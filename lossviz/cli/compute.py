@@ -11,22 +11,22 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lossviz.cli.closing import describe_peak, describe_plan, describe_report
-from lossviz.cli.options import device_option, journal_options, progress_option
-from lossviz.cli.plan_options import make_plan, plan_options
-from lossviz.cli.plane_options import AskedPlane
-from lossviz.cli.rules import describe_rules
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import device_option, journal_options, progress_option
+from lossviz.cli.options.plan_options import make_plan, plan_options
+from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.rules import describe_rules
+from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.closing import describe_peak, describe_plan, describe_report
 from lossviz.errors import UsageError
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import RanksDivide
 from lossviz.records.verdict import Check, table_of
 
 if TYPE_CHECKING:
-    from lossviz.compute import Report
-    from lossviz.evaluate.group import Group
+    from lossviz.evaluate.ranks.group import Group
     from lossviz.records.plan import Plan
     from lossviz.records.surface import Surface
+    from lossviz.run.settings import Report
 
 # how a run is carried out; the other options say what it is
 SETTINGS = ("device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s")
@@ -116,10 +116,10 @@ def compute(
     if show_rules:
         click.echo(describe_rules(plan, settings["device"]))
         return
-    from lossviz.cli.progress import show_progress, show_stages
-    from lossviz.cli.signals import stop_on_signal
-    from lossviz.cli.warned import requeued_when_warned
-    from lossviz.work import devices_of
+    from lossviz.cli.show.progress import show_progress, show_stages
+    from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.cli.show.warned import requeued_when_warned
+    from lossviz.run.workers import devices_of
 
     devices = devices_of(settings["device"], workers)
     settings["device"] = devices[0]
@@ -165,11 +165,11 @@ def _refuse_one_process(plan: Plan, out: Path, ready: bool) -> None:
 
 def _run(plan: Plan, out: Path, settings: dict[str, Any], devices: list[str], **how: Any) -> Report:
     if len(devices) == 1:
-        from lossviz.compute import compute as run_compute
+        from lossviz.run.compute import compute as run_compute
 
         return run_compute(plan, out, **settings, **how)
-    from lossviz.prepare import Settings
-    from lossviz.work import compute_with_workers
+    from lossviz.run.settings import Settings
+    from lossviz.run.workers import compute_with_workers
 
     return compute_with_workers(out, plan, Settings(**settings), devices, **how)
 
@@ -190,16 +190,16 @@ def _compute_divided(
             "need be: lossviz compute … --device cpu --prepare-only --out plane.h5, without --ranks-divide; then add "
             "--plane-from plane.h5 to this command in place of the words for the plane."
         )
-    from lossviz.cli.progress import show_progress
-    from lossviz.cli.signals import stop_on_signal
+    from lossviz.cli.show.progress import show_progress
+    from lossviz.cli.show.signals import stop_on_signal
 
     with stop_on_signal() as stop:
         import torch
 
-        from lossviz.compute import compute as run_compute
-        from lossviz.prepare import Settings
-        from lossviz.together import lead
-        from lossviz.work import prepare_only as run_prepare_only
+        from lossviz.run.compute import compute as run_compute
+        from lossviz.run.compute import prepare_only as run_prepare_only
+        from lossviz.run.ranks import lead
+        from lossviz.run.settings import Settings
 
         settings["device"] = ranks.device(settings["device"], torch.cuda.device_count())
         how: dict[str, Any] = {"plane_from": plane_from, "stop": lambda: stop(), "warn": _warn, "tell": _tell}
@@ -220,8 +220,8 @@ def _compute_divided(
 def _prepare_only(
     plan: Plan, out: Path, plane_from: Path | None, settings: dict[str, Any], stop: Callable[[], bool]
 ) -> None:
-    from lossviz.prepare import Settings
-    from lossviz.work import prepare_only
+    from lossviz.run.compute import prepare_only
+    from lossviz.run.settings import Settings
 
     surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop, tell=_tell)
     click.echo(_describe_prepared(surface, out))

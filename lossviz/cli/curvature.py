@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options import Mistakes
-from lossviz.cli.point_options import batchnorm_identity, load_point, point_options
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import Mistakes
+from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
+from lossviz.cli.options.source_options import SourceWords, source_options
 
 if TYPE_CHECKING:
     from lossviz.records.plan import ProblemRef
@@ -55,7 +55,7 @@ def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: An
     A measurement that was stopped or killed goes on with the next part when the same command is run again.
     """
     ref, out, depth = read_words(problem, out, words)
-    from lossviz.cli.signals import stop_on_signal
+    from lossviz.cli.show.signals import stop_on_signal
     from lossviz.curvature.measure import measure_spectrum
     from lossviz.curvature.operator import Operator
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options import stages_option
+from lossviz.cli.options.common import stages_option
 
 if TYPE_CHECKING:
-    from lossviz.demo import Demonstration
+    from lossviz.studies.demo import Demonstration
 
 EPILOG = """\b
 Example:
@@ -31,9 +31,9 @@ def demo(out: Path, progress: str) -> None:
     principal components and on the random plane, and SGD, momentum, RMSprop and Adam from one start on one plane. What
     is in the folder already is not made again.
     """
-    from lossviz.cli.progress import show_stages
-    from lossviz.cli.signals import stop_on_signal
-    from lossviz.demo import demo as run_demo
+    from lossviz.cli.show.progress import show_stages
+    from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.studies.demo import demo as run_demo
 
     with show_stages(progress) as tell, stop_on_signal() as stop:
         made = run_demo(out, progress=tell, stop=stop, warn=_warn)

@@ -26,8 +26,8 @@ def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]
     if not film:
         mistakes += [f"{option} is for --kind animation." for name, option in given.items() if words[name] is not None]
         return
-    from lossviz.render.animation import SUFFIXES
-    from lossviz.render.film import SUBJECTS
+    from lossviz.render.film.animation import SUFFIXES
+    from lossviz.render.film.film import SUBJECTS
 
     if words["subject"] not in (None, *SUBJECTS):
         mistakes.append(f"--scene is {words['subject']!r}; choose one of {', '.join(SUBJECTS)}.")
@@ -44,8 +44,8 @@ def draw_film(
     surfaces: Sequence[Surface], path: Path, options: dict[str, Any], command: str, note: Callable[[str], None]
 ) -> list[Path]:
     """Draw and write a film, with a bar on a terminal."""
-    from lossviz.render.animation import animate
-    from lossviz.render.film import default_subject, make_film
+    from lossviz.render.film.animation import animate
+    from lossviz.render.film.film import default_subject, make_film
 
     own = {name: options[name] for name in OWN if options[name] is not None}
     own.setdefault("subject", default_subject(surfaces))
@@ -62,7 +62,7 @@ def draw_film(
 
 
 def _check_video(out: str | None, mistakes: list[str]) -> None:
-    from lossviz.render.video import check_video
+    from lossviz.render.film.video import check_video
 
     suffix = Path(out).suffix.lower() if out else ".gif"
     if suffix in (".mp4", ".webm"):

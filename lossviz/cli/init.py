@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import parse_arguments
-from lossviz.cli.source_options import LOSSES, READERS
+from lossviz.cli.options.common import parse_arguments
+from lossviz.cli.options.source_options import LOSSES, READERS
 from lossviz.errors import UsageError
 
 EPILOG = """\b
@@ -38,9 +38,9 @@ def init(
 
     Without a model it is a small network for the digits that scikit-learn ships.
     """
-    from lossviz.problem.pieces import READERS as KNOWN
-    from lossviz.problem.reference import resolve_problem
-    from lossviz.problem.template import problem_text
+    from lossviz.problem.source.resolve import resolve_problem
+    from lossviz.problem.source.template import problem_text
+    from lossviz.problem.source.words import READERS as KNOWN
 
     if out.suffix != ".py":
         raise UsageError(f"A problem file's name ends in .py: {out.with_suffix('.py')}?")

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from lossviz.cli.matching import checkpoint_options
-from lossviz.cli.source_options import SourceWords
+from lossviz.cli.options.matching import checkpoint_options
+from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import CheckpointError, UsageError
 
 SHOWN = 8
@@ -24,8 +24,8 @@ SHOWN = 8
 @checkpoint_options
 def inspect(file: Path, model: str | None, everything: bool, rules: bool, **words: Any) -> None:
     """Say which tensors the checkpoint FILE holds and, with --model, how they would be loaded."""
-    from lossviz.problem.checkpoint_file import read_content
-    from lossviz.problem.reference import find_checkpoint
+    from lossviz.problem.checkpoint.file import read_content
+    from lossviz.problem.checkpoint.files import find_checkpoint
 
     file = find_checkpoint(file)
     content = read_content(file, mapped=True, trust_pickle=words["trust_pickle"])
@@ -39,7 +39,7 @@ def inspect(file: Path, model: str | None, everything: bool, rules: bool, **word
 
 def describe_content(file: Path, content: Any, *, shown: int | None = SHOWN) -> list[str]:
     """Lines for every dict of tensors in a file."""
-    from lossviz.problem.checkpoint import nested, no_parameters
+    from lossviz.problem.checkpoint.match import nested, no_parameters
 
     groups = list(nested(content))
     if not groups:
@@ -61,7 +61,7 @@ def describe_match(file: Path, words: SourceWords, *, rules: bool = False) -> li
     Raises:
         CheckpointError: If it does not fit.
     """
-    from lossviz.cli.rules import rule_lines
+    from lossviz.cli.options.rules import rule_lines
     from lossviz.problem.load import load_model
     from lossviz.problem.rules import rule_table, rules_of
 

@@ -125,7 +125,7 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
         raise UsageError(join_mistakes(mistakes))
     options["titles"] = options["titles"] or stems(files)
     if following:
-        from lossviz.cli.follow import follow_quietly
+        from lossviz.cli.show.follow import follow_quietly
 
         follow_quietly([Path(file) for file in files], lambda read: _draw(read, files, out, options))
     else:
@@ -143,8 +143,8 @@ def runs_among(files: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options: dict[str, Any]) -> None:
-    from lossviz.render.draw import draw
     from lossviz.render.scene import default_kind, make_scene
+    from lossviz.render.write import draw
 
     # 2. the scene, then its file
     kind, first = options["kind"] or default_kind(read[0]), Path(files[0])
@@ -186,10 +186,10 @@ def note(text: str) -> None:
 
 
 def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
-    from lossviz.render.colours import colour_table
-    from lossviz.render.scale import parse_clip
     from lossviz.render.scene import KINDS
-    from lossviz.render.style import make_style
+    from lossviz.render.values.scale import parse_clip
+    from lossviz.render.words.colours import colour_table
+    from lossviz.render.words.style import make_style
 
     kinds = (*KINDS, "animation", *CHARTS)
     if words["kind"] not in (None, *kinds):
@@ -222,9 +222,9 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
 
 
 def _check_out(out: str | None, mistakes: list[str]) -> None:
-    from lossviz.render.animation import SUFFIXES as MOVING
-    from lossviz.render.draw import SUFFIXES
-    from lossviz.render.export import SUFFIXES as EXPORTS
+    from lossviz.render.export.export import SUFFIXES as EXPORTS
+    from lossviz.render.film.animation import SUFFIXES as MOVING
+    from lossviz.render.write import SUFFIXES
 
     if out is None:
         return

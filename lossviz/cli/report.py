@@ -24,8 +24,8 @@ Examples:
 @click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name of each file; give one for each.")
 def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> None:
     """Gather figures, plan, checks and doubts of result files in one HTML page that opens offline."""
-    from lossviz.render.draw import write_whole
-    from lossviz.render.report import write_report
+    from lossviz.render.draw.figure import write_whole
+    from lossviz.render.page.report import write_report
     from lossviz.store.surface_file import read_surface
 
     files = runs_among(files)

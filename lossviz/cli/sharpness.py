@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import Mistakes
-from lossviz.cli.point_options import batchnorm_identity, load_point, point_options
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import Mistakes
+from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
+from lossviz.cli.options.source_options import SourceWords, source_options
 
 EPILOG = """\b
 Examples:
@@ -45,7 +45,7 @@ def sharpness(problem: SourceWords, also: tuple[Path, ...], as_json: bool, **wor
     All rows have the same seeds and settings, which are printed: numbers of other settings do not compare.
     """
     mistakes = Mistakes()
-    from lossviz.sharpness import Balls, measure_sharpness
+    from lossviz.studies.sharpness import Balls, measure_sharpness
 
     balls = mistakes.attempt(lambda: Balls(**{f.name: words[f.name] for f in fields(Balls)}))
     asked = [problem, *(replace(problem, checkpoint=path) for path in also)]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options import Finite
+from lossviz.cli.options.common import Finite
 
 if TYPE_CHECKING:
     from lossviz.launch.status import RunStatus, State, Task

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lossviz.cli.compute import SETTINGS, compute
-from lossviz.cli.plan_options import make_plan
-from lossviz.cli.plane_options import AskedPlane
-from lossviz.cli.slurm_options import How, make_request, slurm_options
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.plan_options import make_plan
+from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.slurm_options import How, make_request, slurm_options
+from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.division import Speed
 from lossviz.launch.duration import span
@@ -124,7 +124,7 @@ def _planned(
     problem: SourceWords, words: dict[str, Any]
 ) -> tuple[Plan, Path, Callable[[], tuple[Plan, Path | None, Any]]]:
     """The plan as far as the words say it, the run's file, and what makes the plane and the settings."""
-    from lossviz.prepare import Settings
+    from lossviz.run.settings import Settings
 
     settings = Settings(**{name: words.pop(name) for name in SETTINGS})
     out, plane_from = words.pop("out"), words.pop("plane_from")
@@ -135,9 +135,9 @@ def _planned(
 
 def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None, Any]], draft: Draft) -> float:
     """Make the run unless it is there, once the cluster would take it; returns how long that took, in seconds."""
-    from lossviz.cli.signals import stop_on_signal
+    from lossviz.cli.show.signals import stop_on_signal
     from lossviz.launch.submit import check_no_round_alive
-    from lossviz.work import prepare_only
+    from lossviz.run.compute import prepare_only
 
     _check_cluster(draft)
     check_no_round_alive(run)

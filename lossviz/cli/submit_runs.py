@@ -13,14 +13,14 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.compute import SETTINGS, compute
-from lossviz.cli.plan_options import make_plan
-from lossviz.cli.plane_options import AskedPlane
-from lossviz.cli.source_options import SourceWords
+from lossviz.cli.options.plan_options import make_plan
+from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import UsageError
 from lossviz.launch.duration import span
 
 if TYPE_CHECKING:
-    from lossviz.cli.slurm_options import How
+    from lossviz.cli.options.slurm_options import How
     from lossviz.launch.script import Request
 
 _SHOWN = 3

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import device_option, parse_arguments, stages_option
-from lossviz.cli.source_options import SourceWords, source_options
+from lossviz.cli.options.common import device_option, parse_arguments, stages_option
+from lossviz.cli.options.source_options import SourceWords, source_options
 
 EPILOG = """\b
 Examples:
@@ -60,9 +60,9 @@ def trace(problem: SourceWords, out: Path, progress: str, **words: Any) -> None:
     """
     ref = problem.resolve()
     descent = make_descent(words)
-    from lossviz.cli.progress import show_stages
-    from lossviz.cli.signals import stop_on_signal
-    from lossviz.trace import trace as run_trace
+    from lossviz.cli.show.progress import show_stages
+    from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.studies.trace import trace as run_trace
 
     settings = {name: words[name] for name in ("start", "split", "samples", "precision", "device")}
     with show_stages(progress) as tell, stop_on_signal() as stop:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options import device_option
+from lossviz.cli.options.common import device_option
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
@@ -19,7 +19,7 @@ from lossviz.store.verify import Recompute, Verification
 from lossviz.store.verify import verify as verify_run
 
 if TYPE_CHECKING:
-    from lossviz.evaluate.group import Group
+    from lossviz.evaluate.ranks.group import Group
 
 EPILOG = """\b
 Examples:
@@ -58,7 +58,7 @@ def _verify_divided(file: Path, plan: Plan, ranks: Ranks, device: str, points: i
     """The same by ranks that hold the model together."""
     import torch
 
-    from lossviz.together import lead
+    from lossviz.run.ranks import lead
 
     ranks.check_point(plan.ranks_per_point, "verify")
     device = ranks.device(device, torch.cuda.device_count())
@@ -73,7 +73,7 @@ def _evaluator(file: Path, device: str, group: Group | None = None) -> Recompute
     """Evaluates points of the run anew; the model is loaded only when the first one is asked for."""
 
     def evaluate(indices: list[int]) -> list[Point]:
-        from lossviz.work import recompute
+        from lossviz.run.join import recompute
 
         return recompute(file, device=device, group=group)(indices)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options import device_option, journal_options, progress_option
+from lossviz.cli.options.common import device_option, journal_options, progress_option
 
 EPILOG = """\b
 Examples:
@@ -47,14 +47,14 @@ def work(
     file; publish with 'lossviz merge'. Each writes a journal segment of its own, so nothing needs a lock. A part that
     was killed goes on when it is started again. On a Slurm cluster 'lossviz submit' does all of this.
     """
-    from lossviz.cli.signals import stop_on_signal
-    from lossviz.cli.warned import requeued_when_warned
+    from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.cli.show.warned import requeued_when_warned
 
     if parent is not None:
         _end_with(parent)
     # a warning that comes while torch is imported must not kill
     with stop_on_signal() as stop, requeued_when_warned(stop, requeue, warn):
-        from lossviz.cli.progress import show_progress
+        from lossviz.cli.show.progress import show_progress
         from lossviz.launch.ranks import Ranks, parse_part
         from lossviz.store.surface_file import peek_plan
 
@@ -71,11 +71,11 @@ def work(
                 "disk_wait_s": disk_wait_s, "progress": tell, "stop": stop, "warn": warn,
             }  # fmt: skip
             if plan is not None and several:
-                from lossviz.together import work_as_rank
+                from lossviz.run.ranks import work_as_rank
 
                 report = work_as_rank(run, plan, asked, ranks, **how)
             else:
-                from lossviz.work import work as run_work
+                from lossviz.run.worker import work as run_work
 
                 report = run_work(run, share, **how)
     if report is None:  # another rank speaks for this one

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import LossvizError, ProblemError
-from lossviz.problem.batch import Batch
+from lossviz.problem.data.batch import Batch
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, entries

@@ -13,7 +13,7 @@ from lossviz.curvature.objective import Objective, is_unsupported, wide_dtype
 from lossviz.curvature.probe import uniform_direction
 from lossviz.curvature.products import PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
 from lossviz.errors import ProblemError, UsageError
-from lossviz.problem.data import Examples
+from lossviz.problem.data.examples import Examples
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, norm, subtract
 

@@ -26,7 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossviz.curvature.objective import GradientSums, Objective, differentiate
 from lossviz.errors import ProblemError
-from lossviz.problem.batch import Batch, map_tensors
+from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.space.params import Params, norm
 
 Kind = Literal["hessian", "gauss-newton"]

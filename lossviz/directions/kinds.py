@@ -21,8 +21,8 @@ from lossviz.directions.pca import Components, Joined, principal_components
 from lossviz.directions.saved import read_direction
 from lossviz.directions.stored import Directions, draw_directions
 from lossviz.errors import UsageError
+from lossviz.problem.checkpoint.files import find_checkpoint
 from lossviz.problem.problem import Problem
-from lossviz.problem.reference import find_checkpoint
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
 from lossviz.records.rule import Rule

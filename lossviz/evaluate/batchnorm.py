@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lossviz.problem.data import Examples, choose_subset
+from lossviz.problem.data.examples import Examples, choose_subset
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
 

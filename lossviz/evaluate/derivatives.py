@@ -17,7 +17,7 @@ from lossviz.curvature.extremes import MOST, SETTLE, TOLERANCE, Extremes
 from lossviz.curvature.operator import Operator
 from lossviz.errors import PlanError
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
-from lossviz.evaluate.loop import Placement
+from lossviz.evaluate.ways.loop import Placement
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point

@@ -13,10 +13,11 @@ import torch
 
 from lossviz.errors import ProblemError
 from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
-from lossviz.evaluate.choice import Choice, Trial, default_way
 from lossviz.evaluate.derivatives import Derivatives
-from lossviz.evaluate.group import Group
-from lossviz.evaluate.way import Evaluator, Way, cpu_threads
+from lossviz.evaluate.ranks.group import Group
+from lossviz.evaluate.ranks.parted import build_evaluator
+from lossviz.evaluate.ways.choice import Choice, Trial, default_way
+from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine
@@ -117,8 +118,8 @@ class Engine:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
         while True:
             try:
-                self._evaluator = self._evaluator or self.way.build(
-                    self.problem, self.plane, self.relative_error, group=self.group
+                self._evaluator = self._evaluator or build_evaluator(
+                    self.way, self.problem, self.plane, self.relative_error, group=self.group
                 )
                 with cpu_threads(self.way.threads), blamed_on_loss():
                     points = self._evaluator.evaluate(indices, coordinates, splits)

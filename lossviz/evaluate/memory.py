@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossviz.evaluate.blame import blamed_on_loss
-from lossviz.evaluate.way import Way
-from lossviz.problem.batch import tensors as tensors_of
+from lossviz.evaluate.ways.way import Way
+from lossviz.problem.data.batch import tensors as tensors_of
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 

@@ -20,7 +20,7 @@ from torch import nn
 
 from lossviz.errors import ProblemError
 from lossviz.evaluate.blame import blamed_on_loss
-from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lossviz.evaluate.precision import relative_error
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.problem.data import Examples
+from lossviz.problem.data.examples import Examples
 from lossviz.problem.problem import Problem, cast
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.problem.data import Examples
+from lossviz.problem.data.examples import Examples
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point

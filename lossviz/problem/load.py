@@ -12,21 +12,22 @@ import torch
 from torch import nn
 
 from lossviz.errors import CheckpointError, ProblemError
-from lossviz.problem.checkpoint import Matching, read_checkpoint
-from lossviz.problem.data import Examples
-from lossviz.problem.definition import Definition, find_parallelize, make_module, model_piece, read_definition
-from lossviz.problem.file import surroundings
-from lossviz.problem.importing import find_file
+from lossviz.problem.checkpoint.files import file_sha256
+from lossviz.problem.checkpoint.match import Matching, read_checkpoint
+from lossviz.problem.data.examples import Examples
+from lossviz.problem.data.splits import Reader
+from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
-from lossviz.problem.piece import Piece, blamed_on
-from lossviz.problem.pieces import changed_pieces
 from lossviz.problem.placed import check_placed, is_placed, type_of
-from lossviz.problem.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.problem import Problem, assemble, cast, private_copy
-from lossviz.problem.reference import BUILT_IN, file_sha256, kind_of
 from lossviz.problem.shards import Shards, divide
-from lossviz.problem.splits import Reader
-from lossviz.problem.streamed import StreamedExamples
+from lossviz.problem.source.callables import Piece, blamed_on
+from lossviz.problem.source.definition import Definition, find_parallelize, make_module, model_piece, read_definition
+from lossviz.problem.source.file import surroundings
+from lossviz.problem.source.importing import find_file
+from lossviz.problem.source.pretrained import is_pretrained, read_pretrained
+from lossviz.problem.source.resolve import BUILT_IN, kind_of
+from lossviz.problem.source.words import changed_pieces
 from lossviz.records.plan import ProblemRef
 from lossviz.space.params import state_sha256
 
@@ -67,7 +68,7 @@ def load_problem(
         CheckpointError: If the checkpoint cannot be read or does not fit the model.
 
     Example:
-        >>> from lossviz.problem.reference import resolve_problem
+        >>> from lossviz.problem.source.resolve import resolve_problem
         >>> ref = resolve_problem("digits", model_args={"depth": 2, "width": 4}, checkpoint=None)
         >>> cpu = torch.device("cpu")
         >>> problem = load_problem(ref, splits=["test"], samples=100, seed=0, device=cpu, dtype=torch.float32)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import ProblemError, join_mistakes
-from lossviz.problem.batch import Batch, count_examples
+from lossviz.problem.data.batch import Batch, count_examples
 
 WEIGHT = "weight"
 QUANTITY_NAME = re.compile(r"\w[\w.\-]*")

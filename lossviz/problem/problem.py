@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
-from lossviz.problem.batch import Batch
-from lossviz.problem.checkpoint import Matching
-from lossviz.problem.data import Examples
+from lossviz.problem.checkpoint.match import Matching
+from lossviz.problem.data.batch import Batch
+from lossviz.problem.data.examples import Examples
+from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
-from lossviz.problem.file import check_chance
 from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
 from lossviz.problem.shards import Shards
-from lossviz.problem.splits import Reader
+from lossviz.problem.source.file import check_chance
 from lossviz.records.rule import Rule
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
-from lossviz.problem.piece import Piece, blamed_on, kind_in_words
+from lossviz.problem.source.callables import Piece, blamed_on, kind_in_words
 
 
 class Shards:

@@ -195,3 +195,29 @@ def _check_dimension(text: str, k: int, dimension: int | None) -> None:
             f"--plane {text!r} has {k} direction{'s' if k > 1 else ''} and --grid {dimension} "
             f"range{'s' if dimension > 1 else ''}; give a range for each direction, or --grid auto."
         )
+
+
+@dataclass(frozen=True)
+class PlaneRequest:
+    """A plane as asked for.
+
+    Attributes:
+        words: How the directions are made.
+        snapshots: Folders or patterns, one a run.
+        params: Name patterns of the parameters that may move; all without any.
+        hold: Name patterns of those that may not.
+        auto: Points of each axis of an automatic grid; None where the plan's grid counts.
+        rise: Without a path, how far an automatic grid climbs, in the units of the loss.
+    """
+
+    words: PlaneWords
+    snapshots: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    hold: tuple[str, ...] = ()
+    auto: tuple[int, ...] | None = None
+    rise: float = 1.0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the plan alone says how to make the directions."""
+        return self.words.kind == "random" and not self.params and not self.hold

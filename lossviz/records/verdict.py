@@ -37,7 +37,7 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
 
     Args:
         plan: Of the run.
-        facts: As :func:`lossviz.prepare.prepare_facts` gathers them.
+        facts: As :func:`lossviz.run.prepare.prepare_facts` gathers them.
     """
     probes = facts.get("probes", {})
     asked = [

@@ -15,27 +15,26 @@ from typing import Any
 import numpy as np
 
 from lossviz.records.surface import Surface
-from lossviz.render.camera import Camera
-from lossviz.render.caption import write_caption
-from lossviz.render.caution import difference_cautions, is_rough, panel_cautions
-from lossviz.render.colours import DEFAULT, PALE
-from lossviz.render.comparison import comparison_text
-from lossviz.render.ensemble import choose_keys, gather_views, make_panels, raise_terrains, settle_levels
-from lossviz.render.footer import wrap_facts, write_footer
-from lossviz.render.key import Key
-from lossviz.render.layout import Layout
-from lossviz.render.legend import LegendEntry, choose_entries
-from lossviz.render.metadata import file_facts
-from lossviz.render.panel import Panel
-from lossviz.render.path import make_paths
-from lossviz.render.path_text import missing_paths, path_cautions
-from lossviz.render.request import KINDS, check_request
-from lossviz.render.seeds import Band, find_families, make_bands
-from lossviz.render.sheet import FLOOR, group_panels, lay_out, legend_rows
-from lossviz.render.strip import strip_height
-from lossviz.render.style import Style, make_style
-from lossviz.render.terrain import Terrain
-from lossviz.render.view import choose_names, derive, title_views
+from lossviz.render.paper.layout import Layout
+from lossviz.render.paper.legend import LegendEntry, choose_entries
+from lossviz.render.paper.sheet import FLOOR, group_panels, lay_out, legend_rows, strip_height
+from lossviz.render.text.caption import write_caption
+from lossviz.render.text.caution import difference_cautions, is_rough, panel_cautions
+from lossviz.render.text.footer import wrap_facts, write_footer
+from lossviz.render.text.metadata import file_facts
+from lossviz.render.text.path_text import missing_paths, path_cautions
+from lossviz.render.values.camera import Camera
+from lossviz.render.values.comparison import comparison_text
+from lossviz.render.values.ensemble import choose_keys, gather_views, make_panels, raise_terrains, settle_levels
+from lossviz.render.values.key import Key
+from lossviz.render.values.panel import Panel
+from lossviz.render.values.request import KINDS, check_request
+from lossviz.render.values.seeds import Band, find_families, make_bands
+from lossviz.render.values.terrain import Terrain
+from lossviz.render.values.track import make_paths
+from lossviz.render.values.view import choose_names, derive, title_views
+from lossviz.render.words.colours import DEFAULT, PALE
+from lossviz.render.words.style import Style, make_style
 
 MOST_PANELS = 12
 __all__ = ["KINDS", "Scene", "default_kind", "make_scene"]

@@ -9,7 +9,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.render.draw import make_figure, settings
+from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
 
 

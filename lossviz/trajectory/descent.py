@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossviz.errors import ProblemError, StoppedError, UnsavedError, UsageError
-from lossviz.problem.batch import Batch
+from lossviz.problem.data.batch import Batch
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem

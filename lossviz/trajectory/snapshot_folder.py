@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 
 from lossviz.errors import UsageError
-from lossviz.problem.reference import IN_FOLDERS, find_checkpoint
+from lossviz.problem.checkpoint.files import IN_FOLDERS, find_checkpoint
 
 SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
 _SHOWN = 5

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import CheckpointError, UsageError
-from lossviz.problem.checkpoint import map_checkpoint, read_checkpoint
+from lossviz.problem.checkpoint.files import IN_FOLDERS
+from lossviz.problem.checkpoint.match import map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
-from lossviz.problem.reference import IN_FOLDERS
 from lossviz.space.params import Params
 from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
 from lossviz.trajectory.snapshot_folder import find_files, natural_key

@@ -10,16 +10,16 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
-from lossviz.bench import ReferenceLoop, bench
 from lossviz.cli.main import cli
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.evaluate.way import Way, cpu_threads
-from lossviz.problem import digits
+from lossviz.evaluate.ways.way import Way, cpu_threads
+from lossviz.problem.data import digits
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import PlaneSpec
+from lossviz.studies.bench import ReferenceLoop, bench
 from tests import cases
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lossviz.records.trajectory import Trajectory
-from lossviz.render.html import write_page
+from lossviz.render.page.page import write_page
 from lossviz.render.scene import make_scene
 from tests.chromium import FOUND, SOFTWARE, Browser
 from tests.render.conftest import make_surface

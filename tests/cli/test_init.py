@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from lossviz.cli.main import cli
-from tests.problem.test_pieces import package  # noqa: F401
+from tests.problem.source.test_words import package  # noqa: F401
 
 
 def run(*words, text=None):

@@ -8,7 +8,7 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.loop import Loop, Placement
+from lossviz.evaluate.ways.loop import Loop, Placement
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef

@@ -10,12 +10,12 @@ from torch import nn
 from lossviz.directions.gaussian import sample_gaussian
 from lossviz.directions.make import make_plane, norm_ratios
 from lossviz.directions.normalize import filter_normalize
-from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.unused import find_unused
-from lossviz.parts import find_rules
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.run.load import find_rules
 from lossviz.space.plane import Plane
 from tests import cases
 

@@ -7,9 +7,9 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.render.cells import Cell
-from lossviz.render.draw import make_figure, settings
+from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
+from lossviz.render.values.cells import Cell
 
 GRID = Grid.parse("-1:1:21,-2:2:17")
 

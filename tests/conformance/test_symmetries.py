@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lossviz.directions.make import make_plane
-from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.space.plane import Plane

@@ -10,13 +10,13 @@ from lossviz.directions.make import make_plane
 from lossviz.directions.pca import principal_components
 from lossviz.errors import UsageError
 from lossviz.problem.problem import Problem
-from lossviz.project import Seer
 from lossviz.records.grid import Grid
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import window_text
 from lossviz.records.trajectory import random_walk_null
 from lossviz.space.params import dot, norm
 from lossviz.space.plane import Plane
+from lossviz.studies.project import Seer
 from lossviz.trajectory.project import project_snapshots
 from lossviz.trajectory.recorder import TrajectoryRecorder
 from lossviz.trajectory.snapshots import open_snapshots

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from lossviz.compute import compute
 from lossviz.directions.kinds import Making, make_directions
 from lossviz.errors import ProblemError, UsageError
-from lossviz.planes import PlaneRequest, settle_plane
 from lossviz.problem.problem import Problem
-from lossviz.problem.reference import resolve_problem
+from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
-from lossviz.records.plane_words import PlaneWords
-from lossviz.render.plane_text import axis_label
+from lossviz.records.plane_words import PlaneRequest, PlaneWords
+from lossviz.render.words.plane_text import axis_label
+from lossviz.run.compute import compute
+from lossviz.run.plane import settle_plane
 from lossviz.space.params import gram
 from tests import cases
 

@@ -10,11 +10,11 @@ from torch import nn
 from lossviz.directions.make import make_plane
 from lossviz.errors import PlanError, UsageError
 from lossviz.evaluate.batchnorm import batchnorm_layers, even_batches, with_batchnorm
-from lossviz.evaluate.compiled import Compiled
-from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.evaluate.stacked import Stacked
-from lossviz.problem.data import Examples
+from lossviz.evaluate.ways.compiled import Compiled
+from lossviz.evaluate.ways.loop import Loop
+from lossviz.evaluate.ways.stacked import Stacked
+from lossviz.problem.data.examples import Examples
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from tests import cases

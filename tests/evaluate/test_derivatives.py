@@ -106,7 +106,7 @@ def test_statistics_recomputed_at_a_point_are_those_derivatives_are_taken_with()
     (found,) = derivatives.extend([point], {3: grid_point})
     # the same by a difference of losses whose statistics are those of the point
     from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
-    from lossviz.evaluate.loop import Placement
+    from lossviz.evaluate.ways.loop import Placement
 
     placement = Placement.of(problem, plane)
     placement.move_to(grid_point.tolist())

@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from lossviz.evaluate.memory import LiveBytes, activation_bytes, expected_peak
-from lossviz.evaluate.way import Way
+from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem
 from tests import cases
-from tests.evaluate.test_ways import plane_for
+from tests.evaluate.ways.test_way import plane_for
 
 WIDTHS = (100, 200, 50, 10)
 

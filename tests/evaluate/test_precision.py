@@ -9,15 +9,15 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.precision import in_precision, probe_coordinates, relative_error, settle_precision
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.evaluate.way import Way
+from lossviz.evaluate.ways.loop import Loop
+from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from tests import cases
-from tests.evaluate.test_ways import PROBLEMS, plane_for
+from tests.evaluate.ways.test_way import PROBLEMS, plane_for
 
 PLAN = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:5,-0.5:0.5:4"))
 

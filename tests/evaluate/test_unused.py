@@ -10,19 +10,19 @@ from click.testing import CliRunner
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-import lossviz.parts
+import lossviz.run.load
 from lossviz.cli.main import cli
-from lossviz.compute import compute
 from lossviz.errors import ProblemError
 from lossviz.evaluate.unused import find_unused
-from lossviz.problem.importing import execute_file
 from lossviz.problem.problem import Problem
-from lossviz.problem.reference import resolve_problem
-from lossviz.project import project
+from lossviz.problem.source.importing import execute_file
+from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.run.compute import compute
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import directions_path
+from lossviz.studies.project import project
 from tests import cases
 
 X = cases.philox(1, 50, 3).float()
@@ -243,7 +243,7 @@ def test_a_new_plane_holds_them_and_moves_what_it_is_asked_to(here):
 def test_files_made_when_they_moved_go_on_as_they_are(here, monkeypatch):
     """What earlier versions did is made by finding nothing unused; one run is stopped halfway."""
     with monkeypatch.context() as earlier:
-        earlier.setattr(lossviz.parts, "find_unused", lambda problem: ())
+        earlier.setattr(lossviz.run.load, "find_unused", lambda problem: ())
         whole = compute(plan_for(), here / "whole.h5")
         saved = []
         with pytest.raises(Exception, match="Stopped at"):

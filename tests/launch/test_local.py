@@ -14,7 +14,7 @@ from lossviz.cli.main import cli
 from lossviz.store.segment import read_headers
 from lossviz.store.surface_file import read_surface
 from tests.launch.cluster import wait_until
-from tests.test_compute import values_of
+from tests.run.test_compute import values_of
 
 WORDS = ["compute", "problem.py", "--grid", "-1:1:13,-1:1:11", "--strategy", "loop", "--device", "cpu"]
 

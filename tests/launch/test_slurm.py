@@ -24,7 +24,7 @@ from tests.launch.cluster import (
     wait_for_points,
     wait_until,
 )
-from tests.test_compute import values_of
+from tests.run.test_compute import values_of
 
 
 def check_whole(path, folder, grid):

@@ -8,12 +8,12 @@ import sys
 
 import pytest
 
-from lossviz.compute import compute
 from lossviz.launch.rounds import logs_folder, read_rounds
 from lossviz.launch.status import read_status
+from lossviz.run.compute import compute
+from lossviz.run.join import recompute
 from lossviz.store.surface_file import read_surface
 from lossviz.store.verify import verify
-from lossviz.work import recompute
 from tests.divided_ranks import PROBLEM as DIVIDED
 from tests.launch.cluster import (
     PROBLEM,
@@ -30,7 +30,7 @@ from tests.launch.cluster import (
     wait_for_points,
     wait_until,
 )
-from tests.test_compute import values_of
+from tests.run.test_compute import values_of
 
 GRID = "-1:1:9,-0.5:0.5:5"
 # each rank takes its time, and notes its process's number and which GPU is its own

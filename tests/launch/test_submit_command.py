@@ -14,7 +14,7 @@ from lossviz.launch.status import read_status
 from lossviz.store.directions_file import write_directions
 from lossviz.store.surface_file import read_surface
 from tests.launch.cluster import wait_until
-from tests.test_compute import values_of
+from tests.run.test_compute import values_of
 
 
 def run(*words):

@@ -14,7 +14,7 @@ from tests.launch.cluster import wait_until
 WORKER = """
 import sys, time
 time.sleep(0.5)
-from lossviz.cli.signals import stop_on_signal
+from lossviz.cli.show.signals import stop_on_signal
 with stop_on_signal() as stop:
     sys.exit(75 if stop() else 0)
 """

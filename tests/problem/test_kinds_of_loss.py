@@ -9,8 +9,8 @@ from torch.nn import functional
 from lossviz import register_batch
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.loop import Loop
 from lossviz.evaluate.reference import evaluate_params
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from tests import cases

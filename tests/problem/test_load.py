@@ -12,7 +12,7 @@ import torch
 from lossviz.errors import CheckpointError, ProblemError
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.load import load_problem
-from lossviz.problem.reference import kind_of, resolve_problem
+from lossviz.problem.source.resolve import kind_of, resolve_problem
 
 GOOD = """
 import torch
@@ -282,7 +282,7 @@ def test_sources_that_are_none(source, word, tmp_path, monkeypatch):
 
 def test_resolving_never_imports_torch():
     code = (
-        "import sys; from lossviz.problem.reference import resolve_problem;"
+        "import sys; from lossviz.problem.source.resolve import resolve_problem;"
         "resolve_problem('digits', model_args={}, checkpoint=None); assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

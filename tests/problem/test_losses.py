@@ -11,8 +11,8 @@ from torch.nn import functional
 from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.losses import _MAKERS, make_loss
-from lossviz.problem.pieces import LOSSES
 from lossviz.problem.problem import Problem
+from lossviz.problem.source.words import LOSSES
 from tests import cases
 
 LOGITS = cases.philox(1, 7, 4)

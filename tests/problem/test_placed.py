@@ -7,18 +7,18 @@ import torch
 from torch import nn
 
 from lossviz.cli.info import summarize
-from lossviz.compute import compute
 from lossviz.curvature.objective import Objective
 from lossviz.errors import ProblemError, UsageError
-from lossviz.evaluate.choice import default_way
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.loop import Placement
-from lossviz.evaluate.way import Way
-from lossviz.parts import find_directions, load_plan_problem, prepare_plane
+from lossviz.evaluate.ways.choice import default_way
+from lossviz.evaluate.ways.loop import Placement
+from lossviz.evaluate.ways.way import Way
 from lossviz.problem.placed import check_placed, describe_devices, is_placed, type_of
+from lossviz.run.compute import compute
+from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
-from tests.test_compute import PROBLEM, plan_of, values_of
+from tests.run.test_compute import PROBLEM, plan_of, values_of
 
 # a stand-in for accelerate: the module's forward is replaced by one that is bound to it, as its hooks do
 HOOKED = """

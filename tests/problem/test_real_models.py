@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from lossviz.directions.make import make_plane, norm_ratios
-from lossviz.evaluate.loop import Loop
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from tests import cases

@@ -4,11 +4,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from lossviz.compute import compute
-from lossviz.problem.reference import resolve_problem
+from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
-from lossviz.selfcheck import check_plan
+from lossviz.run.check import check_plan
+from lossviz.run.compute import compute
 from tests.problem.test_load import GOOD, state
 
 INSIDE = """

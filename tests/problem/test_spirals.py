@@ -6,7 +6,7 @@ import torch
 
 from lossviz.problem.load import load_problem
 from lossviz.problem.outcome import read_outcome
-from lossviz.problem.reference import resolve_problem
+from lossviz.problem.source.resolve import resolve_problem
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "spirals.py"
 

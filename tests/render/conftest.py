@@ -31,8 +31,8 @@ def make_surface(*axes, stderr=None, evaluated=None, n=100, facts=None, seed=0, 
 @pytest.fixture
 def coarse(monkeypatch):
     """A third of the fine points: for tests of what is drawn and not of how finely."""
-    monkeypatch.setattr("lossviz.render.ensemble.FINE_MAP", 100)
-    monkeypatch.setattr("lossviz.render.ensemble.FINE_SURFACE", 120)
+    monkeypatch.setattr("lossviz.render.values.ensemble.FINE_MAP", 100)
+    monkeypatch.setattr("lossviz.render.values.ensemble.FINE_SURFACE", 120)
 
 
 @pytest.fixture

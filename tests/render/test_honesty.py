@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lossviz.render.cells import HATCHES, Cell
-from lossviz.render.colours import colour_at
-from lossviz.render.draw import draw
-from lossviz.render.height_field import Side, trace
-from lossviz.render.layout import RELIEF_MARGINS_EM
-from lossviz.render.line import DARK_COLOURS, LIGHT_COLOURS
-from lossviz.render.path import PALETTE, SHAPES
-from lossviz.render.relief import picture_columns, shown_bounds
+from lossviz.render.draw.height_field import Side, trace
+from lossviz.render.draw.line import DARK_COLOURS, LIGHT_COLOURS
+from lossviz.render.draw.relief import picture_columns, shown_bounds
+from lossviz.render.draw.signs import DARK_FAMILIES, LIGHT_FAMILIES
+from lossviz.render.paper.layout import RELIEF_MARGINS_EM
 from lossviz.render.scene import make_scene
-from lossviz.render.signs import DARK_FAMILIES, LIGHT_FAMILIES
-from lossviz.render.terrain import HEIGHT
-from tests.render.test_colours import SIGHTS, uniform
+from lossviz.render.values.cells import HATCHES, Cell
+from lossviz.render.values.terrain import HEIGHT
+from lossviz.render.values.track import PALETTE, SHAPES
+from lossviz.render.words.colours import colour_at
+from lossviz.render.write import draw
+from tests.render.words.test_colours import SIGHTS, uniform
 
 NOWHERE = [1e9]  # a level beyond all values: no line crosses the map
 

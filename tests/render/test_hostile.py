@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from lossviz.render.animation import Reel
-from lossviz.render.cells import Cell
-from lossviz.render.draw import draw
-from lossviz.render.film import make_film
+from lossviz.render.film.animation import Reel
+from lossviz.render.film.film import make_film
 from lossviz.render.scene import KINDS, make_scene
+from lossviz.render.values.cells import Cell
+from lossviz.render.write import draw
 
 X, Y = np.linspace(-1, 1, 11), np.linspace(-0.5, 1, 7)
 GX, GY = np.meshgrid(X, Y)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from lossviz.errors import UsageError
-from lossviz.render.cells import Cell
 from lossviz.render.scene import make_scene
-from lossviz.render.style import STYLES, make_style
+from lossviz.render.values.cells import Cell
+from lossviz.render.words.style import STYLES, make_style
 
 
 def entries(scene):

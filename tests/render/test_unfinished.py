@@ -7,11 +7,10 @@ from hypothesis import strategies as st
 
 from lossviz.records.grid import Grid
 from lossviz.records.unfinished import finest_stride, guess_missing
-from lossviz.render.cells import Cell
-from lossviz.render.draw import make_figure, settings
+from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
-
-from .conftest import bowl_tables, make_surface
+from lossviz.render.values.cells import Cell
+from tests.render.conftest import bowl_tables, make_surface
 
 
 def order_of(shape):
@@ -154,7 +153,7 @@ def test_cells_are_never_guessed(words):
 
 
 def test_a_profile_runs_through_its_points(surface_of):
-    from lossviz.render.line import curve_points
+    from lossviz.render.draw.line import curve_points
 
     x = np.linspace(-1, 1, 33)
     z = 0.01 + x**2

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lossviz.problem import digits
+from lossviz.problem.data import digits
 from lossviz.trajectory import recorder as recorder_module
 from lossviz.trajectory.recorder import TrajectoryRecorder
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lossviz.errors import UsageError
-from lossviz.problem.checkpoint import Matching
+from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.problem import Problem
 from lossviz.trajectory.recorder import TrajectoryRecorder
 from lossviz.trajectory.snapshot_folder import find_files

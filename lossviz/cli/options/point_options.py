@@ -1,0 +1,75 @@
+"""Options of the commands that look at the loss around one point: which loss of which examples, how exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+
+from lossviz.cli.options.common import device_option
+from lossviz.cli.options.plan_options import BATCHNORM_EXAMPLES
+from lossviz.errors import UsageError
+from lossviz.records.plan import BatchNorm, ProblemRef
+
+if TYPE_CHECKING:
+    from lossviz.problem.problem import Problem
+
+
+def point_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--split``, ``--quantity``, ``--samples``, ``--precision``, ``--batchnorm``, ``--batch-size``, ``--device``."""
+    for option in reversed(
+        (
+            click.option("--split", default="train", show_default=True, help="Part of the data."),
+            click.option("--quantity", default="loss", show_default=True, help="Which of what loss returns."),
+            click.option("--samples", type=click.IntRange(min=1), help="Use a fixed random subset of so many."),
+            click.option(
+                "--precision", type=click.Choice(["float64", "float32"]), default="float32", show_default=True
+            ),
+            click.option(
+                "--batchnorm", type=click.Choice(get_args(BatchNorm)), default="fixed", show_default=True,
+                help="Statistics: the checkpoint's, computed anew and then held, or of each batch.",
+            ),
+            click.option(
+                "--batchnorm-examples", type=click.IntRange(min=2), metavar="N",
+                help="Examples to compute statistics over, or in a batch.  [default: 1024; batches of 128]",
+            ),
+            click.option("--batch-size", type=click.IntRange(min=1), help="Examples a pass.  [default: by device]"),
+            device_option,
+        )
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def load_point(ref: ProblemRef, words: dict[str, Any]) -> Problem:
+    """Load model, checkpoint and examples as the words say, BatchNorm statistics included.
+
+    Raises:
+        LossvizError: As for :func:`lossviz.problem.load.load_problem`.
+    """
+    import torch
+
+    from lossviz.evaluate.batchnorm import refresh_statistics, with_batchnorm
+    from lossviz.problem.device import choose_device
+    from lossviz.problem.load import load_problem
+
+    mode, examples = words["batchnorm"], words["batchnorm_examples"]
+    if mode == "fixed" and examples is not None:
+        raise UsageError("--batchnorm-examples needs --batchnorm recompute or --batchnorm batch.")
+    problem = load_problem(
+        ref, splits=[words["split"]], samples=words["samples"], seed=words["seed"],
+        device=choose_device(words["device"]),
+        dtype=torch.float64 if words["precision"] == "float64" else torch.float32,
+    )  # fmt: skip
+    problem = with_batchnorm(problem, mode, examples or BATCHNORM_EXAMPLES[mode], words["seed"])
+    refresh_statistics(problem)  # derivatives are taken with these held
+    return problem
+
+
+def batchnorm_identity(words: dict[str, Any]) -> dict[str, Any]:
+    """What of the statistics determines a result; nothing where they are the checkpoint's."""
+    mode = words["batchnorm"]
+    if mode == "fixed":
+        return {}
+    return {"batchnorm": mode, "batchnorm_examples": words["batchnorm_examples"] or BATCHNORM_EXAMPLES[mode]}

@@ -1,0 +1,147 @@
+"""The options of ``lossviz submit`` that say what is asked of the cluster."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from lossviz.cli.options.common import Finite
+from lossviz.errors import LaunchError, UsageError
+from lossviz.launch.script import Request
+
+_OPTIONS = (
+    click.option("--partition", metavar="NAME", help="Where to run.  [default: the cluster's]"),
+    click.option("--account", metavar="NAME", help="Who pays."),
+    click.option("--qos", metavar="NAME", help="Quality of service."),
+    click.option("--gpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task; its ranks share them."),
+    click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task, as well."),
+    click.option("--mem", metavar="SIZE", help="Memory of a task: 64G."),
+    click.option("--time", metavar="H:MM:SS", help="Limit of one task; one that reaches it goes on in another turn."),
+    click.option("--tasks", default="auto", show_default=True, metavar="auto|N", help="Into how many it is cut."),
+    click.option("--max-running", type=click.IntRange(min=1), metavar="N", help="Tasks that may run at once."),
+    click.option("--sbatch", multiple=True, metavar="WORDS", help="Any further option of sbatch: '--constraint=a100'."),
+    click.option(
+        "--setup", type=click.Path(path_type=Path), metavar="FILE",
+        help="Shell lines pasted into the script: module load, conda activate.",
+    ),
+    click.option("--python", metavar="COMMAND", help="The Python in the job.  [default: this one]"),
+    click.option(
+        "--signal-lead", "signal_lead_s", type=click.IntRange(1, 65535), default=120, show_default=True,
+        metavar="SECONDS", help="How long before the limit a task is told to save.",
+    ),
+    click.option("--merge/--no-merge", default=True, help="Submit the job that publishes.  [default: merge]"),
+    click.option(
+        "--seconds-per-point", type=Finite(min=0, min_open=True), metavar="S",
+        help="What a point takes there.  [default: as measured]",
+    ),
+    click.option(
+        "--checkpoints", metavar="PATTERN", help="One run for each checkpoint, on shared seeds, grid and scale.",
+    ),
+)  # fmt: skip
+
+
+def slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The options, for a command that takes them as ``**words``."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is submitted.
+
+    Attributes:
+        tasks: Into how many it is cut; None finds a number.
+        merge: Whether a job behind the array publishes.
+        seconds_per_point: What a point takes; None takes what was measured.
+        checkpoints: Pattern of many checkpoints; None for one run.
+    """
+
+    tasks: int | None
+    merge: bool
+    seconds_per_point: float | None
+    checkpoints: str | None
+
+
+def make_request(words: dict[str, Any]) -> tuple[Request, How]:
+    """Take the words about the cluster out of a command's words.
+
+    Raises:
+        UsageError: If they make no sense.
+    """
+    tasks, setup, python = words.pop("tasks"), words.pop("setup"), words.pop("python")
+    how = How(_tasks(tasks), words.pop("merge"), words.pop("seconds_per_point"), words.pop("checkpoints"))
+    asked = {
+        name: words.pop(name)
+        for name in ("partition", "account", "qos", "gpus_per_task", "cpus_per_task", "mem", "time", "max_running",
+                     "signal_lead_s")
+    }  # fmt: skip
+    _check_lead(asked["time"], asked["signal_lead_s"])
+    if asked["mem"] and not re.fullmatch(r"\d+[KMGT]?B?", asked["mem"], re.IGNORECASE):
+        raise UsageError(f"--mem is {asked['mem']!r}; write a size as sbatch takes it, for example --mem 16G.")
+    typed = click.get_current_context().get_parameter_source("device") is ParameterSource.COMMANDLINE
+    extra = words.pop("sbatch")
+    for option in extra:
+        _check_extra(option)
+    return Request(
+        **asked,
+        sbatch=tuple(extra),
+        setup=_pasted(setup),
+        device=words["device"] if typed else None,
+        **({"python": python} if python else {}),
+    ), how
+
+
+def _check_lead(time: str | None, lead_s: int) -> None:
+    """A task that is warned as soon as it starts would save nothing, and start for ever."""
+    from lossviz.launch.slurm import parse_time
+
+    try:
+        limit_s = parse_time(time) if time else None
+    except LaunchError as error:
+        raise UsageError(str(error)) from None
+    if limit_s == 0:
+        raise UsageError(f"--time {time} is no time at all; leave it out for the partition's own limit.")
+    if limit_s is not None and limit_s <= lead_s:
+        raise UsageError(
+            f"--time {time} is {limit_s:g} s and --signal-lead {lead_s}: a task would be told to save before it has "
+            f"begun. Ask for more time, or for --signal-lead {max(1, int(limit_s) // 4)}."
+        )
+
+
+def _tasks(text: str) -> int | None:
+    if text == "auto":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise UsageError(f"--tasks is {text!r}; write auto, or a number from 1.")
+
+
+def _check_extra(words: str) -> None:
+    reserved = ("--array", "-a", "--requeue", "--no-requeue", "--signal", "--open-mode", "--output", "-o", "--ntasks",
+                "-n")  # fmt: skip
+    try:
+        first = (shlex.split(words) or [""])[0].partition("=")[0]
+    except ValueError:
+        first = ""
+    if not first.startswith("-") or "\n" in words:
+        raise UsageError(f"--sbatch is {words!r}; write an option of sbatch, for example --sbatch '--constraint=a100'.")
+    if first in reserved:
+        raise UsageError(f"--sbatch {words!r}: lossviz sets {first} itself; leave it out.")
+
+
+def _pasted(setup: Path | None) -> str:
+    if setup is None:
+        return ""
+    try:
+        return setup.read_text(encoding="utf-8").replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--setup {setup} cannot be read: {getattr(error, 'strerror', None) or error}.") from None

@@ -1,0 +1,1 @@
+"""Ranks that evaluate one point together: each a share of the examples, or of the model."""

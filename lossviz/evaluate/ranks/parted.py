@@ -1,0 +1,101 @@
+"""One point in N parts of its examples, summed one after another or by a rank each; the sums are the same bit for bit.
+
+The parts are cut by their number alone and added in their order, in float64 on the host: which process summed a part,
+and when it was done, has no way into the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossviz.errors import ProblemError
+from lossviz.evaluate.moments import MomentSums
+from lossviz.evaluate.ranks.group import Group
+from lossviz.evaluate.ranks.orders import Failure, Order
+from lossviz.evaluate.ways.loop import Loop, as_point
+from lossviz.evaluate.ways.way import Evaluator, Way
+from lossviz.problem.problem import Problem
+from lossviz.records.point import Point
+from lossviz.space.plane import Plane
+
+
+def build_evaluator(
+    way: Way, problem: Problem, plane: Plane, relative_error: float | None = None, *, group: Group | None = None
+) -> Evaluator:
+    """Make the evaluator of a way; it sums in parts where the problem's examples are divided.
+
+    Args:
+        way: A strategy and its settings.
+        problem: Model, loss and examples.
+        plane: On the problem's device.
+        relative_error: As for :meth:`Way.build`.
+        group: The ranks that take a part each; None takes all parts here.
+
+    Raises:
+        UsageError: As for :meth:`Way.build`.
+    """
+    evaluator = way.build(problem, plane, relative_error)
+    if problem.parts == 1:
+        return evaluator
+    assert isinstance(evaluator, Loop)  # build refuses the others
+    return Parted(evaluator, way, group)
+
+
+class Parted:
+    """Evaluate points as sums over the parts of their examples.
+
+    Args:
+        loop: Evaluates points over the batches it is given.
+        way: In which that was made.
+        group: The ranks that take a part each; None takes all parts here, one after another.
+
+    Raises:
+        ProblemError: If there are more parts than examples, or than ready-made batches.
+    """
+
+    def __init__(self, loop: Loop, way: Way, group: Group | None = None) -> None:
+        self._loop, self._way, self._group = loop, way, group
+        parts = {split: examples.parts(loop.problem.parts) for split, examples in loop.problem.examples.items()}
+        mine = range(loop.problem.parts) if group is None else [group.rank]
+        self._batches = {k: {split: parts[split][k].batches(loop.batch_size) for split in parts} for k in mine}
+
+    def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
+        """Evaluate K points, ``coordinates`` (K, k), in ``splits``."""
+        if self._group is None:
+            parts = [self.sums_of(k, indices, coordinates, splits) for k in self._batches]
+        else:
+            parts = self._ask(self._group, Order(self._way, indices, coordinates, splits))
+        named = [(index, split) for index in indices for split in splits]
+        return [_point(index, split, of) for (index, split), *of in zip(named, *parts, strict=True)]
+
+    def sums_of(
+        self, part: int, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]
+    ) -> list[MomentSums]:
+        """Sums of one part at every point and split, on the host."""
+        self._loop.batches = self._batches[part]
+        return [sums.on_host() for _, _, sums in self._loop.gather(indices, coordinates, splits)]
+
+    def _ask(self, group: Group, order: Order) -> list[list[MomentSums]]:
+        group.tell(order)
+        raised: list[Exception] = []
+        try:
+            own: Any = self.sums_of(0, order.indices, order.coordinates, order.splits)
+        except Exception as error:
+            raised, own = [error], None
+        answers = group.gather(own)  # before anything is raised, or the others would wait
+        if raised:
+            raise raised[0]
+        for rank, answer in enumerate(answers):
+            if isinstance(answer, Failure):
+                kind = torch.OutOfMemoryError if answer.of_memory else ProblemError
+                raise kind(f"Rank {rank} of {group.count} at a point: {answer.text}")
+        return answers
+
+
+def _point(index: int, split: str, parts: Sequence[MomentSums]) -> Point:
+    sums = MomentSums.of_parts(parts)
+    return as_point(index, split, sums, sums.packed().tolist())

@@ -1,0 +1,1 @@
+"""Ways of evaluating a point: the plain loop, the fast ones, and the measured choice between them."""

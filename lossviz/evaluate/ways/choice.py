@@ -1,0 +1,239 @@
+"""The measured choice between ways of evaluating: try them on the run's own points, keep the fastest that is right.
+
+A way is trusted only after it gave the plain loop's values at a point away from the centre. Points evaluated while
+measuring count; only the comparison costs a point a way, and trying stops to be worth it when little is left.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from lossviz.errors import LossvizError, UsageError
+from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
+from lossviz.evaluate.ways.prefix import with_cached_prefix
+from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
+from lossviz.problem.problem import Problem
+from lossviz.records.point import Point
+from lossviz.space.plane import Plane
+
+WORTH_TRYING_S = 10.0  # a shorter rest of the run is over before trying pays
+WORTH_COMPILING_S = 60.0
+WORTH_AUTOTUNING_S = 300.0
+TRIAL_S = 0.3  # how long one way is timed
+TEAM_RISK = 1.3  # a thread team that wins by less loses as soon as another process takes a core
+DIVIDED_BATCH = 8  # a batch too large for a divided model ends all its ranks
+AGREEMENT = 1e-4  # relative; ways differ by the order of float32 sums
+
+
+@dataclass
+class Trial:
+    """What was found about one way.
+
+    Attributes:
+        way: The way.
+        seconds: A point, over all splits; infinite where the way was refused.
+        setup_s: Time until its first point, compiling included.
+        reason: Why it was refused; empty where it was not.
+    """
+
+    way: Way
+    seconds: float = math.inf
+    setup_s: float = 0.0
+    reason: str = ""
+
+
+def default_way(problem: Problem, batch_size: int | None = None) -> Way:
+    """What is used when nothing is measured: batches that fit a CPU's cache or fill a GPU."""
+    if problem.mover is not None:
+        return Way("loop", batch_size or DIVIDED_BATCH)
+    usual = 256 if problem.device.type == "cpu" else 4096
+    return Way("loop", batch_size or usual)
+
+
+def list_ways(problem: Problem, baseline: Way) -> list[Way]:
+    """The ways worth trying on this problem and device, cheap ones first, compiled ones last."""
+    most = max(examples.count for examples in problem.examples.values())
+    cuda, images = problem.device.type == "cuda", has_images(problem)
+    sizes = [2048, 8192, 32768] if cuda else [512, 2048]
+    sizes = sorted({min(size, most) for size in sizes} - {baseline.batch_size})
+    ways = [Way("loop", size) for size in sizes]
+    if images:
+        ways += [Way("loop", min(512 if not cuda else 4096, most), channels_last=True)]
+    if images and not cuda:  # measured to win on CPUs, with and without compiling
+        ways += [Way("loop", even_batch(most, 1024), channels_last=True, folded=True)]
+    if not images or cuda:
+        ways += [Way("stacked", min(size, most), points=points) for points, size in ((8, 512), (32, 8192))]
+    compiled = "replayed" if cuda else "compiled"
+    ways += [Way(compiled, min(4096 if cuda else 2048, most))]
+    if images:
+        ways += [Way(compiled, even_batch(most, 4096 if cuda else 1024), channels_last=True)]
+    if images and not cuda:
+        ways += [Way(compiled, even_batch(most, 1024), channels_last=True, folded=True)]
+    if cuda:  # its convolutions gain from autotuning, oneDNN's are tuned already
+        ways += [Way(compiled, even_batch(most, 4096), channels_last=images, autotune=True)]
+    return ways
+
+
+def worth_s(way: Way) -> float:
+    """Seconds of work that must be left for a way to be worth its trial."""
+    if way.autotune:
+        return WORTH_AUTOTUNING_S
+    return WORTH_COMPILING_S if way.strategy in ("compiled", "replayed") else WORTH_TRYING_S
+
+
+def even_batch(examples: int, largest: int) -> int:
+    """The batch size that cuts ``examples`` into equal parts, as few as stay under ``largest``, but for rounding.
+
+    Example:
+        >>> even_batch(1797, 1024), even_batch(500, 1024)
+        (899, 500)
+    """
+    return math.ceil(examples / math.ceil(examples / largest))
+
+
+@dataclass
+class Choice:
+    """Chooses a way while points are being evaluated.
+
+    Iterate :meth:`run` for the points; afterwards :attr:`best` holds the way to go on with and :attr:`trials` what was
+    measured.
+
+    Attributes:
+        problem: Model, loss and resident examples.
+        plane: Origin and directions, on the problem's device.
+        plainly: Evaluates points by the plain loop, with less memory where it must.
+        baseline: Tells the plain loop's way, which may have changed for want of memory.
+        trials: What was measured.
+        evaluator: The best way's evaluator; None where that is the plain loop.
+    """
+
+    problem: Problem
+    plane: Plane
+    plainly: Callable[[Sequence[int], np.ndarray, Sequence[str]], list[Point]]
+    baseline: Callable[[], Way]
+    trials: list[Trial] = field(default_factory=list)
+    evaluator: Evaluator | None = None
+
+    @property
+    def best(self) -> Trial:
+        """The fastest way found so far, a thread team only if it is clearly faster than one thread."""
+        return min(self.trials, key=lambda trial: trial.seconds * (TEAM_RISK if self._has_team(trial.way) else 1.0))
+
+    def run(self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]) -> Iterator[list[Point]]:
+        """Evaluate points from the head of ``indices`` (K,) at ``coordinates`` (K, k) until the choice is made."""
+        done = yield from self._measure_baseline(indices, coordinates, splits)
+        if done is None:
+            return
+        known, used = done
+        for way in self._ways():
+            # a thread team stalls when a core is busy elsewhere: what one thread won, one thread keeps
+            way = replace(way, threads=way.threads or self.best.way.threads)
+            left_s = (len(indices) - used) * self.best.seconds
+            if left_s < worth_s(way):
+                continue
+            part = slice(used, used + max(way.points, math.ceil(TRIAL_S / self.best.seconds)))
+            points = self._try(way, known, indices[part], coordinates[part], splits)
+            used += len(points) // len(splits)
+            if points:
+                yield points
+
+    def _has_team(self, way: Way) -> bool:
+        return self.problem.device.type == "cpu" and (way.threads or torch.get_num_threads()) > 1
+
+    def _has_prefix(self) -> bool:
+        """Whether some of the model stands before all that moves."""
+        if len(self.plane.moved) == len(list(self.problem.model.parameters())):
+            return False
+        try:
+            with_cached_prefix(self.problem, self.plane.moved)
+        except UsageError:
+            return False
+        return True
+
+    def _ways(self) -> list[Way]:
+        ways = list_ways(self.problem, self.baseline())
+        if self._has_prefix():
+            plain = [self.baseline(), *(way for way in ways if way.strategy == "loop" and not way.folded)]
+            ways = [*(replace(way, cached=True) for way in plain), *ways]
+        if self._has_team(self.baseline()):
+            ways = [replace(self.baseline(), threads=1), *ways]
+        return ways
+
+    def _measure_baseline(
+        self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]
+    ) -> Iterator[list[Point]]:
+        """Time the plain loop; returns a known point away from the centre and how many were used, or None if done."""
+        # 1. the first points warm up
+        size = min(len(indices), 2)
+        first = self.plainly(indices[:size].tolist(), coordinates[:size], splits)
+        yield first
+        trial = Trial(self.baseline())
+        self.trials.append(trial)
+        # 2. the next ones are timed, until the clock can be trusted
+        used, began = size, time.perf_counter()
+        while used < len(indices) and time.perf_counter() - began < TRIAL_S:
+            yield self.plainly([int(indices[used])], coordinates[used : used + 1], splits)
+            used += 1
+            trial.seconds = (time.perf_counter() - began) / (used - size)
+        if used >= len(indices) or (len(indices) - used) * trial.seconds < WORTH_TRYING_S:
+            return None
+        known = [point for point in first if point.index == indices[size - 1]]
+        return (known, coordinates[size - 1 : size]), used
+
+    def _try(
+        self, way: Way, known: tuple[list[Point], np.ndarray], indices: np.ndarray, coordinates: np.ndarray,
+        splits: Sequence[str],
+    ) -> list[Point]:  # fmt: skip
+        trial, began = Trial(way), time.perf_counter()
+        self.trials.append(trial)
+        expected, where = known
+        try:
+            evaluator = way.build(self.problem, self.plane)
+            repeated = _evaluate(evaluator, way, np.array([expected[0].index]), where, splits)
+            trial.setup_s = time.perf_counter() - began
+            trial.reason = disagreement(expected, repeated)
+            if trial.reason:
+                return []
+            began = time.perf_counter()
+            points = _evaluate(evaluator, way, indices, coordinates, splits)
+        except (LossvizError, RuntimeError, MemoryError) as error:
+            trial.reason = "memory does not suffice" if is_out_of_memory(error) else _first_line(error)
+            return []
+        trial.seconds = (time.perf_counter() - began) / max(len(indices), 1)
+        if trial is self.best:
+            self.evaluator = evaluator
+        return points
+
+
+def disagreement(expected: Sequence[Point], found: Sequence[Point]) -> str:
+    """Why ``found`` is not what the plain loop ``expected``; empty when it is, up to rounding."""
+    for one, other in zip(expected, found, strict=True):
+        for name in one.sums:
+            a, b = one.mean(name), other.mean(name)
+            # a decision at a boundary may flip for an example or two
+            slack = 2.0 / one.count if name != next(iter(one.sums)) else 1e-7
+            same = a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= AGREEMENT * abs(a) + slack
+            if not same:
+                return f"gives another {one.split} {name}: {b:.7g}, the plain loop {a:.7g}"
+    return ""
+
+
+def _evaluate(
+    evaluator: Evaluator, way: Way, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]
+) -> list[Point]:
+    began = time.perf_counter()
+    with cpu_threads(way.threads), blamed_on_loss():
+        points = evaluator.evaluate(indices.tolist(), coordinates, splits)
+    seconds = (time.perf_counter() - began) / max(len(points), 1)
+    return [replace(point, seconds=seconds) for point in points]
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines or [type(error).__name__])[0][:200]

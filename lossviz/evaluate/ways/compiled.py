@@ -1,0 +1,48 @@
+"""The loop with its forward pass and loss compiled by ``torch.compile``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossviz.evaluate.ways.loop import Loop
+from lossviz.problem.data.batch import count_examples
+from lossviz.problem.outcome import Outcome, read_outcome
+from lossviz.problem.problem import Problem
+from lossviz.space.plane import Plane
+
+RECOMPILE_LIMIT = 64  # of torch's: every plane and batch shape of a process counts
+
+
+class Compiled(Loop):
+    """The large-batch loop with one fused program per batch shape.
+
+    Compiling takes seconds to a minute, once per shape; the parameters are inputs of the program, so that moving them
+    between points compiles nothing again. Where the model cannot be compiled torch runs those parts as they are.
+
+    Args:
+        problem: Model, loss and resident examples.
+        plane: Origin and directions.
+        autotune: Whether the compiler times several versions of every operation, which takes it about five times as
+            long.
+        settings: As for :class:`~lossviz.evaluate.ways.loop.Loop`.
+    """
+
+    name = "compiled"
+
+    def __init__(self, problem: Problem, plane: Plane, *, autotune: bool = False, **settings: Any) -> None:
+        super().__init__(problem, plane, **settings)
+        mode = "max-autotune-no-cudagraphs" if autotune else "default"
+        self._program = torch.compile(self._values, dynamic=False, mode=mode)
+
+    def forward(self, batch: Any) -> Outcome:
+        """One compiled forward pass and the loss of its examples."""
+        with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):  # pyright: ignore[reportAttributeAccessIssue]
+            values, weight = self._program(batch)
+        return Outcome(values, weight, count_examples(batch))
+
+    def _values(self, batch: Any) -> tuple[dict[str, Tensor], Tensor | None]:
+        outcome = read_outcome(self.problem.loss(self.problem.model, batch), batch)
+        return outcome.values, outcome.weight

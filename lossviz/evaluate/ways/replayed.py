@@ -1,0 +1,67 @@
+"""The loop with the whole sweep over the batches recorded once as a CUDA graph and replayed at every point."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossviz.errors import UsageError
+from lossviz.evaluate.moments import MomentSums
+from lossviz.evaluate.ways.compiled import Compiled
+from lossviz.problem.problem import Problem
+from lossviz.space.plane import Plane
+
+WARM_UPS = 3  # sweeps on a side stream before recording, as torch's notes on CUDA graphs ask for
+
+
+class Replayed(Compiled):
+    """The compiled loop without its launches: one graph a split reads the parameters where they lie.
+
+    Only the sweep is recorded; moving the parameters to a point stays outside, in the same stream, so that each replay
+    sees the point's own.
+
+    Raises:
+        UsageError: On a device other than CUDA.
+    """
+
+    name = "replayed"
+
+    def __init__(self, problem: Problem, plane: Plane, **settings: Any) -> None:
+        if problem.device.type != "cuda":
+            raise UsageError("--strategy replayed records a CUDA graph and needs a CUDA device; try compiled.")
+        super().__init__(problem, plane, **settings)
+        self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]] = {}
+
+    def _sum(self, split: str) -> MomentSums:
+        if split not in self._recorded:
+            self._recorded[split] = self._record(split)
+        graph, sums, row = self._recorded[split]
+        graph.replay()
+        return ReplayedSums(sums, row.clone())
+
+    def _record(self, split: str) -> tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]:
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UPS):
+                super()._sum(split).packed()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            sums = super()._sum(split)
+            row = sums.packed()
+        return graph, sums, row
+
+
+class ReplayedSums(MomentSums):
+    """The sums of one replay, already packed."""
+
+    def __init__(self, like: MomentSums, row: Tensor) -> None:
+        super().__init__(like.stacked, like.count, like.weight, like.squares, like.examples, like.means)
+        self._row = row
+
+    def packed(self) -> Tensor:
+        """The row as the replay left it."""
+        return self._row

@@ -1,0 +1,158 @@
+"""A way of evaluating points: a strategy and its settings. It changes speed and the last bits, never the meaning."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+import torch
+
+from lossviz.errors import UsageError
+from lossviz.evaluate.ways.compiled import Compiled
+from lossviz.evaluate.ways.folded import with_folded
+from lossviz.evaluate.ways.loop import Loop
+from lossviz.evaluate.ways.prefix import with_cached_prefix
+from lossviz.evaluate.ways.replayed import Replayed
+from lossviz.evaluate.ways.stacked import Stacked
+from lossviz.problem.problem import Problem
+from lossviz.records.point import Point
+from lossviz.space.plane import Plane
+
+Strategy = Literal["loop", "stacked", "compiled", "replayed"]
+
+
+class Evaluator(Protocol):
+    """What every strategy's class does."""
+
+    def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
+        """Evaluate K points at ``coordinates`` (K, k)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Way:
+    """A strategy with its settings.
+
+    Attributes:
+        strategy: ``"loop"``, ``"stacked"``, ``"compiled"`` or ``"replayed"``, each a file of this room.
+        batch_size: Examples a forward pass, B.
+        points: Grid points a forward pass, K; more than 1 only when stacked.
+        channels_last: Whether images lie with their channels last, which many convolutions prefer.
+        folded: Whether BatchNorm and ReLU are folded into the convolutions before them.
+        cached: Whether what no moved parameter enters is computed once a batch and kept.
+        autotune: Whether the compiler times several versions of every operation.
+        lean: Whether origin and directions stay on the host and come to the device one tensor at a time.
+        threads: CPU threads; None leaves torch's number as it is.
+
+    Example:
+        >>> print(Way.from_json(Way("stacked", 512, points=8, threads=1).to_json()))
+        stacked, batches of 512, 8 points at once, 1 thread
+    """
+
+    strategy: Strategy
+    batch_size: int
+    points: int = 1
+    channels_last: bool = False
+    folded: bool = False
+    cached: bool = False
+    autotune: bool = False
+    lean: bool = False
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.strategy not in get_args(Strategy):
+            raise UsageError(f"--strategy is {self.strategy!r}; choose auto or one of {', '.join(get_args(Strategy))}.")
+
+    def build(self, problem: Problem, plane: Plane, relative_error: float | None = None) -> Evaluator:
+        """Make the strategy's evaluator; a change of memory layout works on a copy of the model.
+
+        Raises:
+            UsageError: If the strategy cannot do it on this device, stop a point early, or sum it in parts.
+        """
+        if problem.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
+            raise UsageError(
+                f"--strategy {self.strategy} works on a copy of the model or changes its passes, and this one was laid "
+                f"out by its user ({problem.placement}): take loop."
+            )
+        if problem.parts > 1 and self.strategy in ("stacked", "replayed"):
+            raise UsageError(f"--strategy {self.strategy} cannot sum in parts; with --ranks-per-point take loop.")
+        if self.channels_last:
+            problem, plane = _with_channels_last(problem, plane)
+        if self.folded:
+            problem = with_folded(problem)
+        elif self.cached:
+            problem = with_cached_prefix(problem, plane.moved)
+        if self.lean and self.strategy == "stacked":
+            raise UsageError("--strategy stacked holds several points at once; with --low-memory take loop.")
+        if relative_error and self.strategy in ("stacked", "replayed"):
+            raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
+        if self.strategy == "stacked":
+            return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
+        settings = {"batch_size": self.batch_size, "lean": self.lean, "relative_error": relative_error}
+        if self.strategy == "loop":
+            return Loop(problem, plane, **settings)
+        made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]
+        return made(problem, plane, autotune=self.autotune, **settings)
+
+    def smaller(self) -> Way | None:
+        """The same way in half the memory; None when there is no less."""
+        if self.points > 1:
+            return replace(self, points=self.points // 2)
+        return replace(self, batch_size=self.batch_size // 2) if self.batch_size > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Way:
+        """The inverse of :meth:`to_json`; unknown keys are skipped."""
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+
+    def __str__(self) -> str:
+        parts = [f"{self.strategy}, batches of {self.batch_size}"]
+        parts += [f"{self.points} points at once"] if self.points > 1 else []
+        parts += ["channels last"] if self.channels_last else []
+        parts += ["BatchNorm and ReLU folded"] if self.folded else []
+        parts += ["frozen part kept"] if self.cached else []
+        parts += ["autotuned"] if self.autotune else []
+        parts += ["the plane on the host"] if self.lean else []
+        parts += [f"{self.threads} thread{'s' if self.threads > 1 else ''}"] if self.threads else []
+        return ", ".join(parts)
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Use so many CPU threads for the time of the block; None changes nothing."""
+    before = torch.get_num_threads()
+    if count is None or count == before:
+        yield
+        return
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def has_images(problem: Problem) -> bool:
+    """Whether some parameter is a 2-D convolution's, so that the memory layout of images matters."""
+    return any(tensor.dim() == 4 for tensor in problem.params.values())
+
+
+def _with_channels_last(problem: Problem, plane: Plane) -> tuple[Problem, Plane]:
+    def last(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+    model = copy.deepcopy(problem.model)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    examples = {split: part.mapped(last) for split, part in problem.examples.items()}
+    # origin and directions take the parameters' layout, or the fused sums fall back to slow ones
+    origin, *directions = (
+        {name: last(tensor) for name, tensor in params.items()} for params in (plane.origin, *plane.directions)
+    )
+    return replace(problem, model=model, examples=examples), Plane(plane.kind, origin, tuple(directions))

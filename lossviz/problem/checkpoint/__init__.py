@@ -1,0 +1,1 @@
+"""Weights: files in their formats, and how their names match the model's."""

@@ -1,0 +1,1 @@
+"""Examples: readers, splits, and the fixed subset in its fixed order."""

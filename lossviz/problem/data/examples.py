@@ -1,0 +1,166 @@
+"""The examples of one split: a fixed set in a fixed order, resident on a device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossviz.errors import ProblemError, UsageError
+from lossviz.problem.data.batch import Batch, children, count_examples, map_tensors, rebuild, tensors
+
+
+class Examples:
+    """A fixed set of D examples in a fixed order, resident on a device.
+
+    Args:
+        parts: Ready-made batches; or, when ``recuttable``, one tree in which every tensor has D as its leading
+            dimension.
+        recuttable: Whether batches of any size may be cut. Ready-made batches stay as the user made them, for a loss
+            may depend on what shares a batch (padding, contrasts).
+
+    Example:
+        >>> examples = Examples([(torch.arange(5), torch.zeros(5, 2))], recuttable=True)
+        >>> examples.count, [images.tolist() for images, _ in examples.batches(2)]
+        (5, [[0, 1], [2, 3], [4]])
+    """
+
+    def __init__(self, parts: Sequence[Batch], *, recuttable: bool = False) -> None:
+        self._parts = list(parts)
+        self.recuttable = recuttable
+        self._counts = [count_examples(part) for part in self._parts]
+        self.count = sum(self._counts)
+        if not self.count:
+            raise ProblemError("There are no examples: the data are empty.")
+
+    def batches(self, batch_size: int | None) -> Sequence[Batch]:
+        """All examples in their order, cut into views of at most ``batch_size``; the last may be short.
+
+        Args:
+            batch_size: Examples a batch; None takes all at once. Ready-made batches come as they are whatever it is.
+        """
+        if batch_size is not None and batch_size < 1:
+            raise UsageError(f"The batch size is {batch_size}; it must be at least 1.")
+        if not self.recuttable or batch_size is None or batch_size >= self.count:
+            return list(self._parts)
+        cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
+        return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
+
+    def shuffled(self, seed: int) -> Examples:
+        """The same examples in a fixed random order, so that the first n are a random sample for every n.
+
+        Raises:
+            ProblemError: If the batches are ready-made: the loss may depend on what shares one.
+        """
+        if not self.recuttable:
+            raise ProblemError(
+                "The data are ready-made batches, whose examples must not be mixed; let data() return a dataset or "
+                "tensors, or leave --relative-error out."
+            )
+        order = np.argsort(np.random.Philox(key=seed).random_raw(self.count), kind="stable")
+        return Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
+
+    def taken(self, indices: np.ndarray) -> Batch:
+        """One batch of the examples at some indices, in that order; only of examples that may be cut."""
+        return map_columns(self._parts[0], lambda column: _take(column, indices))
+
+    def parts(self, count: int) -> list[Examples]:
+        """All examples in ``count`` parts of neighbours, as equal as can be; ready-made batches stay whole.
+
+        Raises:
+            ProblemError: If a part would be empty.
+
+        Example:
+            >>> parts = Examples([torch.arange(5)], recuttable=True).parts(2)
+            >>> [part.batches(None)[0].tolist() for part in parts]
+            [[0, 1], [2, 3, 4]]
+        """
+        many, what = (self.count, "examples") if self.recuttable else (len(self._parts), "ready-made batches")
+        if many < count:
+            raise ProblemError(f"There are {many} {what} for {count} ranks a point: take --ranks-per-point {many}.")
+        cuts = [slice(many * k // count, many * (k + 1) // count) for k in range(count)]
+        if not self.recuttable:
+            return [Examples(self._parts[cut]) for cut in cuts]
+        whole = self._parts[0]
+        return [Examples([map_columns(whole, lambda c, cut=cut: c[cut])], recuttable=True) for cut in cuts]
+
+    def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
+        """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
+        return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
+
+    @property
+    def largest_batch(self) -> int:
+        """Examples in the largest ready-made batch; D when batches may be cut."""
+        return max(self._counts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the tensors hold on the device."""
+        return sum(tensor.nbytes for part in self._parts for tensor in tensors(part))
+
+    def sha256(self) -> str:
+        """SHA-256 of the tensors' types, shapes and bytes and of what else the batches hold, in order."""
+        digest = hashlib.sha256()
+        for part in self._parts:
+            _hash(part, digest)
+        return digest.hexdigest()
+
+
+def choose_subset(count: int, samples: int, seed: int) -> np.ndarray:
+    """A random subset of ``range(count)``: int64 (min(samples, count),), ascending.
+
+    Examples are ranked by one number each of the counter-based generator Philox, so that the subset depends on nothing
+    but the arguments, and a larger subset contains every smaller one.
+
+    Example:
+        >>> choose_subset(10, 4, seed=0)
+        array([0, 1, 2, 9])
+    """
+    rank = np.random.Philox(key=seed).random_raw(count)
+    return np.sort(np.argsort(rank, kind="stable")[:samples])
+
+
+def _take(column: Any, order: np.ndarray) -> Any:
+    if isinstance(column, Tensor):
+        return column[torch.from_numpy(order).to(column.device)]
+    return type(column)(column[i] for i in order)
+
+
+def is_column(node: Any) -> bool:
+    """Whether a node holds one entry per example: a tensor, or a list of texts."""
+    return isinstance(node, Tensor) or (
+        isinstance(node, (list, tuple)) and bool(node) and all(isinstance(entry, (str, bytes)) for entry in node)
+    )
+
+
+def map_columns(tree: Any, function: Any) -> Any:
+    """The same tree with every column replaced by ``function`` of it."""
+    if is_column(tree):
+        return function(tree)
+    return rebuild(tree, [map_columns(child, function) for child in children(tree)])
+
+
+def columns(tree: Any) -> list[Any]:
+    """Every column of a tree, in order."""
+    return [tree] if is_column(tree) else [column for child in children(tree) for column in columns(child)]
+
+
+def _hash(node: Any, digest: Any) -> None:
+    if isinstance(node, Tensor):
+        dense = node.to_dense() if node.layout != torch.strided else node
+        digest.update(f"{tuple(node.shape)} {node.dtype}\n".encode())
+        if node.numel():
+            digest.update(dense.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    elif children(node):
+        names = list(node) if isinstance(node, Mapping) else len(children(node))
+        digest.update(f"{type(node).__name__} {names}\n".encode())
+        for child in children(node):
+            _hash(child, digest)
+    elif isinstance(node, (str, bytes, int, float, bool, type(None))):
+        digest.update(f"{node!r}\n".encode())
+    else:
+        digest.update(f"{type(node).__name__}\n".encode())

@@ -1,0 +1,1 @@
+"""From words on the command line to the callables that make model, data and loss."""

@@ -1,0 +1,1 @@
+"""Figures that are no surface: spectra and barcodes."""

@@ -1,0 +1,1 @@
+"""Matplotlib draws a scene: one file a kind of mark."""

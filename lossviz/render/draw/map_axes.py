@@ -1,0 +1,97 @@
+"""The frame of a map: axes at their place on the paper, ticks, labels, masked cells and marks."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from lossviz.render.draw.colour_bar import draw_colour_bar
+from lossviz.render.draw.path_lines import draw_paths
+from lossviz.render.draw.signs import cell_patch, draw_legend, mark_line, sample_look
+from lossviz.render.draw.strip import draw_strip
+from lossviz.render.paper.layout import GAP_EM, PT, label_size, stack_label
+from lossviz.render.scene import Scene
+from lossviz.render.values.cells import Cell, cell_outlines
+from lossviz.render.values.panel import Panel
+from lossviz.render.words.colours import colour_at
+from lossviz.render.words.quantity import format_coordinate
+from lossviz.render.words.style import Style
+
+NUMBER_EM = 3.4  # room for a number on the x axis
+TITLE_LETTER_EM = 0.66  # mean width of a letter in bold
+OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
+
+
+def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
+    """Axes for one panel, with inner tick labels left out."""
+    layout, panel = scene.layout, scene.panels[index]
+    assert panel.y is not None
+    axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
+    axes.set_xlim(panel.x[0], panel.x[-1])
+    axes.set_ylim(panel.y[0], panel.y[-1])
+    em = scene.style.font_pt * PT
+    room = layout.panels[index].width + 0.7 * GAP_EM * em
+    axes.set_title(panel.title, fontsize=title_size(panel.title, room, style=scene.style))
+    last_row = bool(layout.strips[index]) or index + layout.columns >= len(scene.panels)
+    box = layout.panels[index]
+    fitting = max(
+        2, min(5, int(box.width / (NUMBER_EM * em)))
+    )  # numbers side by side need room, one above another less
+    for axis, outer, most in ((axes.xaxis, last_row, fitting), (axes.yaxis, index % layout.columns == 0, 5)):
+        axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
+        axis.set_tick_params(labelbottom=outer, labelleft=outer)
+    if last_row:
+        room = layout.panels[index].width + GAP_EM * em
+        label = stack_label(panel.x_label, room, em)
+        axes.set_xlabel(label, fontsize=label_size(label, room, scene.style.font_pt))
+    if index % layout.columns == 0:
+        room = layout.panels[index].height
+        label = stack_label(panel.y_label, room, em)
+        axes.set_ylabel(label, fontsize=label_size(label, room, scene.style.font_pt))
+    return axes
+
+
+def title_size(title: str, room: float, style: Style) -> float:
+    """Type size in points at which a title fits ``room`` inches, never under that of the smallest labels."""
+    full = style.font_pt + style.line_scale
+    return max(style.label_pt, min(full, room / (TITLE_LETTER_EM * PT * max(len(title), 1))))
+
+
+def finish_map(
+    scene: Scene, figure: Figure, axes: Axes, index: int, *, open_ends: bool = False, bands: bool = False
+) -> None:
+    """Patterns over cells without a value, grid points, marks and the panel's colour bar."""
+    panel, style = scene.panels[index], scene.style
+    assert panel.y is not None
+    key = scene.key_of(panel)
+    for cell in OUTLINED:
+        where = (panel.kinds == cell) & ~panel.guessed
+        if where.any():
+            outlines = cell_outlines(panel.x, panel.y, where, open_ends=open_ends)
+            axes.add_patch(cell_patch(outlines, cell, style, tuple(colour_at(key.colours, 0.0))))
+    if scene.samples or panel.guessed.any():
+        x, y = np.meshgrid(panel.x, panel.y)
+        shown = panel.kinds != Cell.NOT_EVALUATED
+        axes.plot(x[shown], y[shown], **sample_look(style))
+    for mark in panel.shown_marks:
+        axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
+    if panel.paths:
+        draw_paths(axes, panel.paths, style, scene.layout.panels[index])
+    if strip := scene.layout.strips[index]:
+        draw_strip(figure, scene.layout, strip, panel, key, style, [p for p in scene.panels if p.key == panel.key])
+    bar = scene.layout.bars[index]
+    if bar and panel_has_values(scene, panel):
+        draw_colour_bar(scene, figure, key, bar, bands=bands)
+
+
+def finish_figure(scene: Scene, figure: Figure) -> None:
+    """The legend under all panels."""
+    draw_legend(scene, figure)
+
+
+def panel_has_values(scene: Scene, panel: Panel) -> bool:
+    """Whether any panel on this one's key has a finite value, so that a bar has something to say."""
+    return any(other.extremes is not None for other in scene.panels if other.key == panel.key)

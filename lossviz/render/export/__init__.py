@@ -1,0 +1,1 @@
+"""A scene in the formats of other programs: tables, meshes, volumes."""

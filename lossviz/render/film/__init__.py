@@ -1,0 +1,1 @@
+"""Moving pictures: a path growing on its surface, a flight around it."""

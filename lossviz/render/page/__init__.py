@@ -1,0 +1,1 @@
+"""Pictures in a browser: the interactive page and the report."""

@@ -1,0 +1,129 @@
+"""Which panel lies where on the paper: rows, columns, and the panels that carry a colour bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lossviz.render.paper.layout import PROFILE, PT, Layout, map_height, plan_layout, relief_height
+from lossviz.render.paper.legend import LegendEntry, arrange
+from lossviz.render.values.camera import Camera, common_bounds
+from lossviz.render.values.panel import Panel
+from lossviz.render.values.terrain import Terrain
+from lossviz.render.values.track import Path
+from lossviz.render.words.style import Style
+
+COLUMNS = {"paper": 1, "paper-wide": 4, "column": 1, "text": 3, "wide": 4, "screen": 3}
+MOST_COLUMNS, MOST_RELIEFS = 4, 2
+FLOOR = -0.62  # height of the floor under a surface
+
+
+def group_panels(panels: Sequence[Panel], kind: str) -> tuple[tuple[int, ...], ...]:
+    """Which panels share a box: the curves of one quantity along one axis; everything else stands alone."""
+    if kind != "line":
+        return tuple((i,) for i in range(len(panels)))
+    places = [(panel.key, panel.view.axes, panel.x_label) for panel in panels]
+    return tuple(tuple(i for i, p in enumerate(places) if p == place) for place in dict.fromkeys(places))
+
+
+def legend_rows(
+    entries: Sequence[LegendEntry], style: Style, kind: str, boxes: int
+) -> tuple[tuple[LegendEntry, ...], ...]:
+    """The legend in rows as wide as the figure; a single map is narrower than the style."""
+    em = style.font_pt * PT
+    alone = boxes == 1 and kind != "surface"
+    room = 5.0 if kind == "line" else 12.0  # beside a single panel: a bar, or nothing
+    width = min(style.width_in, style.panel_in + room * em) if alone else style.width_in
+    return arrange(entries, width / em - 5)
+
+
+def lay_out(
+    style: Style,
+    kind: str,
+    panels: Sequence[Panel],
+    boxes: Sequence[tuple[int, ...]],
+    terrains: Sequence[Terrain],
+    camera: Camera | None,
+    *,
+    legend: int,
+    footer_lines: int = 0,
+    bar_letters: int = 4,
+    bar_labels: Sequence[str] = (),
+    strip_em: float = 0.0,
+) -> Layout:
+    """Arrange the boxes: one row for each key that has several, else all in rows."""
+    keys = [panels[box[0]].key for box in boxes]
+    most = COLUMNS.get(style.name, MOST_COLUMNS)
+    most = 2 if kind == "line" and most == 1 else most
+    columns = _columns(keys, min(MOST_RELIEFS, most) if kind == "surface" else most)
+    titles = len(boxes) > 1 if kind == "line" else any(panel.title for panel in panels)
+    return plan_layout(
+        replace(style, panel_in=style.width_in) if kind == "surface" else style,
+        count=len(boxes),
+        columns=columns,
+        barred=tuple(kind != "line" and barred for barred in _barred(keys, columns)),
+        height_of=_height_of(style, kind, panels, terrains, camera),
+        titled=titles,
+        legend_rows=legend,
+        axes_outside=kind != "surface",
+        footer_lines=footer_lines,
+        bar_letters=bar_letters,
+        strip_em=strip_em,
+        left_letters=bar_letters if kind == "line" else 0,
+        below=[panel.x_label for panel in panels],
+        upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
+    )
+
+
+def _columns(keys: Sequence[int], most: int) -> int:
+    most_of_one = max(keys.count(key) for key in keys)
+    if most_of_one == 1 or len(set(keys)) == 1:
+        return -(-len(keys) // -(-len(keys) // most))  # rows as even as can be
+    return min(most_of_one, most)
+
+
+def _barred(keys: Sequence[int], columns: int) -> list[bool]:
+    """The bar of a key stands at the end of its first row."""
+    ends = [i for i in range(len(keys)) if i + 1 == len(keys) or keys[i + 1] != keys[i] or (i + 1) % columns == 0]
+    first = {key: next(i for i in ends if keys[i] == key) for key in set(keys)}
+    return [first[key] == i for i, key in enumerate(keys)]
+
+
+def _height_of(style, kind, panels, terrains, camera) -> Callable[[float], float]:
+    if kind == "line":
+        return map_height(PROFILE)
+    if kind == "surface":
+        return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT)
+    return map_height(max(float(np.ptp(panel.y) / np.ptp(panel.x)) for panel in panels))
+
+
+PARTS_EM = {"own loss": 5.0, "distance": 2.6, "learning rate": 2.6}
+
+
+BETWEEN_EM = 0.7
+
+
+WITHIN = 1e-6  # distance under which a path lies in the plane, and share of a loss under which two are one
+
+
+def strip_height(paths: Sequence[Path]) -> float:
+    """Height of the strip in units of the type size; 0 where there is nothing to tell."""
+    return sum(PARTS_EM[part] for part in parts_told(paths)) + BETWEEN_EM * max(len(parts_told(paths)) - 1, 0)
+
+
+def parts_told(paths: Sequence[Path]) -> list[str]:
+    """What there is to tell, from the top."""
+    several = [path for path in paths if len(path.steps) > 1]
+    told = {
+        "own loss": any(path.has_losses for path in several),
+        "distance": any((path.distance > WITHIN).any() for path in several),
+        "learning rate": any(path.schedules for path in several),
+    }
+    return [name for name, there in told.items() if there]
+
+
+def is_within(paths: Sequence[Path]) -> bool:
+    """Whether the plane hides nothing of these paths, as one through all the parameters there are does."""
+    return all(np.allclose(path.own, path.beneath, rtol=10 * WITHIN, equal_nan=True) for path in paths)

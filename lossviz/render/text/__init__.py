@@ -1,0 +1,1 @@
+"""What a figure says in words: caption, findings, caution, footer."""

@@ -1,0 +1,106 @@
+"""What a reader of a figure should be told before believing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from lossviz.records.quantity import RATIO, SECOND_DIFFERENCE
+from lossviz.records.surface import Surface
+from lossviz.render.values.cells import Cell
+from lossviz.render.values.field import steep_share
+from lossviz.render.values.key import Key
+from lossviz.render.values.panel import Panel
+from lossviz.render.values.scale import Scale
+from lossviz.render.values.view import View
+
+STEEP_SHARE = 0.02  # of neighbouring pairs a decade apart from which a reader is warned
+ROUGH_SHARE = 0.5  # from which no contours are drawn
+MOST_VALUES = 12
+ONE_COLOUR = 0.01  # of a scale: less is not seen
+
+
+def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[str]:
+    """For each further surface, the settings in which it differs from the first, by name.
+
+    Where it is one and the same setting in all of three or more, one sentence gives its values.
+    """
+    first = surfaces[0].plan
+    fields = [surface.plan.fields() for surface in surfaces]
+    found = {name for own in fields[1:] for name in {**fields[0], **own} if fields[0].get(name) != own.get(name)}
+    if len(surfaces) > 2 and len(found) == 1:
+        (name,) = found
+        values = [json.dumps(own.get(name)) for own in fields]
+        shown = ", ".join([*values[:MOST_VALUES], *(["…"] if len(values) > MOST_VALUES else [])])
+        return [f"The {len(surfaces)} surfaces differ in {name} alone: {shown}."]
+    return [
+        f"{called[0]} and {called[i]} differ in {'; '.join(differences)}."
+        for i, surface in enumerate(surfaces)
+        if (differences := first.differences(surface.plan))
+    ]
+
+
+def made_cautions(view: View) -> list[str]:
+    """What a quantity that follows from others leaves out."""
+    if view.quantity.startswith(SECOND_DIFFERENCE):
+        return [
+            "A second difference is the mean curvature along one direction over one grid step, per squared coordinate: "
+            "the Hessian's eigenvalues reach beyond it on both sides."
+        ]
+    if view.quantity == RATIO:
+        lowest = view.surface.values(f"{view.split}_min_eigenvalue")
+        if convex := int((lowest > 0).sum()):
+            return [
+                f"The ratio leaves out the sign: at {convex} of {int(np.isfinite(lowest).sum())} points the lowest "
+                "eigenvalue is positive, and the loss convex."
+            ]
+    return []
+
+
+def is_rough(views: Sequence[View], scale: Scale) -> bool:
+    """Whether some plane's values change by decades from most grid points to the next, so that lines mean nothing."""
+    return scale.kind == "log" and any(steep_share(view.values()) > ROUGH_SHARE for view in views if view.planar)
+
+
+def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: bool = True) -> list[str]:
+    """What was found while computing, nothing to show, and grids too coarse for what they show.
+
+    Args:
+        panels: Of a figure.
+        keys: Their scales.
+        between: Whether values are interpolated between grid points.
+    """
+    cautions = [str(text) for panel in panels for text in panel.view.surface.facts.get("warnings") or []]
+    for panel in panels:
+        cautions += made_cautions(panel.view)
+        if panel.counts[Cell.NOT_EVALUATED] == panel.kinds.size:
+            cautions.append("No point of the grid has been evaluated yet.")
+        elif panel.extremes is None:
+            cautions.append("No evaluated point has a finite value.")
+        log = keys[panel.key].scale.kind == "log"
+        steep = steep_share(panel.z.filled(np.nan)) if panel.y is not None and log else 0.0
+        if steep > STEEP_SHARE:
+            seen = ", or --no-smooth to see the cells" if between else "; these are its cells"
+            cautions.append(
+                f"{100 * steep:.0f} % of neighbouring points differ by more than a factor of 10: the resolution is "
+                f"too low to trust contours. Use a finer grid{seen}."
+            )
+    return [*cautions, *_flattened(panels, keys)]
+
+
+def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
+    """Panels of which a shared scale shows nothing, though they have a shape."""
+    names = []
+    for panel in panels:
+        ends, scale = panel.extremes, keys[panel.key].scale
+        if ends is None or ends.low == ends.high or sum(other.key == panel.key for other in panels) < 2:
+            continue
+        low, high = (float(np.clip(scale.position(value), 0, 1)) for value in (ends.low, ends.high))
+        if high - low < ONE_COLOUR:
+            names.append(panel.title)
+    if not names:
+        return []
+    verb = "is" if len(names) == 1 else "are"
+    return [f"{', '.join(names)} {verb} of one colour on the shared scale: draw a file by itself to see its shape."]

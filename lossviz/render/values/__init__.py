@@ -1,0 +1,1 @@
+"""What is drawn, as numbers: scale, levels, panels, tracks, cameras."""

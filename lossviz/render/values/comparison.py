@@ -1,0 +1,92 @@
+"""Several surfaces in numbers, side by side: what small multiples show, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lossviz.records.shape import CAUTION, RADII, describe_shape
+from lossviz.records.surface import Surface
+from lossviz.render.words.plane_text import axis_symbol
+from lossviz.render.words.quantity import PERCENT, base_name, format_coordinate, format_value, quantity_label
+
+RISE = 1.0  # the rise over the centre whose share of the grid is told; of an error, in shares of the examples
+RISE_PERCENT = 0.1
+
+
+def comparison_rows(surfaces: Sequence[Surface], titles: Sequence[str], name: str) -> list[dict[str, str]]:
+    """A row for each surface of what :func:`~lossviz.records.shape.describe_shape` finds, as texts by column.
+
+    Args:
+        surfaces: Each with the quantity.
+        titles: A name for each.
+        name: Of the quantity, ``train_loss`` for example.
+    """
+    percent = base_name(name, surfaces[0].split_of(name)) in PERCENT
+    rise = RISE_PERCENT if percent else RISE
+    found = [describe_shape(surface, name, levels=(rise,)) for surface in surfaces]
+    radius = _common_radius(found)
+    return [
+        _row(surface, title, shape, radius, rise, percent)
+        for surface, title, shape in zip(surfaces, titles, found, strict=True)
+    ]
+
+
+def comparison_text(surfaces: Sequence[Surface], titles: Sequence[str], names: Sequence[str]) -> str:
+    """The tables of some quantities in columns of plain text; empty for fewer than two surfaces."""
+    if len(surfaces) < 2:
+        return ""
+    parts = []
+    for name in names:
+        if all(name in surface.sums for surface in surfaces):
+            words = quantity_label(name, surfaces[0].split_of(name))
+            parts.append(f"{words[:1].upper()}{words[1:]}\n{_aligned(comparison_rows(surfaces, titles, name))}")
+    return "\n\n".join([*parts, CAUTION]) if parts else ""
+
+
+def _common_radius(found: Sequence[dict[str, Any]]) -> str | None:
+    """The largest radius at which the rise is known of every surface."""
+    for radius in sorted((f"{r:g}" for r in RADII), key=float, reverse=True):
+        if all(shape["rise"][radius]["mean"] is not None for shape in found):
+            return radius
+    return None
+
+
+def _row(
+    surface: Surface, title: str, shape: dict[str, Any], radius: str | None, rise: float, percent: bool
+) -> dict[str, str]:
+    def text(value: float | None) -> str:
+        return "–" if value is None else format_value(value, percent=percent) + " %" * percent
+
+    at = shape["minimum_at"]
+    names = [axis_symbol(surface, axis) for axis in range(surface.plan.grid.dimension)]
+    row = {
+        "surface": title,
+        "centre": text(shape["centre"]),
+        "lowest": text(shape["minimum"]),
+        "where": "–"
+        if at is None
+        else ", ".join(f"{n} = {format_coordinate(c)}" for n, c in zip(names, at, strict=True)),
+        "highest": text(shape["maximum"]),
+    }
+    if radius:
+        rises = shape["rise"][radius]
+        row[f"rise at {radius}: mean"], row["largest"] = text(rises["mean"]), text(rises["largest"])
+    share = shape["share"][f"{rise:g}"]
+    row[f"under centre + {text(rise)}"] = "–" if share is None else f"{format_value(share, percent=True)} %"
+    anisotropy = shape["anisotropy"]
+    if surface.plan.grid.dimension > 1:
+        row["anisotropy"] = "–" if anisotropy is None else format_value(anisotropy)
+    return row
+
+
+def _aligned(rows: Sequence[dict[str, str]]) -> str:
+    columns = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+
+    def line(cells: dict[str, str]) -> str:
+        return "  ".join(
+            cells[name].ljust(width) if name == "surface" else cells[name].rjust(width)
+            for name, width in columns.items()
+        ).rstrip()
+
+    return "\n".join([line({name: name for name in columns}), *map(line, rows)])

@@ -1,0 +1,77 @@
+"""The difference of two surfaces on one grid: a view like any other, on a diverging scale symmetric about 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lossviz.errors import UsageError
+from lossviz.records.surface import Surface
+from lossviz.render.values.key import Key
+from lossviz.render.values.scale import choose_symmetric
+from lossviz.render.values.view import View
+from lossviz.render.words.colours import DIVERGING
+from lossviz.render.words.quantity import quantity_label
+
+
+@dataclass(frozen=True, eq=False)
+class DifferenceView(View):
+    """A view of the first surface less the second.
+
+    Attributes:
+        other: What is subtracted.
+    """
+
+    other: View
+
+    @property
+    def other_name(self) -> str:
+        """The second surface, by its problem and plan."""
+        plan, facts = self.other.surface.plan, self.other.surface.facts
+        subject = facts.get("model") or facts.get("problem") or plan.problem.source
+        return f"the second file ({subject}, seed {plan.plane.seed}, plan {plan.digest()[:10]})"
+
+    def values(self) -> np.ndarray:
+        """First less second; inf less inf is NaN."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return super().values() - self.other.values()
+
+    def stderr(self) -> np.ndarray:
+        """Unknown: both means come from the same examples, and their covariance was not kept."""
+        return np.full(super().values().shape, np.nan)
+
+    def evaluated(self) -> np.ndarray:
+        """Where both are."""
+        return super().evaluated() & self.other.evaluated()
+
+
+def subtract_views(views: Sequence[View], surfaces: Sequence[Surface]) -> list[View]:
+    """For each view of the first surface, its difference to the same view of the second.
+
+    Raises:
+        UsageError: If there are not two surfaces, or their grids differ.
+    """
+    if len(surfaces) != 2:
+        raise UsageError(f"--diff takes two files, {len(surfaces)} were given: it draws the first less the second.")
+    first, second = surfaces
+    if first.plan.grid != second.plan.grid:
+        raise UsageError(
+            f"--diff needs one grid; the first file has {first.plan.grid}, the second {second.plan.grid}. "
+            "Compute both with the same --grid."
+        )
+    mine, theirs = ([view for view in views if view.source == i] for i in (0, 1))
+    return [
+        DifferenceView(view.surface, 0, view.name, view.axes, view.at, other)
+        for view, other in zip(mine, theirs, strict=True)
+    ]
+
+
+def make_difference_key(views: Sequence[View], *, clip: str | float) -> Key:
+    """The key of differences: linear, symmetric about 0, diverging colours."""
+    values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
+    words = quantity_label(views[0].name, views[0].split)
+    percent = views[0].quantity in ("error", "accuracy")
+    label = f"difference of {words}" + (" (%)" if percent else "")
+    return Key(label, choose_symmetric(values, clip=clip), DIVERGING[0], percent=percent)

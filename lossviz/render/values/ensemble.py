@@ -1,0 +1,145 @@
+"""All panels of a figure together: one key for a quantity, values between grid points, heights, and shared levels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lossviz.errors import UsageError
+from lossviz.records.surface import Surface
+from lossviz.render.values.camera import Camera, choose_camera
+from lossviz.render.values.difference import make_difference_key, subtract_views
+from lossviz.render.values.field import make_field
+from lossviz.render.values.key import Key, add_levels, make_key, with_ticks
+from lossviz.render.values.panel import Panel, make_panel
+from lossviz.render.values.scale import Scale, parse_clip
+from lossviz.render.values.terrain import Terrain, make_terrain
+from lossviz.render.values.track import Path, known_losses
+from lossviz.render.values.uncertainty import error_field, samples_some, separate
+from lossviz.render.values.view import View, make_views
+
+MOST_VIEWS = 60  # of a page, which shows some of them at a time
+FINE_MAP, FINE_SURFACE = 320, 480
+Paths = Mapping[int, tuple[Path, ...]]  # by the view's id
+
+
+class Levels(NamedTuple):
+    """What :func:`settle_levels` settles.
+
+    Attributes:
+        keys: With levels and ticks.
+        errors: For each panel its standard errors on the fine grid, where ribbons are drawn; else empty.
+        unknown: Sentences on levels that the examples do not know.
+    """
+
+    keys: list[Key]
+    errors: tuple[np.ndarray, ...]
+    unknown: list[str]
+
+
+def gather_views(
+    surfaces: Sequence[Surface], names: Sequence[str], kind: str, *, difference: bool, most: int
+) -> list[View]:
+    """What the panels of a figure show, those of one quantity together.
+
+    Raises:
+        UsageError: If it is more than ``most``, or does not make one difference.
+    """
+    views = make_views(surfaces, names, kind)
+    views = subtract_views(views, surfaces) if difference else views
+    most = MOST_VIEWS if kind == "html" else most
+    if kind != "line" and len(views) > most:
+        raise UsageError(f"{len(views)} panels do not fit one figure; at most {most}. Name fewer files or quantities.")
+    return views
+
+
+def choose_keys(
+    views: Sequence[View],
+    paths: Paths,
+    kind: str,
+    *,
+    difference: bool,
+    scale: str,
+    clip: str | float,
+    colours: str,
+) -> list[Key]:
+    """One key for all views of a quantity, in the order of the quantities; levels come later."""
+    clip = parse_clip(clip) if isinstance(clip, str) else clip
+    if kind == "line" and clip == "auto":
+        clip = "none"  # a profile has room for its highest point
+    groups = [[view for view in views if view.quantity == quantity] for quantity in _quantities(views)]
+    if difference:
+        return [make_difference_key(group, clip=clip) for group in groups]
+    return [make_key(own, scale=scale, clip=clip, colours=colours, also=_own_losses(own, paths)) for own in groups]
+
+
+def make_panels(
+    views: Sequence[View], titles: Sequence[str], keys: Sequence[Key], paths: Paths, kind: str, *, smooth: bool
+) -> tuple[Panel, ...]:
+    """A panel for each view, with the values between its grid points if ``smooth``."""
+    quantities, fewest = _quantities(views), FINE_SURFACE if kind == "surface" else FINE_MAP
+    panels = []
+    for view, title in zip(views, titles, strict=True):
+        index, field = quantities.index(view.quantity), None
+        if kind != "line":
+            x, y, scale = view.coordinates(0), view.coordinates(1), keys[index].scale
+            field = make_field(x, y, view.values(), view.evaluated(), scale, fewest=fewest, smooth=smooth)
+        panels.append(make_panel(view, title, index, keys[index], field, smooth=smooth, paths=paths[id(view)]))
+    return tuple(panels)
+
+
+def raise_terrains(
+    panels: Sequence[Panel], keys: Sequence[Key], kind: str, camera: tuple[float, float] | None
+) -> tuple[tuple[Terrain, ...], Camera | None]:
+    """Height fields and the one camera of a surface or a page; of other kinds there are none."""
+    raised = [panel for panel in panels if kind in ("surface", "html")]
+    terrains = tuple(make_terrain(panel.field, keys[panel.key].scale) for panel in raised if panel.field)
+    if not terrains:
+        return (), None
+    return terrains, Camera(*camera) if camera else choose_camera(terrains, [panel.paths for panel in raised])
+
+
+def settle_levels(
+    keys: Sequence[Key], panels: Sequence[Panel], kind: str, levels: Sequence[float] | None, width_mm: float
+) -> Levels:
+    """Levels whose lines keep apart on panels ``width_mm`` wide, and that the examples know; or those given."""
+    settled = [
+        add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
+        for i, key in enumerate(keys)
+    ]
+    beyond = [_beyond(key, levels) for key in settled if levels] if kind != "line" else []
+    if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
+        return Levels(settled, (), [sentence for sentence in beyond if sentence])
+    errors = tuple(error_field(panel) for panel in panels)
+    unknown = [sentence for sentence in beyond if sentence]
+    for index, key in enumerate(settled):
+        own = [i for i, panel in enumerate(panels) if panel.key == index]
+        thinned, caution = separate(key, [panels[i] for i in own], [errors[i] for i in own])
+        unknown += [caution] if caution else []
+        settled[index] = key if levels is not None else with_ticks(thinned)
+    return Levels(settled, errors, unknown)
+
+
+def _beyond(key: Key, levels: Sequence[float]) -> str:
+    """What is to be said where no level that was asked for lies among the values."""
+    low, high = key.scale.low, key.scale.high
+    if any(low <= level <= high for level in levels):
+        return ""
+    return f"No line is drawn: the levels named lie beyond {key.label}, {key.text(low)} to {key.text(high)}."
+
+
+def _quantities(views: Sequence[View]) -> list[str]:
+    return list(dict.fromkeys(view.quantity for view in views))
+
+
+def _own_losses(views: Sequence[View], paths: Paths) -> np.ndarray:
+    return known_losses([path for view in views for path in paths[id(view)]])
+
+
+def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:
+    """Values of all panels with one key, spread evenly over their area."""
+    own = [panel for panel in panels if panel.key == index]
+    tables = [panel.field.values(scale)[::2, ::2] if panel.field else panel.z.filled(np.nan) for panel in own]
+    return np.concatenate([table.ravel() for table in tables])

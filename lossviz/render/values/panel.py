@@ -1,0 +1,186 @@
+"""One panel of a scene: its values, what cannot be drawn of them, and its marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from lossviz.records.unfinished import guess_missing
+from lossviz.render.values.cells import Cell, classify, count_cells, has_value
+from lossviz.render.values.field import Field
+from lossviz.render.values.key import Key
+from lossviz.render.values.track import Path
+from lossviz.render.values.view import View
+from lossviz.render.words.plane_text import axis_label
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place on the plane worth a sign: the trained parameters, or the lowest grid point where that is another."""
+
+    kind: Literal["trained", "minimum"]
+    x: float
+    y: float
+    value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Extremes:
+    """Lowest and highest finite grid values with their coordinates along x and y."""
+
+    low: float
+    low_at: tuple[float, ...]
+    high: float
+    high_at: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One panel.
+
+    Attributes:
+        view: Where the values come from.
+        title: Above the panel, possibly empty.
+        x: Coordinates along x, (n_x,).
+        y: Coordinates along y, (n_y,), or None for a line.
+        z: Values (n_y, n_x) or (n_x,), masked where there is no finite value.
+        stderr: Standard errors, of the same shape, NaN where unknown.
+        kinds: uint8 :class:`Cell`, of the same shape.
+        guesses: In a picture of an unfinished run, interpolated values at points that are not evaluated; NaN elsewhere.
+        counts: How many points are of each kind.
+        extremes: Of the finite values, or None if there are none.
+        field: The values between the grid points, or None for a line.
+        key: Index into the scene's keys.
+        marks: Signs.
+        x_label: With its unit.
+        y_label: With its unit.
+        paths: Optimization paths seen on it.
+    """
+
+    view: View
+    title: str
+    x: np.ndarray
+    y: np.ndarray | None
+    z: np.ma.MaskedArray
+    stderr: np.ndarray
+    kinds: np.ndarray
+    guesses: np.ndarray
+    counts: dict[Cell, int]
+    extremes: Extremes | None
+    field: Field | None
+    key: int
+    marks: tuple[Mark, ...]
+    x_label: str
+    y_label: str
+    paths: tuple[Path, ...] = ()
+
+    @property
+    def guessed(self) -> np.ndarray:
+        """Bool, of the grid's shape: not evaluated, and drawn with an interpolated value."""
+        return np.isfinite(self.guesses)
+
+    @property
+    def shown_marks(self) -> tuple[Mark, ...]:
+        """The marks, less the trained parameters where the sign of a path's end or start stands on them."""
+        covered = self.ends_trained or self._meets_origin(0)
+        return self.marks if not covered else tuple(mark for mark in self.marks if mark.kind != "trained")
+
+    @property
+    def ends_trained(self) -> bool:
+        """Whether a path ends at the trained parameters."""
+        return any(mark.kind == "trained" for mark in self.marks) and self._meets_origin(-1)
+
+    def _meets_origin(self, at: int) -> bool:
+        """Whether a path's snapshot ``at`` is the point that the plane passes through."""
+        reach = 1e-6 * float(np.ptp(self.x) + np.ptp(self.y if self.y is not None else self.x))
+        return any(len(p.x) > 0 and abs(p.x[at]) + abs(p.y[at]) <= reach for p in self.paths)
+
+    @property
+    def done(self) -> int:
+        """Number of points that are evaluated."""
+        return self.kinds.size - self.counts[Cell.NOT_EVALUATED]
+
+
+def make_panel(
+    view: View,
+    title: str,
+    index: int,
+    key: Key,
+    field: Field | None,
+    *,
+    smooth: bool = True,
+    paths: tuple[Path, ...] = (),
+) -> Panel:
+    """Put together what a panel shows of a view; ``index`` is its key's place in the scene."""
+    values = view.values()
+    kinds = classify(values, view.evaluated(), key.scale)
+    x, y = view.coordinates(0), view.coordinates(1) if view.planar else None
+    guesses = field.guesses if field else _guesses(values, kinds, x, key, smooth=smooth)
+    extremes = find_extremes(values, kinds, x, y)
+    return Panel(
+        view=view,
+        title=title,
+        x=x,
+        y=y,
+        z=np.ma.masked_array(values, mask=~has_value(kinds)),
+        stderr=view.stderr(),
+        kinds=kinds,
+        guesses=key.scale.inverse(guesses),
+        counts=count_cells(kinds),
+        extremes=extremes,
+        field=field,
+        key=index,
+        marks=_marks(view, values, x, y, None if key.scale.symmetric or (kinds == Cell.MINUS_INF).any() else extremes),
+        x_label=axis_label(view.surface, view.axes[0]),
+        y_label=axis_label(view.surface, view.axes[1]) if y is not None else key.label,
+        paths=paths,
+    )
+
+
+def find_extremes(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, y: np.ndarray | None) -> Extremes | None:
+    """Lowest and highest finite values and where they are; the first in grid order where several are equal."""
+    known = has_value(kinds)
+    if not known.any():
+        return None
+
+    def place(index: np.intp) -> tuple[float, ...]:
+        if y is None:
+            return (float(x[index]),)
+        row, column = divmod(int(index), len(x))
+        return float(x[column]), float(y[row])
+
+    low = np.argmin(np.where(known, values, np.inf))
+    high = np.argmax(np.where(known, values, -np.inf))
+    return Extremes(float(values.flat[low]), place(low), float(values.flat[high]), place(high))
+
+
+def _guesses(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, key: Key, *, smooth: bool) -> np.ndarray:
+    shown = has_value(kinds) & (kinds != Cell.BELOW)
+    if not smooth:
+        return np.full(values.shape, np.nan)
+    return guess_missing(np.where(shown, key.scale.forward(values), np.nan), kinds != Cell.NOT_EVALUATED, (x,))
+
+
+def _marks(
+    view: View, values: np.ndarray, x: np.ndarray, y: np.ndarray | None, extremes: Extremes | None
+) -> tuple[Mark, ...]:
+    marks = []
+    axes = (x,) if y is None else (x, y)
+    inside = all(axis[0] <= 0.0 <= axis[-1] for axis in axes) and view.holds_origin()
+    if inside:
+        marks.append(Mark("trained", 0.0, 0.0, _origin_value(view, values, axes)))
+    level = extremes is None or extremes.low == extremes.high
+    if extremes is not None and not level and not (inside and all(c == 0.0 for c in extremes.low_at)):
+        at = (*extremes.low_at, 0.0)
+        marks.append(Mark("minimum", at[0], at[1], extremes.low))
+    return tuple(marks)
+
+
+def _origin_value(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...]) -> float:
+    at = [np.flatnonzero(axis == 0.0) for axis in reversed(axes)]
+    if all(len(index) for index in at):
+        return float(values[tuple(int(index[0]) for index in at)])
+    known = (view.surface.facts.get("origin") or {}).get(view.name)
+    return float(known) if known is not None else float("nan")

@@ -1,0 +1,1 @@
+"""Names, colours and styles: the vocabulary of a figure."""

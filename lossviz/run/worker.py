@@ -1,0 +1,142 @@
+"""Several processes on one run: prepare it once, let each fill its share, merge what they saved."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lossviz.errors import PointDropped, StoppedError, StoreError, UsageError
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.ranks.group import Group
+from lossviz.launch.division import share
+from lossviz.launch.ranks import Ranks
+from lossviz.launch.requeue import place_of
+from lossviz.launch.rounds import read_points
+from lossviz.records.point import Point
+from lossviz.records.surface import Surface
+from lossviz.run.compute import until_dropped
+from lossviz.run.join import join_run
+from lossviz.run.prepare import open_run
+from lossviz.run.settings import Progress, Report, Settings, Stop, Update, Warn
+from lossviz.store.run import Run
+from lossviz.store.surface_file import peek_plan, read_surface
+
+T = TypeVar("T")
+
+
+def share_of(surface: Surface, split: str, part: tuple[int, int], points: np.ndarray | None = None) -> np.ndarray:
+    """Flat indices still missing in ``split`` of a share of ``points``, see :func:`~lossviz.launch.division.share`."""
+    return np.intersect1d(share(surface.plan.grid, part, points), surface.pending(split))
+
+
+def work(
+    out: Path,
+    part: tuple[int, int],
+    *,
+    round_number: int | None = None,
+    device: str = "auto",
+    sync_interval_s: float = 1.0,
+    disk_wait_s: float = 600.0,
+    progress: Progress = lambda update: None,
+    stop: Stop = lambda: False,
+    warn: Warn = lambda message: None,
+    group: Group | None = None,
+) -> Report:
+    """Evaluate what is missing of one share of a prepared run; any number of processes may do so at once.
+
+    Args:
+        out: The run's HDF5 file, made by :func:`prepare_only` or by a run that was stopped.
+        part: Share I of N, I counting from 1.
+        round_number: Of the submission whose points are shared; None shares the whole grid.
+        device: As for :func:`lossviz.run.compute.compute`.
+        sync_interval_s: Most work a power cut may take.
+        disk_wait_s: How long to wait for room on a full disk.
+        progress: Called after points were saved.
+        stop: Asked between chunks.
+        warn: Called with sentences that do not stop the run.
+        group: The ranks that this process leads, for a run with several ranks a point; see :mod:`lossviz.run.ranks`.
+
+    Raises:
+        UsageError: If the run's points take several ranks each and there is no group.
+        StoreError: If there is no prepared run at ``out``.
+        StoppedError: If ``stop`` says so; everything evaluated is saved then.
+    """
+    plan = peek_plan(out)
+    if plan is None or not read_surface(out).facts.get("engine"):
+        raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
+    if group is None:
+        Ranks().groups_of(plan.ranks_per_point, str(out))
+    settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
+    points = read_points(out, round_number, plan.grid.size, warn)
+    with open_run(
+        out, plan, settings, warn, stop, role="worker", part=f"{part[0]}/{part[1]}", **place_of(os.environ)
+    ) as run:
+        pending = {split: share_of(run.surface, split, part, points) for split in run.surface.splits}
+        if not any(map(len, pending.values())):
+            return Report(run.surface, out, 0.0, 0)
+        engine = unless_dropped(lambda: join_run(out, plan, run.surface, device, warn, group), stop)
+        if engine is None:
+            raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
+        evaluated = _fill_share(run, engine, pending, progress, stop)
+        return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
+
+
+def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -> int:
+    """Evaluate what is missing of one of ``count`` shares of a prepared run: the whole of a task for any scheduler.
+
+    Any number of processes may do so at once, on any machines that see the file; :func:`lossviz.store.merge.merge`
+    publishes what they saved. It installs no signal handlers, and a task that was killed goes on when it is run again.
+
+    Args:
+        run: The run's HDF5 file, made by ``lossviz compute … --prepare-only``.
+        index: Which share, from 0.
+        count: How many there are.
+        device: As for :func:`lossviz.run.compute.compute`.
+
+    Returns:
+        How many evaluations this call added.
+
+    Raises:
+        UsageError: If ``index`` is not below ``count``.
+        StoreError: If there is no prepared run.
+
+    Example:
+        With submitit: ``executor.map_array(functools.partial(lossviz.run_task, "net.h5", count=8), range(8))``.
+    """
+    if not 0 <= index < count:
+        raise UsageError(f"index is {index} and count {count}; index runs from 0 to count - 1.")
+    return work(Path(run), (index + 1, count), device=device).evaluated
+
+
+def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:
+    """What ``make`` returns; None if ``stop`` gives up on it meanwhile."""
+    try:
+        with getattr(stop, "while_evaluating", nullcontext)():
+            return make()
+    except PointDropped:
+        return None
+
+
+def _fill_share(
+    run: Run, engine: Engine, pending: dict[str, np.ndarray], progress: Progress, stop: Stop
+) -> list[float]:
+    seconds, total = [], run.surface.plan.grid.size
+
+    def tell(saved: list[Point]) -> None:
+        if saved:
+            progress(Update(saved, int(run.surface.evaluated().sum()), total))
+
+    for points in until_dropped(engine.evaluate(run.surface.plan.grid, pending), stop):
+        tell(run.save(points))
+        seconds += [point.seconds for point in points]
+        if stop():
+            break
+    tell(run.sync())
+    if len(seconds) < sum(map(len, pending.values())):
+        raise StoppedError(f"Stopped after {len(seconds)} points; all are saved. Run the same command to go on.")
+    return seconds

@@ -1,0 +1,1 @@
+"""What is done beside a run: projected paths, traces, sharpness, timing, the demo."""

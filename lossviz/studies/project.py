@@ -1,0 +1,264 @@
+"""See runs of an optimizer on the plane of a surface: coordinates, distance, own loss and the plane's loss beneath."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lossviz.errors import LossvizError, StoppedError, StoreError, UsageError, join_mistakes
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.precision import in_precision
+from lossviz.evaluate.ways.way import Way
+from lossviz.problem.checkpoint.match import Matching
+from lossviz.problem.problem import Problem
+from lossviz.records.point import Point
+from lossviz.records.surface import Surface
+from lossviz.records.trajectory import Mark, Trajectory, random_walk_null
+from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
+from lossviz.run.prepare import open_run
+from lossviz.run.settings import Settings
+from lossviz.space.params import Params
+from lossviz.space.plane import Plane
+from lossviz.store.run import Run
+from lossviz.store.surface_file import peek_plan
+from lossviz.trajectory.project import check_visible, project_snapshots
+from lossviz.trajectory.snapshots import Snapshots, open_snapshots
+
+Progress = Callable[[str, int, int], None]
+Warn = Callable[[str], None]
+
+
+def project(
+    out: Path,
+    runs: Mapping[str, str | Path],
+    *,
+    device: str = "auto",
+    force: bool = False,
+    skip: tuple[str, ...] = (),
+    renames: tuple[tuple[str, str], ...] = (),
+    trust_pickle: bool = False,
+    progress: Progress = lambda stage, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+    warn: Warn = lambda message: None,
+) -> dict[str, Trajectory]:
+    """Project the snapshots of one or more runs on the plane of the surface ``out``, and store them in its file.
+
+    Averages recorded beside a run (ema, swa) become trajectories of their own, named ``"sgd ema"``. A trajectory of a
+    name that is there already is replaced.
+
+    Args:
+        out: A run made by :func:`lossviz.run.compute.compute`; it may be unfinished, but must not be going on.
+        runs: Per name a folder or glob pattern of snapshots.
+        device: Where losses are evaluated.
+        force: Store a path even where it is no more than a dot on this plane.
+        skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
+        renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
+        trust_pickle: Whether code in the snapshots may run.
+        progress: Called with a stage, how much of it is done, and how much there is.
+        stop: Asked after each snapshot.
+        warn: Called with sentences about snapshots that were left out.
+
+    Returns:
+        The trajectories by name, as stored.
+
+    Raises:
+        StoreError: If there is no such run.
+        StoppedError: If it is being filled by another process, or ``stop`` says so.
+        UsageError: For runs that cannot be projected; the others are stored all the same.
+    """
+    if not all(name.strip() for name in runs):
+        raise UsageError("A run's --name is empty; write a word, for example --name sgd.")
+    plan = peek_plan(out)
+    if plan is None:
+        made = f"lossviz compute … --out {shlex.quote(str(out))} --prepare-only"
+        raise StoreError(f"There is no surface file {out}. Make one with: {made}")
+    with open_run(out, plan, Settings(device), warn, stop) as run:
+        seer = Seer.of(run.surface, out, device, warn)
+        seer.problem = replace(seer.problem, matching=_beside(seer.problem.matching, skip, renames, trust_pickle))
+        made, mistakes = {}, []
+        for name, source in runs.items():
+            try:
+                for series, snapshots in open_snapshots(source, seer.problem, warn=warn).items():
+                    full_name = f"{name} {series}".strip()
+                    made[full_name] = seer.see(snapshots, full_name, force=force, progress=progress, stop=stop)
+            except StoppedError:
+                raise
+            except LossvizError as error:
+                mistakes.append(str(error))
+        if made:
+            run.surface.trajectories.update(made)
+            _publish(run)
+    if mistakes:
+        kept = f"\nStored all the same: {', '.join(made)}." if made else ""
+        raise UsageError(join_mistakes(mistakes) + kept)
+    return made
+
+
+class Seer:
+    """Sees snapshots on one plane of one problem.
+
+    Args:
+        problem: Model, loss and examples; its model is moved about and put back.
+        plane: On the problem's device.
+        batch_size: Examples a forward pass; None takes the device's default.
+        made_of: Number of snapshots whose principal components span the plane; 0 for another plane.
+        unused: Parameters that no loss depends on, whose motion is no part of a path.
+    """
+
+    def __init__(
+        self, problem: Problem, plane: Plane, batch_size: int | None = None, made_of: int = 0,
+        unused: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        self.problem, self.plane, self.batch_size, self.made_of = problem, plane, batch_size, made_of
+        self.unused = tuple(unused)
+
+    @classmethod
+    def of(cls, surface: Surface, out: Path, device: str, warn: Warn) -> Seer:
+        """For the plane of a stored run, evaluating in its precision."""
+        plan, facts = surface.plan, surface.facts
+        if "precision" not in facts:
+            raise StoreError(
+                f"{out} is not prepared yet. Run its lossviz compute command first, or with --prepare-only."
+            )
+        problem = load_plan_problem(plan, device)
+        plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
+        way = facts.get("engine", {}).get("way")
+        batch_size = Way.from_json(way).batch_size if way else None
+        made_of = len(facts.get("plane", {}).get("coefficients", ())) if plane.kind == "pca" else 0
+        unused = facts.get("probes", {}).get("not_moved", {}).get("unused", ())
+        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size, made_of, unused)
+
+    def see(
+        self,
+        snapshots: Snapshots,
+        name: str,
+        *,
+        force: bool = False,
+        progress: Progress = lambda stage, done, total: None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Trajectory:
+        """One trajectory, with the losses of its snapshots and of their nearest points of the plane.
+
+        Raises:
+            UsageError: If the path would be a dot, unless ``force``.
+            StoppedError: If ``stop`` says so.
+        """
+        seen = project_snapshots(snapshots, self.plane.without(self.unused), progress=progress)
+        if not force:
+            check_visible(seen, self.plane.kind, name)
+        own, projected = [], []
+        for t, coordinates in enumerate(seen.coordinates):
+            progress("evaluating snapshots", t, len(snapshots))
+            if stop():
+                raise StoppedError("Stopped while evaluating snapshots; nothing of this trajectory is stored.")
+            own.append(self.own_points(snapshots.state(t)))
+            projected.append(self.points_at(coordinates) if np.isfinite(coordinates).all() else [])
+        progress("evaluating snapshots", len(snapshots), len(snapshots))
+        return Trajectory(
+            name=name,
+            steps=np.array([fact.step for fact in snapshots.facts]),
+            coordinates=seen.coordinates,
+            distance=seen.distance,
+            own=_columns(own),
+            projected=_columns(projected),
+            epochs=_array(snapshots.column("epoch")),
+            learning_rate=_array(snapshots.column("learning_rate")),
+            recorded_loss=_array(snapshots.column("loss")),
+            explained_variance=seen.explained_variance,
+            marks=_marks(snapshots.facts),
+            facts={**self._null(snapshots), **_facts(snapshots)},
+        )
+
+    def points_at(self, coordinates: np.ndarray) -> list[Point]:
+        """Every split evaluated at one point of the plane, ``coordinates`` (k,), with the plane's buffers."""
+        return self._evaluate(self.plane, coordinates)
+
+    def own_points(self, state: Params) -> list[Point]:
+        """Every split evaluated at a snapshot, with its own buffers and frozen parameters."""
+        with _standing_at(self.problem, state):
+            here = {n: state[n].to(origin) for n, origin in self.plane.origin.items()}
+            plane = Plane(self.plane.kind, here, self.plane.directions)
+            return self._evaluate(plane, np.zeros(self.plane.dimension))
+
+    def _null(self, snapshots: Snapshots) -> dict[str, Any]:
+        """What a random walk would explain, where the plane is that of these snapshots alone."""
+        if len(snapshots) != self.made_of:
+            return {}
+        return {"random_walk_null": random_walk_null(self.plane.dimension, self.made_of).tolist()}
+
+    def _evaluate(self, plane: Plane, coordinates: np.ndarray) -> list[Point]:
+        engine = Engine(self.problem, plane, way=self._way())
+        return engine.evaluate_points([0], coordinates[None], tuple(self.problem.examples))
+
+    def _way(self) -> Way | None:
+        return Way("loop", self.batch_size) if self.batch_size else Engine(self.problem, self.plane).way
+
+
+def _beside(
+    known: Matching, skip: tuple[str, ...], renames: tuple[tuple[str, str], ...], trust_pickle: bool
+) -> Matching:
+    """What the run's checkpoint was let off, and what the snapshots are beside it."""
+    both = (*known.skip, *skip), (*known.renames, *renames), known.trust_pickle or trust_pickle
+    return Matching(*both, known.weights)
+
+
+@contextmanager
+def _standing_at(problem: Problem, state: Params) -> Iterator[None]:
+    """The model with everything a file holds, for the time of the block."""
+    tensors = problem.model.state_dict()
+    held = {name: tensors[name] for name in state if name in tensors}
+    before = {name: tensor.clone() for name, tensor in held.items()}
+    try:
+        with torch.no_grad():
+            for name, tensor in held.items():
+                tensor.copy_(state[name])
+        yield
+    finally:
+        with torch.no_grad():
+            for name, tensor in held.items():
+                tensor.copy_(before[name])
+
+
+def _columns(evaluated: Sequence[Sequence[Point]]) -> dict[str, np.ndarray]:
+    """Per quantity a column over the snapshots, NaN where it was not evaluated."""
+    rows = [{f"{p.split}_{name}": p.mean(name) for p in points for name in p.sums} for points in evaluated]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in names}
+
+
+def _marks(facts: Sequence[Any]) -> tuple[Mark, ...]:
+    """Events of the snapshots; a change of the learning rate after the last step, which no step ever had, is none."""
+    return tuple(
+        Mark(fact.step, kind, label)
+        for fact in facts
+        for kind, label in fact.marks
+        if fact is not facts[-1] or kind not in ("decay", "restart")
+    )
+
+
+def _array(values: list[float] | None) -> np.ndarray | None:
+    return None if values is None else np.array(values)
+
+
+def _facts(snapshots: Snapshots) -> dict[str, Any]:
+    first = snapshots.facts[0]
+    return {
+        "series": first.series,
+        "optimizer": next((fact.optimizer for fact in snapshots.facts if fact.optimizer), None),
+        "unit": snapshots.unit,
+        "folder": str(snapshots.files[0].parent),
+        "files": [path.name for path in snapshots.files],
+        "left_out": list(snapshots.left_out),
+    }
+
+
+def _publish(run: Run) -> None:
+    """Put the trajectories into the file; a surface that was finished stays packed as it was."""
+    run.publish(final=not len(run.surface.pending()))

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from lossviz.errors import UsageError
+from lossviz.render.draw.figure import make_figure, settings
+from lossviz.render.scene import make_scene
+from lossviz.render.values.cells import Cell
+from lossviz.render.write import draw
+
+X, Y = np.linspace(-1, 1, 21), np.linspace(-1, 1, 13)
+A = 1 + np.add.outer(Y**2, X**2)
+
+
+def test_the_first_less_the_second_on_a_scale_symmetric_about_zero(surface_of):
+    B = A + np.add.outer(0 * Y, X) - 0.3
+    scene = make_scene([surface_of(X, Y, train_loss=A), surface_of(X, Y, train_loss=B, seed=2)], difference=True)
+    (panel,), (key,) = scene.panels, scene.keys
+    np.testing.assert_allclose(panel.z, A - B, atol=1e-12)
+    assert key.scale.low == -key.scale.high and key.colours == "vik"
+    assert key.label == "difference of training loss"
+    assert 0.0 in key.levels and float(key.scale.position(0.0)) == 0.5
+    assert [mark.kind for mark in panel.marks] == ["trained"]
+    assert "less that of the second file" in scene.caption and "seed 2" in scene.caption
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("kind", ["contour", "heatmap", "surface"])
+def test_both_ends_are_clipped_and_keep_their_own_colour(surface_of, tmp_path, kind):
+    B = A.copy()
+    B[2, 3], B[9, 15] = 500.0, -500.0
+    pair = [surface_of(X, Y, train_loss=A + 0.1 * X), surface_of(X, Y, train_loss=B)]
+    scene = make_scene(pair, kind=kind, difference=True, clip=0.05, dpi=60)
+    panel, key = scene.panels[0], scene.keys[0]
+    assert panel.kinds[2, 3] == panel.kinds[9, 15] == Cell.CLIPPED
+    assert key.scale.position(panel.z[2, 3]) == 0.0 and key.scale.position(panel.z[9, 15]) == 1.0
+    with settings(scene):
+        figure = make_figure(scene)
+    (bar,) = [axes for axes in figure.axes if axes.get_gid() == "colour bar"]
+    assert len([patch for patch in bar.patches if patch.get_gid() == "clip arrow"]) == 2
+    faces = [patch.get_facecolor()[3] for patch in figure.axes[0].patches if patch.get_gid() == "clipped"]
+    assert not any(faces)  # the pattern lies on the map's colour and does not hide it
+    draw(scene, tmp_path / "a.pdf")
+
+
+def test_what_is_missing_in_either_is_missing_in_the_difference(surface_of):
+    done, B = np.ones(A.shape, bool), A.copy()
+    done[0, 0], B[1, 1] = False, np.inf
+    C = A.copy()
+    C[1, 1] = np.inf
+    pair = [surface_of(X, Y, train_loss=B, evaluated=done), surface_of(X, Y, train_loss=C)]
+    kinds = make_scene(pair, difference=True).panels[0].kinds
+    assert kinds[0, 0] == Cell.NOT_EVALUATED and kinds[1, 1] == Cell.NAN
+
+
+def test_equal_surfaces_differ_by_nothing(surface_of):
+    scene = make_scene([surface_of(X, Y, train_loss=A)] * 2, difference=True)
+    assert not scene.panels[0].z.any()
+
+
+def test_it_takes_two_files_on_one_grid(surface_of):
+    a = surface_of(X, Y, train_loss=A)
+    with pytest.raises(UsageError, match="takes two files"):
+        make_scene([a], difference=True)
+    with pytest.raises(UsageError, match="needs one grid"):
+        make_scene([a, surface_of(X[:-1], Y, train_loss=A[:, :-1])], difference=True)

@@ -1,0 +1,172 @@
+"""The verdict before the grid: what is sound is said to be, and each thing that is wrong is found by its own line."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from lossviz.cli.main import cli
+from lossviz.problem.source.importing import execute_file
+from lossviz.problem.source.resolve import resolve_problem
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.verdict import is_sound, verdict_of
+from lossviz.run.check import check_plan
+from lossviz.run.compute import compute
+
+HEAD = """
+import numpy as np, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
+        self.spare = nn.Linear(2, 2, bias=False)
+        self.body[3].bias.requires_grad_(False)
+    def forward(self, x):
+        return self.body(x)
+
+def model():
+    return Net()
+def data():
+    x = torch.arange(60.0).reshape(20, 3) / 20
+    return x, (x[:, 0] * 7).long() % 2
+"""
+LOSS = "def loss(model, batch):\n    return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction='none')\n"
+
+
+def plan_for(tmp_path, text=HEAD + LOSS, grid="-1:1:5,-1:1:3", **spec):
+    (tmp_path / "problem.py").write_text(text)
+    problem = resolve_problem(str(tmp_path / "problem.py"), model_args={}, checkpoint=None)
+    return Plan(problem, PlaneSpec(**spec), Grid.parse(grid))
+
+
+def by_subject(checks):
+    return {check.subject: check for check in checks}
+
+
+def test_a_sound_problem_has_every_line(tmp_path):
+    checks = check_plan(plan_for(tmp_path))
+    found = by_subject(checks)
+    assert is_sound(checks)
+    assert list(found) == [
+        "centre train_loss", "repeat noise", "data", "directions", "filter norms", "sensitivity", "precision",
+        "not moved", "expected",
+    ]  # fmt: skip
+    assert "to the last bit" in found["centre train_loss"].text
+    assert found["data"] == type(found["data"])("data", "ok", "20 train examples; read twice, the same")
+    assert found["precision"].answer == "ok" and "of float64" in found["precision"].text
+    assert found["expected"].text.startswith("15 points in at most about")
+
+
+def test_what_does_not_move_is_named_by_reason(tmp_path):
+    found = by_subject(check_plan(plan_for(tmp_path)))["not moved"]
+    assert found.answer == "said"
+    # weights of two layers move; bias and BatchNorm's two vectors do not, nor the frozen bias and the spare weight
+    assert found.text == (
+        "2 of 7 tensors move; not 3 biases and gains (--vectors zero), 1 that no loss depends on, 1 frozen parameters, "
+        "3 buffers"
+    )
+    moved = by_subject(check_plan(plan_for(tmp_path, move=("spare.*", "body.3.bias"), vectors="keep")))["not moved"]
+    assert moved.answer == "doubt"  # BatchNorm's bias is zero, and has no size to move by
+    assert moved.text == "6 of 7 tensors move; not 1 vectors, 3 buffers; no gradient reaches spare.weight"
+
+
+def test_a_loss_that_forgets_its_model_is_wrong(tmp_path):
+    other = HEAD + "OTHER = model().eval()\n" + LOSS.replace("model(batch[0])", "OTHER(batch[0])")
+    checks = check_plan(plan_for(tmp_path, other))
+    assert not is_sound(checks)
+    assert "does not use the model" in by_subject(checks)["sensitivity"].text
+
+
+@pytest.mark.parametrize(
+    ("loss", "word"),
+    [
+        (
+            LOSS.replace("model(batch[0])", "nn.functional.dropout(model(batch[0]), 0.5, True)"),
+            "random numbers are drawn",
+        ),
+        (LOSS.replace("model(batch[0])", "model(batch[0] / 0)"), "is nan"),
+    ],
+)
+def test_a_centre_that_is_not_finite_or_not_repeatable_is_wrong_and_says_why(tmp_path, loss, word):
+    (check,) = check_plan(plan_for(tmp_path, HEAD + loss))
+    assert check.answer == "wrong" and word in check.text
+
+
+def test_data_that_are_other_ones_the_second_time_are_refused(tmp_path):
+    text = HEAD.replace("x = torch.arange(60.0).reshape(20, 3) / 20", "x = torch.as_tensor(np.random.default_rng()"
+                        ".normal(size=(20, 3))).float()") + LOSS  # fmt: skip
+    with pytest.raises(Exception, match="read a second time") as error:
+        check_plan(plan_for(tmp_path, text))
+    assert "default_rng(0)" in str(error.value)
+    with pytest.raises(Exception, match="read a second time"):
+        compute(plan_for(tmp_path, text), tmp_path / "net.h5")
+    assert not (tmp_path / "net.h5").exists()
+
+
+def test_float32_is_compared_with_float64_where_the_model_runs_in_it(tmp_path):
+    narrow = LOSS.replace("model(batch[0])", "model(batch[0]).half().float()")
+    found = by_subject(check_plan(plan_for(tmp_path, HEAD + narrow)))["precision"]
+    assert found.answer == "ok"  # both round alike
+    fixed = LOSS.replace("model(batch[0])", "model(batch[0]) @ torch.eye(2)")
+    found = by_subject(check_plan(plan_for(tmp_path, HEAD + fixed)))["precision"]
+    assert found.answer == "said" and found.text == "float32"
+
+
+def test_compute_tells_and_stores_the_same_verdict_before_the_first_point(tmp_path):
+    told = []
+    report = compute(plan_for(tmp_path), tmp_path / "net.h5", tell=told.append)
+    stored = verdict_of(report.surface.plan, report.surface.facts)
+    assert told == [stored] and is_sound(stored)
+    direct = check_plan(plan_for(tmp_path))
+    volatile = ("expected",)
+    assert [c for c in direct if c.subject not in volatile] == [c for c in stored if c.subject not in volatile]
+    compute(replace(report.surface.plan), tmp_path / "net.h5", tell=told.append)
+    assert len(told) == 1  # going on says it no more
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--plane", "gradient", "--grid", "-1:1:5,-1:1:3"],
+        ["--plane", "pca", "--snapshots", "run"],
+        ["--plane", "line run/step-0.pt run/step-2.pt"],
+        ["--hold", "body.0.*"],
+        ["--grid", "auto:5"],
+    ],
+    ids=lambda words: words[1],
+)
+def test_the_command_takes_the_planes_that_compute_takes_and_leaves_nothing(tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    plan_for(tmp_path)
+    (tmp_path / "run").mkdir()
+    net = execute_file(tmp_path / "problem.py").model()
+    for step in range(4):
+        with torch.no_grad():
+            net.body[0].weight += 0.1 * (step + 1) ** 2
+            net.body[3].weight[0] -= 0.2
+        torch.save(net.state_dict(), tmp_path / "run" / f"step-{step}.pt")
+    before = sorted(tmp_path.rglob("*"))
+    plane = ["--checkpoint", "run/step-3.pt"] if "line" not in words[1] else []
+    done = CliRunner().invoke(cli, ["check", "problem.py", *plane, *words])
+    assert done.exit_code == 0, done.output
+    assert "ok     centre train_loss" in done.output
+    assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in str(path)] == before
+
+
+def test_the_command_prints_a_table_and_its_status_is_the_verdict(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan_for(tmp_path)
+    torch.save(nn.Linear(2, 2).state_dict(), "net.pt")
+    done = CliRunner().invoke(cli, ["check", "problem.py", "--grid", "-1:1:5,-1:1:3"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert len(lines) == 9 and len({line.index(line.split("  ")[-1]) for line in lines if line.startswith("ok")}) >= 1
+    assert CliRunner().invoke(cli, ["check", "problem.py", "--checkpoint", "net.pt"]).exit_code == 2
+    (tmp_path / "flat.py").write_text(HEAD + "M = model().eval()\n" + LOSS.replace("model(b", "M(b"))
+    done = CliRunner().invoke(cli, ["check", "flat.py"])
+    assert done.exit_code == 1 and "wrong  sensitivity" in done.output
