@@ -1,10 +1,10 @@
-"""Every trap of the list has a test with its number, and a row in the README that names it."""
+"""Every trap of the list has a test with its number, and a row in the table beside this file that names it."""
 
 import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
-README = (HERE.parents[1] / "README.md").read_text(encoding="utf-8")
+TABLE = (HERE / "README.md").read_text(encoding="utf-8")
 TESTS = {
     name for file in HERE.glob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text(encoding="utf-8"))
 }
@@ -21,8 +21,8 @@ def test_every_trap_has_a_test_of_its_number():
     assert covered == set(TRAPS)
 
 
-def test_the_readmes_table_has_a_row_for_each_trap_and_its_test_exists():
-    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| `(test_\w+)` \|$", README, flags=re.MULTILINE)
+def test_the_table_has_a_row_for_each_trap_and_its_test_exists():
+    rows = re.findall(r"^\| (\d+) \| (.+?) \| (.+?) \| `(test_\w+)` \|$", TABLE, flags=re.MULTILINE)
     assert [int(number) for number, *_ in rows] == list(TRAPS)
     for number, _, _, test in rows:
         assert test in TESTS and int(number) in numbers_of(test)
