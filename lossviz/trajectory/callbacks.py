@@ -36,7 +36,7 @@ def lightning_recorder(path: Path | str, *, every: int = 50, **settings: Any) ->
                 "lossviz.TrajectoryRecorder."
             ) from None
 
-    class LightningRecorder(Callback):
+    class LightningRecorder(Callback):  # pyright: ignore[reportGeneralTypeIssues]
         recorder: TrajectoryRecorder | None = None
         seen = 0
 
