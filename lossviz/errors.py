@@ -51,6 +51,12 @@ class StoreError(LossvizError):
     exit_status = 2
 
 
+class UntrustedError(LossvizError):
+    """A file names code that this user has neither named nor trusted."""
+
+    exit_status = 2
+
+
 class DamagedFileError(StoreError):
     """A file of ours fails its checksums; it has been kept aside or left as it was."""
 

@@ -4,6 +4,8 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import tempfile
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -16,6 +18,9 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # a loaded machine
 )
 settings.load_profile("lossviz")
+# what was computed in tests leaves its marks apart from the user's own
+_STATE = tempfile.TemporaryDirectory(prefix="lossviz-state-")
+os.environ["XDG_STATE_HOME"] = _STATE.name
 
 
 @pytest.fixture(autouse=True)

@@ -6,12 +6,13 @@ import json
 import math
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options.common import Mistakes
+from lossviz.cli.options.common import Mistakes, trust_problem_option
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
 
@@ -46,6 +47,7 @@ Examples:
     "--method", type=click.Choice(["auto", "double-backward", "forward-over-reverse", "finite-differences"]),
     default="auto", show_default=True, help="How products are made.",
 )  # fmt: skip
+@trust_problem_option
 @point_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: Any) -> None:
@@ -112,14 +114,17 @@ def _loss_identity(ref: ProblemRef) -> dict[str, Any]:
 def _run_problem(problem: SourceWords, words: dict[str, Any]) -> ProblemRef:
     from lossviz.errors import StoreError, UsageError
     from lossviz.store.surface_file import peek_plan
+    from lossviz.store.trust import trusted_plan
 
-    if not problem.is_bare:
+    if not replace(problem, trust_pickle=False).is_bare:
         raise UsageError(
             f"{problem.source} says its problem and checkpoint; leave --checkpoint, --model-args and the like out."
         )
     plan = peek_plan(Path(str(problem.source)))
     if plan is None:
         raise StoreError(f"There is no result file {problem.source}.")
+    trust = {"trust_problem": words["trust_problem"], "trust_pickle": problem.trust_pickle}
+    plan = trusted_plan(Path(str(problem.source)), plan, **trust)
     if words["batchnorm"] == "fixed":  # of the surface that the run shows
         words |= {"batchnorm": plan.batchnorm, "batchnorm_examples": plan.batchnorm_examples}
     return plan.problem

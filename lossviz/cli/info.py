@@ -15,6 +15,7 @@ from lossviz.records.quantity import is_derivative
 from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
 from lossviz.records.topology import valleys_of
+from lossviz.store.trust import describe_words
 
 
 @click.command(epilog="Example: lossviz info net.h5 --json")
@@ -102,6 +103,7 @@ def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
 def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     plan, facts = surface.plan, surface.facts
@@ -110,7 +112,7 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
     rows = {
         "problem": f"{facts.get('problem', plan.problem.source)}, {facts.get('model', 'model')} with "
         f"{facts.get('parameters', '?')} parameters, {facts.get('parameters_moved', '?')} moved",
-        "checkpoint": plan.problem.checkpoint or "as model() makes it",
+        **{"checkpoint": "as model() makes it", **describe_words(plan.problem)},
         "plane": f"{plan.plane.kind}, seed {plan.plane.seed}, normalize {plan.plane.normalize}, "
         f"vectors {plan.plane.vectors}, cosine {_number(facts.get('cosine'))}",
         "grid": f"{plan.grid}",
@@ -120,7 +122,7 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         "digest": summary["digest"],
     }
     for name, text in rows.items():
-        made.add_row(name, text)
+        made.add_row(name, Text(text))  # words of a file are no markup
     console.print(made)
     table = Table("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples")
     for name, row in summary["quantities"].items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.options.common import device_option, stages_option
+from lossviz.cli.options.common import device_option, stages_option, trust_problem_option
 from lossviz.cli.options.matching import checkpoint_options
 from lossviz.cli.show.paths import describe_trajectory, name_runs
 
@@ -31,6 +31,7 @@ Examples:
 @click.option("--name", "names", multiple=True, help="Of each run, in the same order.  [default: the folder's]")
 @click.option("--force", is_flag=True, help="Store a path even where this plane shows it as a dot.")
 @checkpoint_options
+@trust_problem_option
 @device_option
 @stages_option
 def project(

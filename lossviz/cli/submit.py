@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lossviz.cli.compute import SETTINGS, compute
+from lossviz.cli.options.common import trust_problem_option
 from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.slurm_options import How, make_request, slurm_options
@@ -43,8 +44,9 @@ _USUAL_STARTUP_S = 60.0
 @click.command(epilog=EPILOG)
 @source_options
 @slurm_options
+@trust_problem_option
 @click.option("--dry-run", is_flag=True, help="Print the script and a table, and stop.")
-def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
+def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: Any) -> None:
     """Prepare a run and submit it to Slurm: an array over what is missing, and a merge job behind it.
 
     SOURCE is a problem, as for 'lossviz compute', or a run's file: then what is missing of it is submitted. Tasks that
@@ -59,17 +61,19 @@ def submit(problem: SourceWords, dry_run: bool, **words: Any) -> None:
         return
     if problem.source and problem.source.endswith(".h5"):
         _refuse_words()
+        trust = {"trust_problem": trust_problem, "trust_pickle": problem.trust_pickle}
         run, startup_s = Path(problem.source), None
     else:
         plan, run, settle = _planned(problem, words)
+        trust = {"trust_problem": not dry_run, "trust_pickle": problem.trust_pickle}  # it was named, and is compared
         _refuse_division(plan, run)
-        first = _draft(run, None, plan, how, request, None, dry_run)
+        first = _draft(run, None, plan, how, request, None, dry_run, trust)
         if dry_run and not run.exists():
             click.echo(describe(first))
             return
         startup_s = None if dry_run else _prepare(plan, run, settle, first)
     found = _read(run)
-    draft = _draft(run, found, None, how, request, startup_s, dry_run)
+    draft = _draft(run, found, None, how, request, startup_s, dry_run, trust)
     if not draft.division.points:
         click.echo(f"{run}: every point is evaluated, nothing to submit. Next: lossviz status {shlex.quote(str(run))}")
     elif dry_run:
@@ -100,7 +104,7 @@ def _refuse_words() -> None:
     typed = [
         param.opts[0]
         for param in compute.params
-        if param.name not in ("source", "device", "dry_run")
+        if param.name not in ("source", "device", "dry_run", "trust_pickle")
         and context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
     ]
     if typed:
@@ -176,13 +180,21 @@ def _read(run: Path) -> Any:
 
 
 def _draft(
-    run: Path, found: Any, plan: Plan | None, how: How, request: Request, startup_s: float | None, dry_run: bool
+    run: Path,
+    found: Any,
+    plan: Plan | None,
+    how: How,
+    request: Request,
+    startup_s: float | None,
+    dry_run: bool,
+    trust: dict[str, bool],
 ) -> Draft:
     """Divide what is missing, at the speed that is known."""
     import numpy as np
 
     from lossviz.launch.lives import measured_startup_s, seconds_per_point
     from lossviz.launch.submit import draft_round
+    from lossviz.store.trust import trust_options, trusted_plan
 
     if found is None:
         assert plan is not None
@@ -193,12 +205,11 @@ def _draft(
             raise UsageError(f"{run} is not prepared yet. Name its problem: lossviz submit PROBLEM.py … --out {run}")
         missing, size = surface.pending(), surface.plan.grid.size
         point_s, before_s = seconds_per_point(surface), measured_startup_s(lives)
-        plan = surface.plan
-        assert plan is not None
+        plan = trusted_plan(run, surface.plan, **trust)
     speed = Speed(how.seconds_per_point or point_s, max(before_s or 0.0, startup_s or 0.0) or _USUAL_STARTUP_S)
     draft = draft_round(
         run, missing, size, request, folder=Path.cwd(), speed=speed, tasks=how.tasks, merge=how.merge,
-        largest_array=_largest_array(dry_run), ranks=plan.ranks_per_point,
+        largest_array=_largest_array(dry_run), ranks=plan.ranks_per_point, trust=trust_options(plan.problem),
         command_line=shlex.join(["lossviz", *sys.argv[1:]]),
     )  # fmt: skip
     return replace(draft, refined=plan.refine is not None)

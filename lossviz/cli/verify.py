@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lossviz.cli.options.common import device_option
+from lossviz.cli.options.common import device_option, trust_options
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.store.surface_file import peek_plan
+from lossviz.store.trust import trusted_plan
 from lossviz.store.verify import Recompute, Verification
 from lossviz.store.verify import verify as verify_run
 
@@ -35,16 +36,20 @@ Examples:
     "--recompute", type=click.IntRange(min=0), default=0, metavar="N",
     help="Evaluate N stored points again; needs the problem and its checkpoint.",
 )  # fmt: skip
+@trust_options
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
-def verify(context: click.Context, file: Path, recompute: int, device: str, as_json: bool) -> None:
+def verify(context: click.Context, file: Path, recompute: int, device: str, as_json: bool, **trust: bool) -> None:
     """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is wrong."""
     ranks, plan = Ranks.read(os.environ), peek_plan(file) if recompute else None
     if plan is not None and plan.ranks_divide == "model" and ranks.count > 1:
-        result = _verify_divided(file, plan, ranks, device, recompute)
+        plan = trusted_plan(file, plan, **trust)
+        result = _verify_divided(file, plan, ranks, device, recompute, trust)
     else:
-        result = verify_run(file, recompute=_evaluator(file, device) if recompute else None, points=recompute)
+        result = verify_run(
+            file, recompute=_evaluator(file, device, None, trust) if recompute else None, points=recompute
+        )
     if result is None:  # another rank speaks for this one
         return
     if as_json:
@@ -54,7 +59,9 @@ def verify(context: click.Context, file: Path, recompute: int, device: str, as_j
     context.exit(result.exit_status)
 
 
-def _verify_divided(file: Path, plan: Plan, ranks: Ranks, device: str, points: int) -> Verification | None:
+def _verify_divided(
+    file: Path, plan: Plan, ranks: Ranks, device: str, points: int, trust: dict[str, bool]
+) -> Verification | None:
     """The same by ranks that hold the model together."""
     import torch
 
@@ -64,18 +71,18 @@ def _verify_divided(file: Path, plan: Plan, ranks: Ranks, device: str, points: i
     device = ranks.device(device, torch.cuda.device_count())
 
     def command(group: Group) -> Verification:
-        return verify_run(file, recompute=_evaluator(file, device, group), points=points)
+        return verify_run(file, recompute=_evaluator(file, device, group, trust), points=points)
 
     return lead(command, plan, ranks, device)
 
 
-def _evaluator(file: Path, device: str, group: Group | None = None) -> Recompute:
+def _evaluator(file: Path, device: str, group: Group | None, trust: dict[str, bool]) -> Recompute:
     """Evaluates points of the run anew; the model is loaded only when the first one is asked for."""
 
     def evaluate(indices: list[int]) -> list[Point]:
         from lossviz.run.join import recompute
 
-        return recompute(file, device=device, group=group)(indices)
+        return recompute(file, device=device, group=group, **trust)(indices)
 
     return evaluate
 

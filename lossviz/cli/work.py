@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options.common import device_option, journal_options, progress_option
+from lossviz.cli.options.common import device_option, journal_options, progress_option, trust_options
 
 EPILOG = """\b
 Examples:
@@ -34,12 +34,13 @@ point together.
 @click.option("--round", "number", type=click.IntRange(min=1), help="Share the points of this submission only.")
 @click.option("--requeue", is_flag=True, help="In a Slurm job that is warned: save, and go back into the queue.")
 @click.option("--parent", type=int, hidden=True)  # ends when this process does
+@trust_options
 @device_option
 @progress_option
 @journal_options
 def work(
     run: Path, part: str | None, number: int | None, requeue: bool, parent: int | None, device: str, progress: str,
-    sync_interval_s: float, disk_wait_s: float,
+    sync_interval_s: float, disk_wait_s: float, **trust: bool,
 ) -> None:  # fmt: skip
     """Evaluate what is missing of one share of the prepared RUN.h5.
 
@@ -57,8 +58,10 @@ def work(
         from lossviz.cli.show.progress import show_progress
         from lossviz.launch.ranks import Ranks, parse_part
         from lossviz.store.surface_file import peek_plan
+        from lossviz.store.trust import trusted_plan
 
         ranks, plan, asked = Ranks.read(os.environ), peek_plan(run), parse_part(part or "1/1")
+        plan = plan and trusted_plan(run, plan, **trust)
         several = plan is not None and plan.ranks_per_point > 1
         groups = ranks.groups_of(plan.ranks_per_point, str(run)) if plan is not None and several else ranks
         share = groups.part_of(asked)
@@ -68,7 +71,7 @@ def work(
         with show_progress(progress if plan else "none", plan.grid if plan else None) as tell:
             how: dict[str, Any] = {
                 "round_number": number, "device": device, "sync_interval_s": sync_interval_s,
-                "disk_wait_s": disk_wait_s, "progress": tell, "stop": stop, "warn": warn,
+                "disk_wait_s": disk_wait_s, "progress": tell, "stop": stop, "warn": warn, **trust,
             }  # fmt: skip
             if plan is not None and several:
                 from lossviz.run.ranks import work_as_rank

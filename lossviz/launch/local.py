@@ -29,10 +29,14 @@ class Workers:
         devices: One for each worker.
         sync_interval_s: Most work a power cut may take.
         disk_wait_s: How long each waits for room on a full disk.
+        trust: Options that say what of the file may run; this process has asked for it.
     """
 
-    def __init__(self, run: Path, devices: Sequence[str], sync_interval_s: float, disk_wait_s: float) -> None:
-        self._run, self._settings = run, ["--sync-interval", str(sync_interval_s), "--disk-wait", str(disk_wait_s)]
+    def __init__(
+        self, run: Path, devices: Sequence[str], sync_interval_s: float, disk_wait_s: float, trust: Sequence[str] = ()
+    ) -> None:
+        self._run = run
+        self._settings = ["--sync-interval", str(sync_interval_s), "--disk-wait", str(disk_wait_s), *trust]
         self._logs: list[IO[bytes]] = []
         self._processes: list[subprocess.Popen[bytes]] = []
         environment = {"OMP_NUM_THREADS": str(threads_each(len(devices))), **os.environ}

@@ -77,6 +77,7 @@ class Job:
         said: One line for the reader: what this is.
         request: What is asked of the cluster.
         ranks: Processes of a task, which evaluate each point together.
+        trust: Options by which the tasks may run what the run's file names.
     """
 
     run: Path
@@ -86,6 +87,7 @@ class Job:
     said: str
     request: Request
     ranks: int = 1
+    trust: tuple[str, ...] = ()
 
     def of_rank(self, option: str, of_task: int | None) -> int | None:
         """What of something that a task of the array asks for is one rank's.
@@ -122,7 +124,7 @@ def array_script(job: Job, *, number: int, tasks: int, indices: int) -> str:
     index = "$SLURM_ARRAY_TASK_ID" if indices >= tasks else "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"
     worker = [
         "work", shlex.quote(str(job.run)), "--part", f'"{index}/{tasks}"', "--round", str(number),
-        "--device", shlex.quote(job.request.worker_device), "--progress", "json", "--requeue",
+        "--device", shlex.quote(job.request.worker_device), "--progress", "json", *job.trust, "--requeue",
     ]  # fmt: skip
     return _script(job, _array_header(job, min(indices, tasks)), worker)
 

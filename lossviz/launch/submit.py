@@ -69,6 +69,7 @@ def draft_round(
     merge: bool = True,
     largest_array: int = USUAL_LARGEST_ARRAY,
     ranks: int = 1,
+    trust: tuple[str, ...] = (),
     command_line: str = "",
 ) -> Draft:
     """Divide the missing points and write the scripts; nothing is asked of the cluster, and nothing lies on disk.
@@ -84,6 +85,7 @@ def draft_round(
         merge: Whether a job behind the array merges.
         largest_array: Most tasks of one array.
         ranks: Processes of a task, which evaluate each point together.
+        trust: Options by which the tasks may run what the run's file names; see :mod:`lossviz.store.trust`.
         command_line: What was typed, for the record.
 
     Raises:
@@ -100,7 +102,7 @@ def draft_round(
     )
     made = Round(number, job_name(run, number), size, missing, division.tasks, command_line=command_line)
     said = f"lossviz, round {number} of {run.name}: {len(missing)} points in {division.tasks} tasks"
-    job = Job(run, folder, made.name, logs_folder(run), said, request, ranks)
+    job = Job(run, folder, made.name, logs_folder(run), said, request, ranks, trust)
     return Draft(
         run=run,
         made=made,

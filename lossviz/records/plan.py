@@ -157,7 +157,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
-        """The inverse of :meth:`to_json`.
+        """The inverse of :meth:`to_json`, except that ``trust_pickle`` is never taken from a file.
 
         Raises:
             PlanError: If the values were written by a newer lossviz.
@@ -167,6 +167,7 @@ class Plan:
         problem = dict(values["problem"])
         for args in ("model_args", "data_args", "loss_args"):
             problem[args] = tuple((name, value) for name, value in problem.get(args, ()))
+        problem["trust_pickle"] = False  # never taken from a file
         problem["skip"] = tuple(problem.get("skip", ()))
         problem["renames"] = tuple((old, new) for old, new in problem.get("renames", ()))
         plane = dict(values["plane"])

@@ -21,6 +21,7 @@ from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
 from lossviz.run.prepare import prepare_facts
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
+from lossviz.store.trust import trusted_plan
 
 Warn = Callable[[str], None]
 
@@ -78,9 +79,19 @@ def join_run(
     return engine
 
 
-def recompute(out: Path, *, device: str = "auto", group: Group | None = None) -> Callable[[list[int]], list[Point]]:
-    """A function that evaluates points of a run again, in every split, for ``lossviz verify --recompute``."""
+def recompute(
+    out: Path, *, device: str = "auto", group: Group | None = None, trust_problem: bool = False,
+    trust_pickle: bool = False,
+) -> Callable[[list[int]], list[Point]]:  # fmt: skip
+    """A function that evaluates points of a run again, in every split, for ``lossviz verify --recompute``.
+
+    Raises:
+        UntrustedError: See :func:`lossviz.store.trust.trusted_plan`.
+    """
     surface = read_surface(out)
-    engine = join_run(out, surface.plan, surface, device, group=group)
-    grid, splits = surface.plan.grid, surface.plan.splits
+    plan = surface.plan
+    if "engine" in surface.facts:  # else nothing is loaded
+        plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
+    engine = join_run(out, plan, surface, device, group=group)
+    grid, splits = plan.grid, plan.splits
     return lambda indices: engine.evaluate_points(indices, grid.coordinates(indices), splits)

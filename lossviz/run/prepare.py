@@ -35,6 +35,7 @@ from lossviz.space.plane import Plane
 from lossviz.store.other_run import OtherRun
 from lossviz.store.run import Role, Run, check_writable
 from lossviz.store.schema import directions_path, journal_folder
+from lossviz.store.trust import remember
 
 REREAD_S = 2.0  # data read in less are read twice before a new run
 
@@ -64,6 +65,7 @@ def open_existing(out: Path, plan: Plan, settings: Settings, warn: Warn, stop: S
         PlanError: If the run has another plan.
     """
     check_writable(out)
+    remember(plan.problem)
     return open_run(out, plan, settings, warn, stop) if out.exists() or journal_folder(out).exists() else None
 
 

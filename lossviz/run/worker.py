@@ -25,6 +25,7 @@ from lossviz.run.prepare import open_run
 from lossviz.run.settings import Progress, Report, Settings, Stop, Update, Warn
 from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan, read_surface
+from lossviz.store.trust import trusted_plan
 
 T = TypeVar("T")
 
@@ -46,6 +47,8 @@ def work(
     stop: Stop = lambda: False,
     warn: Warn = lambda message: None,
     group: Group | None = None,
+    trust_problem: bool = False,
+    trust_pickle: bool = False,
 ) -> Report:
     """Evaluate what is missing of one share of a prepared run; any number of processes may do so at once.
 
@@ -60,8 +63,11 @@ def work(
         stop: Asked between chunks.
         warn: Called with sentences that do not stop the run.
         group: The ranks that this process leads, for a run with several ranks a point; see :mod:`lossviz.run.ranks`.
+        trust_problem: Run what the file names, whoever made it.
+        trust_pickle: Python objects in its checkpoint too.
 
     Raises:
+        UntrustedError: If this user has neither computed nor trusted the problem.
         UsageError: If the run's points take several ranks each and there is no group.
         StoreError: If there is no prepared run at ``out``.
         StoppedError: If ``stop`` says so; everything evaluated is saved then.
@@ -69,6 +75,7 @@ def work(
     plan = peek_plan(out)
     if plan is None or not read_surface(out).facts.get("engine"):
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
+    plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     if group is None:
         Ranks().groups_of(plan.ranks_per_point, str(out))
     settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
@@ -86,7 +93,10 @@ def work(
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
 
 
-def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -> int:
+def run_task(
+    run: Path | str, index: int, count: int, *, device: str = "auto", trust_problem: bool = False,
+    trust_pickle: bool = False,
+) -> int:  # fmt: skip
     """Evaluate what is missing of one of ``count`` shares of a prepared run: the whole of a task for any scheduler.
 
     Any number of processes may do so at once, on any machines that see the file; :func:`lossviz.store.merge.merge`
@@ -97,6 +107,8 @@ def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -
         index: Which share, from 0.
         count: How many there are.
         device: As for :func:`lossviz.run.compute.compute`.
+        trust_problem: Run what the file names, whoever made it.
+        trust_pickle: Python objects in its checkpoint too.
 
     Returns:
         How many evaluations this call added.
@@ -110,7 +122,9 @@ def run_task(run: Path | str, index: int, count: int, *, device: str = "auto") -
     """
     if not 0 <= index < count:
         raise UsageError(f"index is {index} and count {count}; index runs from 0 to count - 1.")
-    return work(Path(run), (index + 1, count), device=device).evaluated
+    return work(
+        Path(run), (index + 1, count), device=device, trust_problem=trust_problem, trust_pickle=trust_pickle
+    ).evaluated
 
 
 def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:

@@ -19,6 +19,7 @@ from lossviz.run.compute import is_finished, prepare_only
 from lossviz.run.prepare import open_run
 from lossviz.run.settings import Progress, Report, Settings, Stop, Tell, Update, Warn
 from lossviz.store.surface_file import read_surface
+from lossviz.store.trust import trust_options, trusted_plan
 
 LOOK_S = 0.25
 
@@ -45,7 +46,8 @@ def compute_with_workers(
     settings = replace(settings, device=devices[0])
     with cpu_threads(threads_each(len(devices)) if "OMP_NUM_THREADS" not in os.environ else None):
         prepare_only(out, plan, settings, plane_from=plane_from, warn=warn, stop=stop, tell=tell)
-    return fill_with_workers(out, devices, settings, progress=progress, stop=stop, warn=warn)
+    return fill_with_workers(out, devices, settings, progress=progress, stop=stop, warn=warn,
+                             trust=trust_options(plan.problem))  # fmt: skip
 
 
 def fill_with_workers(
@@ -56,21 +58,26 @@ def fill_with_workers(
     progress: Progress = lambda update: None,
     stop: Stop = lambda: False,
     warn: Warn = lambda message: None,
+    trust: Sequence[str] = (),
 ) -> Report:
     """Fill a prepared run with a worker process for each of ``devices``; this process publishes.
 
+    The workers run what the file names if this user computed it here before, or ``trust`` has the options for that.
+
     Raises:
         StoppedError: If ``stop`` says so; everything evaluated is saved then.
+        UntrustedError: If this user has neither computed nor trusted the problem.
         LaunchError: If a worker failed; what was saved is kept.
     """
     settings = settings or Settings(devices[0])
     plan = read_surface(out).plan
+    trust = trust or trust_options(trusted_plan(out, plan).problem)
     run = open_run(out, plan, settings, warn, stop)
     surface, start, before = run.surface, time.perf_counter(), int(run.surface.evaluated().sum())
     try:
         # 1. workers fill it; with plan.refine their values may ask for more
         while len(surface.pending()) and not stop():
-            with Workers(out, devices, settings.sync_interval_s, settings.disk_wait_s) as workers:
+            with Workers(out, devices, settings.sync_interval_s, settings.disk_wait_s, trust) as workers:
                 while workers.alive and not stop():
                     time.sleep(LOOK_S)
                     if saved := run.take_in():

@@ -18,6 +18,7 @@ from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.problem import Problem
+from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import Mark, Trajectory, random_walk_null
@@ -28,6 +29,7 @@ from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan
+from lossviz.store.trust import trusted_plan
 from lossviz.trajectory.project import check_visible, project_snapshots
 from lossviz.trajectory.snapshots import Snapshots, open_snapshots
 
@@ -44,6 +46,7 @@ def project(
     skip: tuple[str, ...] = (),
     renames: tuple[tuple[str, str], ...] = (),
     trust_pickle: bool = False,
+    trust_problem: bool = False,
     progress: Progress = lambda stage, done, total: None,
     stop: Callable[[], bool] = lambda: False,
     warn: Warn = lambda message: None,
@@ -61,6 +64,7 @@ def project(
         skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
         renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
         trust_pickle: Whether code in the snapshots may run.
+        trust_problem: Run what the file names, whoever made it.
         progress: Called with a stage, how much of it is done, and how much there is.
         stop: Asked after each snapshot.
         warn: Called with sentences about snapshots that were left out.
@@ -79,8 +83,9 @@ def project(
     if plan is None:
         made = f"lossviz compute … --out {shlex.quote(str(out))} --prepare-only"
         raise StoreError(f"There is no surface file {out}. Make one with: {made}")
+    plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     with open_run(out, plan, Settings(device), warn, stop) as run:
-        seer = Seer.of(run.surface, out, device, warn)
+        seer = Seer.of(run.surface, plan, out, device, warn)
         seer.problem = replace(seer.problem, matching=_beside(seer.problem.matching, skip, renames, trust_pickle))
         made, mistakes = {}, []
         for name, source in runs.items():
@@ -120,9 +125,9 @@ class Seer:
         self.unused = tuple(unused)
 
     @classmethod
-    def of(cls, surface: Surface, out: Path, device: str, warn: Warn) -> Seer:
+    def of(cls, surface: Surface, plan: Plan, out: Path, device: str, warn: Warn) -> Seer:
         """For the plane of a stored run, evaluating in its precision."""
-        plan, facts = surface.plan, surface.facts
+        facts = surface.facts
         if "precision" not in facts:
             raise StoreError(
                 f"{out} is not prepared yet. Run its lossviz compute command first, or with --prepare-only."

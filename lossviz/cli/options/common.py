@@ -117,6 +117,18 @@ def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return sync(wait(function))
 
 
+def trust_problem_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--trust-problem``."""
+    text = "Run the code that the file names, although it was not computed by you, here."
+    return click.option("--trust-problem", is_flag=True, help=text)(function)
+
+
+def trust_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--trust-problem``, and ``--trust-pickle`` where no checkpoint options bring it."""
+    pickle = click.option("--trust-pickle", is_flag=True, help="Read Python objects in its checkpoint too.")
+    return trust_problem_option(pickle(function))
+
+
 def stages_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--progress``, of a command that goes through stages."""
     return click.option(
