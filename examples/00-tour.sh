@@ -3,7 +3,7 @@
 # Seen: the loss of a small network that tells two spirals apart, around the parameters it was trained to, and the path of
 # Adam on the plane of that path's own principal components.
 #
-# Not to be concluded: that training rolled down the surface on the left: the two pictures show two planes, and on its own
+# What it does not show: that training rolled down the surface on the left: the two pictures show two planes, and on its own
 # the path runs beside the surface, by as much as the strip beneath it says.
 set -eu
 mkdir -p runs figures

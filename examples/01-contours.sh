@@ -3,7 +3,7 @@
 # Seen: both figures show the same 121 × 101 losses of a sum of two sines fitted to noisy points; the two deepest basins
 # mirror each other, because the two frequencies can change places.
 #
-# Not to be concluded: that a network's landscape looks like this one, which has two parameters and is shown whole;
+# What it does not show: that a network's landscape looks like this one, which has two parameters and is shown whole;
 # of a network's millions a picture shows a plane.
 set -eu
 mkdir -p runs figures

@@ -3,7 +3,7 @@
 # Seen: gradient descent moves in the plane of the parameters, on the floor; the line on the surface above it is the same
 # path lifted by the loss, and no step is ever taken along it.
 #
-# Not to be concluded: that something rolls downhill, for there is neither weight nor inertia here, and the lifted path
+# What it does not show: that something rolls downhill, for there is neither weight nor inertia here, and the lifted path
 # lies on the surface only because these two parameters are all there are.
 set -eu
 mkdir -p runs figures

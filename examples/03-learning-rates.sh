@@ -4,7 +4,7 @@
 # the walls just under 2/25 = 0.08 and leave just over it; with batches of 8 a constant rate wanders about the minimum
 # for ever, and a falling one comes to rest.
 #
-# Not to be concluded: that one bound decides for a network too; its curvature changes on the way, and training often
+# What it does not show: that one bound decides for a network too; its curvature changes on the way, and training often
 # settles where the largest curvature is about 2 over the rate.
 set -eu
 mkdir -p runs figures

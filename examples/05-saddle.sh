@@ -3,7 +3,7 @@
 # Seen: started exactly on the line that leads into the saddle, gradient descent ends there, where the gradient is 0; a
 # thousandth beside it, it comes as near, lingers, and leaves along the direction of negative curvature.
 #
-# Not to be concluded: that saddles stop training in practice; the line that leads into one has no width, and the noise
+# What it does not show: that saddles stop training in practice; the line that leads into one has no width, and the noise
 # of mini-batches or rounding is nudge enough, though it may take long.
 set -eu
 mkdir -p runs figures

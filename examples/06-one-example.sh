@@ -3,7 +3,7 @@
 # Seen: stochastic gradient descent takes each step down the loss of another example, so that its path is ragged on the
 # loss of all (left) and has nothing to do with that of one (right), whose saddles and minima are none of the other's.
 #
-# Not to be concluded: that the noise leads nowhere; the mean of the examples' gradients is the gradient of all, and both
+# What it does not show: that the noise leads nowhere; the mean of the examples' gradients is the gradient of all, and both
 # paths end in the same basin here, though another order of examples may end in another.
 set -eu
 mkdir -p runs figures

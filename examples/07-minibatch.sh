@@ -4,7 +4,7 @@
 # which shrink as one over the root of the size, a little faster where a batch takes half of all; a single example loses on
 # average, and beyond 16 a step gains little more while its cost grows as the size.
 #
-# Not to be concluded: that small batches are always cheaper, for hardware takes many examples at once for nearly the price
+# What it does not show: that small batches are always cheaper, for hardware takes many examples at once for nearly the price
 # of one, and near a minimum, where the gradient is smaller than its noise, the sizes part much further.
 set -eu
 mkdir -p runs figures

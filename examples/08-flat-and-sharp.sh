@@ -4,7 +4,7 @@
 # than that of batches of 512, and its test loss is half as high; between train and test the minimum rises a thousandfold
 # and more, and moves by no more than a grid step, 0.05 and 0.06 (the cross).
 #
-# Not to be concluded: that flatness causes generalization, or that batch size alone decides: this is one seed, one plane
+# What it does not show: that flatness causes generalization, or that batch size alone decides: this is one seed, one plane
 # and one pair of rates, and the width is that of filter-normalized units.
 set -eu
 mkdir -p runs figures

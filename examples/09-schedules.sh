@@ -4,7 +4,7 @@
 # path comes to rest, after a restart it goes on, and the two that begin with a low rate enter another valley; the last, at
 # a constant rate, is cut where its test loss was least.
 #
-# Not to be concluded: which schedule is best, for that takes many seeds and each at its own best rate; and the plane holds
+# What it does not show: which schedule is best, for that takes many seeds and each at its own best rate; and the plane holds
 # part of the motion only, so that paths which cross here need not have met.
 set -eu
 mkdir -p runs figures

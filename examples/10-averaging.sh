@@ -3,7 +3,7 @@
 # Seen: three networks met along one run at a constant rate lie on the walls of one basin, and the mean of their
 # parameters lies lower than any of them in train loss and errs less on test examples.
 #
-# Not to be concluded: that the minimum of the test error is where that of the train loss is, which this map shows apart,
+# What it does not show: that the minimum of the test error is where that of the train loss is, which this map shows apart,
 # or that any two networks can be averaged: these share the first part of their training.
 set -eu
 mkdir -p runs figures

@@ -3,7 +3,7 @@
 # Seen: from one start, in 100 steps, each with the rate among 0.001, 0.002, 0.005 and so on to 1 that ends lowest, plain
 # descent crawls along the floor and is still on its way when the others have arrived; momentum and Adam swing across it.
 #
-# Not to be concluded: a ranking, for two parameters whose curvatures lie along the axes are made for methods that scale
+# What it does not show: a ranking, for two parameters whose curvatures lie along the axes are made for methods that scale
 # each axis by itself, and with other rates the order changes.
 set -eu
 mkdir -p runs figures

@@ -4,7 +4,7 @@
 # and without them a crooked one, in walls a hundred times as high; multiplying and dividing layers by 4, which changes no
 # answer, makes the basin look narrower without filter normalization and leaves it as it is with it.
 #
-# Not to be concluded: that the rough network cannot be trained, as it was, or that filter normalization removes every
+# What it does not show: that the rough network cannot be trained, as it was, or that filter normalization removes every
 # such freedom: keys and queries, for one, can be rescaled against each other along directions it does not see.
 set -eu
 mkdir -p runs figures

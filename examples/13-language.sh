@@ -3,7 +3,7 @@
 # Seen: fine-tuning on the Zen of Python goes down the loss of that text (right), from 2.0 to 0.7 nats a character, and on
 # the same plane up that of the documentation the model was trained on (left), from 1.5 to 2.0: some of it is lost.
 #
-# Not to be concluded: that forgetting must cost so much; the plane holds this path and no other, and a model a thousand
+# What it does not show: that forgetting must cost so much; the plane holds this path and no other, and a model a thousand
 # times as large, or a smaller rate, forgets less.
 set -eu
 mkdir -p runs figures

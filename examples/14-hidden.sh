@@ -4,7 +4,7 @@
 # plane's beneath it part where the path is far off the plane; a random walk, drawn the same way, also makes a smooth
 # curve; and eight random directions give eight profiles, shown as their median and range.
 #
-# Not to be concluded: that a smooth curve with a large share of the variance says something of the loss; compare it with
+# What it does not show: that a smooth curve with a large share of the variance says something of the loss; compare it with
 # the share that a random walk of as many snapshots has, and read a landscape from several seeds.
 set -eu
 mkdir -p runs figures

@@ -27,14 +27,15 @@ def write_pages(examples, root=Path()):
 
 
 def readme_table(examples):
-    """A row for each script: its first figure and its words."""
-    rows = ["| | |", "|---|---|"]
-    for example in examples[1:]:  # the tour stands above it
-        pictures = "<br>".join(f'<img src="{name}" width="420" alt="{example.title}">' for name in example.figures)
-        title = f"**{example.title}** ([{example.name}.sh](examples/{example.name}.sh))"
-        words = f"{title}<br>*Seen:* {example.seen}<br>*Not to be concluded:* {example.beware}"
-        rows.append(f"| {pictures} | {words} |")
-    return "\n".join(rows) + "\n"
+    """Three scripts a row: the first figure of each, its title and the script."""
+    cells = [
+        f'<img src="{e.figures[0]}" width="270" alt="{e.title}"><br>{e.title} ([{e.name[:2]}](examples/{e.name}.sh))'
+        for e in examples[1:]  # the tour has its own page
+    ]
+    rows = [cells[start : start + 3] for start in range(0, len(cells), 3)]
+    return "".join(
+        f"| {' | '.join([*row, *[''] * (3 - len(row))])} |\n" + "|---|---|---|\n" * (row is rows[0]) for row in rows
+    )
 
 
 def html_page(examples, root):
@@ -55,7 +56,7 @@ def _section(example, root):
     return (
         f'<section id="{example.name}"><h2>{html.escape(example.title)}</h2>\n'
         f"<p><b>Seen:</b> {html.escape(example.seen)}</p>\n"
-        f'<p class="beware"><b>Not to be concluded:</b> {html.escape(example.beware)}</p>\n{figures}'
+        f'<p class="beware"><b>What it does not show:</b> {html.escape(example.beware)}</p>\n{figures}'
         f"<details open><summary>examples/{example.name}.sh</summary><pre>{html.escape(commands)}</pre></details>"
         "</section>\n"
     )

@@ -48,7 +48,7 @@ def read_example(path):
     """Read a numbered script; every command in it is one of lossviz or a Python file of this folder."""
     header, _, body = path.read_text(encoding="utf-8").partition("set -eu\nmkdir -p runs figures\n")
     text = re.sub(r"^# ?", "", header, flags=re.MULTILINE)
-    title, seen, beware = (" ".join(part.split()) for part in re.split(r"\n\n(?:Seen:|Not to be concluded:)", text))
+    title, seen, beware = (" ".join(part.split()) for part in re.split(r"\n\n(?:Seen:|What it does not show:)", text))
     lines = unroll(body.replace("\\\n", " "))
     commands = [tuple(shlex.split(line, comments=True)) for line in lines]
     return Example(path.stem, title, seen, beware, tuple(command for command in commands if command))
