@@ -14,6 +14,7 @@ from lossviz.launch import slurm
 from lossviz.launch.rounds import Array, Round, next_number, read_rounds, write_round
 from lossviz.launch.script import Job, Request, runs_script
 from lossviz.launch.submit import check_no_round_alive
+from lossviz.store.plain_file import write_plain
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def submit_many(draft: ManyRuns) -> str:
     script = draft.folder / f"runs-{stamp:%Y%m%dT%H%M%SZ}.sbatch"
     try:
         draft.logs.mkdir(parents=True, exist_ok=True)
-        script.write_text(draft.script, encoding="utf-8")
+        write_plain(script, draft.script)
     except OSError as error:
         raise UnwritableError(f"{script} cannot be written: {error.strerror}.") from None
     job = slurm.submit(str(script))

@@ -18,6 +18,7 @@ from lossviz.launch.division import Division, Speed
 from lossviz.launch.rounds import Array, Round, logs_folder, next_number, read_rounds, round_path, write_round
 from lossviz.launch.script import Job, Request, array_script, merge_script
 from lossviz.store.lock import RunLock
+from lossviz.store.plain_file import write_plain
 from lossviz.store.schema import canonical_path
 
 USUAL_SLOTS = 64
@@ -133,7 +134,7 @@ def submit_round(draft: Draft) -> Round:
         script = round_path(draft.run, draft.made.number, ".sbatch")
         try:
             logs_folder(draft.run).mkdir(parents=True, exist_ok=True)
-            script.write_text(draft.script, encoding="utf-8")
+            write_plain(script, draft.script)
             write_round(draft.run, draft.made)
         except OSError as error:
             raise UnwritableError(f"{script} cannot be written: {error.strerror}.") from None
@@ -153,7 +154,7 @@ def _submit(draft: Draft, script: Path) -> Round:
             write_round(draft.run, made)
         if draft.merge is not None:
             behind = script.with_name(f"{script.stem}-merge.sbatch")
-            behind.write_text(draft.merge, encoding="utf-8")
+            write_plain(behind, draft.merge)
             after = ":".join(array.job for array in made.arrays)
             options = [f"--dependency=afterok:{after}", "--kill-on-invalid-dep=yes"]
             made = replace(made, merge=slurm.submit(str(behind), options=options))

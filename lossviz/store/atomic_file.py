@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lossviz.errors import UnwritableError, UsageError
+from lossviz.store.plain_file import create_plain
 from lossviz.store.schema import temporary_path
 
 _WRITE_BYTES = 64 << 20
@@ -57,7 +58,7 @@ def replace_file(path: Path, data: bytes, check: Callable[[Path], None]) -> None
     """
     temporary = temporary_path(path)
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o666)
+        descriptor = create_plain(temporary)
         try:
             write_all(descriptor, data)
             os.fsync(descriptor)
@@ -96,7 +97,7 @@ def check_writable(path: Path) -> None:
         raise UsageError(f"The folder {path.parent} does not exist. Make it with: mkdir -p '{path.parent}'")
     probe = temporary_path(path)
     try:
-        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT, 0o666)
+        descriptor = create_plain(probe)
         try:
             os.write(descriptor, b"\0" * 4096)
         finally:

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from lossviz.errors import StoppedError, UnwritableError
+from lossviz.store.plain_file import open_folder, open_plain
 from lossviz.store.schema import lock_file
 
 try:
@@ -35,8 +36,10 @@ class RunLock:
         locked: False where the file system has no working locks; then nothing that others might still need is removed.
     """
 
-    def __init__(self, descriptor: int | None, locked: bool, removable: Path | None = None) -> None:
-        self._descriptor, self._removable = descriptor, removable
+    def __init__(
+        self, descriptor: int | None, locked: bool, removable: Path | None = None, folder: int | None = None
+    ) -> None:
+        self._descriptor, self._removable, self._folder = descriptor, removable, folder
         self.locked = locked
 
     @classmethod
@@ -48,8 +51,17 @@ class RunLock:
             UnwritableError: If the lock file cannot be made.
         """
         name = lock_file(path)
+        folder = _opened_folder(path)
+        try:
+            return cls._take(path, name, folder, warn)
+        except BaseException:
+            _close(folder)
+            raise
+
+    @classmethod
+    def _take(cls, path: Path, name: Path, folder: int | None, warn: Callable[[str], None]) -> RunLock:
         for attempt in range(_ATTEMPTS):
-            descriptor = _opened(name, path)
+            descriptor = _opened(name, path, folder)
             try:
                 lock_descriptor(descriptor)
             except OSError as error:
@@ -65,11 +77,11 @@ class RunLock:
                 warn(
                     f"Locks do not work in {path.parent} ({error.strerror}): do not run the same command twice at once."
                 )
-                return cls(None, locked=False)
-            there = _is_at(descriptor, name)
+                return cls(None, locked=False, folder=folder)
+            there = _is_at(descriptor, name, folder)
             if there or attempt == _ATTEMPTS - 1:
                 _sign(descriptor)
-                return cls(descriptor, locked=True, removable=name if there else None)
+                return cls(descriptor, locked=True, removable=name if there else None, folder=folder)
             os.close(descriptor)  # its last holder removed it after we had opened it
         raise StoppedError(f"{path} is locked and removed again and again by others. Run the same command to go on.")
 
@@ -78,22 +90,45 @@ class RunLock:
         if self._descriptor is not None:
             if self._removable is not None:
                 with contextlib.suppress(OSError):
-                    self._removable.unlink()  # while it is locked
+                    _unlink(self._removable, self._folder)  # while it is locked
             os.close(self._descriptor)
+        _close(self._folder)
+        self._folder = None
         self._descriptor, self.locked = None, False
 
 
-def _opened(name: Path, path: Path) -> int:
+def _opened_folder(path: Path) -> int | None:
     try:
-        return os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+        return open_folder(path.parent)
     except OSError as error:
-        raise UnwritableError(f"{path} cannot be written: {error.strerror} ({name}).") from None
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}.") from None
 
 
-def _is_at(descriptor: int, name: Path) -> bool:
+def _opened(name: Path, path: Path, folder: int | None) -> int:
+    try:
+        return open_plain(name, os.O_RDWR | os.O_CREAT, folder=folder)
+    except OSError as error:
+        link = error.errno == errno.ELOOP
+        reason = "a lock is never a link; remove it" if link else error.strerror
+        raise UnwritableError(f"{path} cannot be written: {reason} ({name}).") from None
+
+
+def _unlink(name: Path, folder: int | None) -> None:
+    if folder is None:
+        name.unlink()
+    else:
+        os.unlink(name.name, dir_fd=folder)
+
+
+def _close(folder: int | None) -> None:
+    if folder is not None:
+        os.close(folder)
+
+
+def _is_at(descriptor: int, name: Path, folder: int | None) -> bool:
     """Whether an open file is the one at ``name``, which is opened anew: NFS asks its server then, and only then."""
     try:
-        other = os.open(name, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        other = open_plain(name, os.O_RDONLY, folder=folder)
     except OSError:
         return False
     try:
@@ -126,7 +161,7 @@ def is_locked(path: Path) -> bool:
     if fcntl is None:
         return False
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = open_plain(path, os.O_RDWR)
     except OSError:
         return False
     try:

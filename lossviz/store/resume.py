@@ -17,6 +17,7 @@ from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import free_bytes, sync_folder
 from lossviz.store.hdf5 import guarded, is_ours, open_ours, read_integer
 from lossviz.store.lock import RunLock, lock_descriptor
+from lossviz.store.plain_file import open_plain
 from lossviz.store.schema import SURFACE_FORMAT, host_of, life_name
 from lossviz.store.segment import Segment, SegmentHealth, check_plan, enter_segment, read_headers, read_segments
 from lossviz.store.surface_file import peek_plan, read_published
@@ -173,7 +174,7 @@ def retire(segment: SegmentHealth, *, even_of_other_hosts: bool) -> None:
     here = host_of(life_name())
     if segment.ended is None and host_of(segment.path.stem) != here and not even_of_other_hosts:
         return  # its writer's lock may not be seen from here
-    descriptor = os.open(segment.path, os.O_RDWR)
+    descriptor = open_plain(segment.path, os.O_RDWR)
     try:
         lock_descriptor(descriptor)
         if os.fstat(descriptor).st_size != segment.size:

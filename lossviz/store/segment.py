@@ -8,6 +8,7 @@ evaluated.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import sync_data, sync_folder, write_all
 from lossviz.store.line import from_line, to_line, to_point, values_text
 from lossviz.store.lock import lock_descriptor
+from lossviz.store.plain_file import open_plain
 from lossviz.store.schema import JOURNAL_FORMAT, JOURNAL_VERSION, from_text, journal_folder, life_name
 
 
@@ -46,8 +48,9 @@ class SegmentWriter:
             folder.mkdir()
             sync_folder(folder.parent)
         path = folder / f"{life_name()}.jsonl"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        writer = cls(path, os.open(path, flags, 0o666))
+        if folder.is_symlink():  # where it leads is for others to say
+            raise OSError(errno.ELOOP, "the journal is a link; remove it", str(folder))
+        writer = cls(path, open_plain(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND))
         try:
             # says to those who tidy up that the writer lives; where locks do not work nothing is tidied up
             with contextlib.suppress(OSError):

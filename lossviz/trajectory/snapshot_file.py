@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossviz.store.plain_file import create_plain
+
 KEY = "lossviz_snapshot"
 _NAME = re.compile(r"(?P<series>.+)-(?P<step>\d{10})(?P<marked>-marked)?\.pt")
 _RAW = "step"
@@ -93,7 +95,7 @@ def write_snapshot(path: Path, snapshot: Snapshot, state: Mapping[str, Tensor]) 
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     facts = {**asdict(snapshot), "marks": [list(mark) for mark in snapshot.marks], "version": 1}
     try:
-        with part.open("wb") as file:
+        with os.fdopen(create_plain(part), "wb") as file:
             torch.save({"state_dict": dict(state), KEY: facts}, file)
             file.flush()
             os.fsync(file.fileno())
