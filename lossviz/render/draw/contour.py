@@ -32,17 +32,26 @@ def draw_contours(scene: Scene, figure: Figure) -> None:
     """Draw every panel of a ``contour`` or ``filled`` scene."""
     bands = scene.kind == "filled"
     for index, panel in enumerate(scene.panels):
-        assert panel.field is not None
-        axes, key = add_map_axes(scene, figure, index), scene.key_of(panel)
-        draw_colours(axes, panel.field, key, bands=bands, smooth=scene.smooth)
-        _draw_clipped(axes, panel.field, key)
-        if scene.errors:
-            _draw_ribbons(axes, panel, key, scene.errors[index])
-        lines = _draw_lines(axes, panel, key, scene)
+        axes = add_map_axes(scene, figure, index)
+        lines = draw_contour_panel(scene, axes, index, numbers=False)
         finish_map(scene, figure, axes, index, bands=bands)
         if lines is not None:
-            _draw_numbers(axes, panel, key, scene, lines, figure)
+            _draw_numbers(axes, panel, scene.key_of(panel), scene, lines)
     finish_figure(scene, figure)
+
+
+def draw_contour_panel(scene: Scene, axes: Axes, index: int, *, numbers: bool = True) -> ContourSet | None:
+    """Colours, clipped regions, ribbons and lines of one panel on its axes; its lines, None where there are none."""
+    panel, key = scene.panels[index], scene.key_of(scene.panels[index])
+    assert panel.field is not None
+    draw_colours(axes, panel.field, key, bands=scene.kind == "filled", smooth=scene.smooth)
+    _draw_clipped(axes, panel.field, key)
+    if scene.errors:
+        _draw_ribbons(axes, panel, key, scene.errors[index])
+    lines = _draw_lines(axes, panel, key, scene)
+    if lines is not None and numbers:
+        _draw_numbers(axes, panel, key, scene, lines)
+    return lines
 
 
 def draw_colours(axes: Axes, field: Field, key: Key, *, bands: bool, smooth: bool) -> None:
@@ -150,7 +159,7 @@ def _occupied(panel: Panel, scale: np.ndarray) -> list[tuple[float, float]]:
     return [tuple(place) for place in np.concatenate([np.reshape(marks, (-1, 2)), *paths]).tolist()]
 
 
-def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet, figure: Figure) -> None:
+def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet) -> None:
     # 1. every connected line in millimetres on paper
     box, style = scene.layout.panels[scene.panels.index(panel)], scene.style
     assert panel.y is not None

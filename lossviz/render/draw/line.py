@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,6 +39,7 @@ LIGHT_COLOURS = ("#111111", "#D55E00", "#0072B2", "#00583F", "#E69F00", "#6B3F00
 DARK_COLOURS = ("#f2f3f7", "#ff7a3c", "#5a8ff0", "#4fd1a5", "#ffd966", "#8f6f52")
 DASHES = ("-", (0, (4, 1.6)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 MANY_POINTS = 60
+ON_AXES = "axes"  # the style of a scene that is drawn on axes which exist
 PAD = 0.05
 
 
@@ -45,27 +47,37 @@ def draw_lines(scene: Scene, figure: Figure) -> None:
     """Draw every group of curves of a ``line`` scene."""
     layout = scene.layout
     curves: dict[int, Artist] = {}  # by the panel's index
-    for index, group in enumerate(scene.groups):
+    for index in range(len(scene.groups)):
         axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
-        panels = [scene.panels[i] for i in group]
-        key = scene.key_of(panels[0])
-        _set_axes(scene, axes, panels, key, index)
-        for i in group:
-            _draw_holes(axes, scene.panels[i], scene)
-            curves[i] = _draw_curve(axes, scene.panels[i], key, scene)
-        for band in scene.bands:
-            if band.group == index:
-                _draw_seeds(axes, band, key, scene.style)
-        if key.chance is not None:
-            axes.axhline(
-                float(key.scale.forward(key.chance)), color=scene.style.theme.ink, ls=CHANCE_DASHES, lw=0.8, zorder=1
-            )
-        _draw_marks(axes, panels, key, scene)
+        curves |= draw_profiles(scene, axes, index)
     draw_legend(scene, figure, curves)
 
 
+def draw_profiles(scene: Scene, axes: Axes, index: int) -> dict[int, Artist]:
+    """The curves of one group on its axes; the artist of each by its panel's index."""
+    panels = [scene.panels[i] for i in scene.groups[index]]
+    key = scene.key_of(panels[0])
+    _set_axes(scene, axes, panels, key, index)
+    curves: dict[int, Artist] = {}
+    for i in scene.groups[index]:
+        _draw_holes(axes, scene.panels[i], scene)
+        curves[i] = _draw_curve(axes, scene.panels[i], key, scene)
+    for band in scene.bands:
+        if band.group == index:
+            _draw_seeds(axes, band, key, scene.style)
+    if key.chance is not None:
+        axes.axhline(
+            float(key.scale.forward(key.chance)), color=scene.style.theme.ink, ls=CHANCE_DASHES, lw=0.8, zorder=1
+        )
+    _draw_marks(axes, panels, key, scene)
+    return curves
+
+
 def curve_colour(scene: Scene, panel: Panel) -> str:
-    """One colour for each surface."""
+    """One colour for each surface; on axes of the user's, those of their own cycle."""
+    if scene.style.name == ON_AXES:
+        cycle = rcParams["axes.prop_cycle"].by_key().get("color", LIGHT_COLOURS)
+        return cycle[panel.view.source % len(cycle)]
     colours = DARK_COLOURS if scene.style.theme.name == "dark" else LIGHT_COLOURS
     return colours[panel.view.source % len(colours)]
 

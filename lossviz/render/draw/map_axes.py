@@ -63,7 +63,19 @@ def title_size(title: str, room: float, style: Style) -> float:
 def finish_map(
     scene: Scene, figure: Figure, axes: Axes, index: int, *, open_ends: bool = False, bands: bool = False
 ) -> None:
-    """Patterns over cells without a value, grid points, marks and the panel's colour bar."""
+    """Patterns over cells without a value, grid points, marks, paths, and the panel's colour bar."""
+    draw_marks(scene, axes, index, open_ends=open_ends)
+    panel, style = scene.panels[index], scene.style
+    key = scene.key_of(panel)
+    if strip := scene.layout.strips[index]:
+        draw_strip(figure, scene.layout, strip, panel, key, style, [p for p in scene.panels if p.key == panel.key])
+    bar = scene.layout.bars[index]
+    if bar and panel_has_values(scene, panel):
+        draw_colour_bar(scene, figure, key, bar, bands=bands)
+
+
+def draw_marks(scene: Scene, axes: Axes, index: int, *, open_ends: bool = False) -> None:
+    """Patterns over cells without a value, grid points, marks and paths of one panel."""
     panel, style = scene.panels[index], scene.style
     assert panel.y is not None
     key = scene.key_of(panel)
@@ -80,11 +92,6 @@ def finish_map(
         axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
     if panel.paths:
         draw_paths(axes, panel.paths, style, scene.layout.panels[index])
-    if strip := scene.layout.strips[index]:
-        draw_strip(figure, scene.layout, strip, panel, key, style, [p for p in scene.panels if p.key == panel.key])
-    bar = scene.layout.bars[index]
-    if bar and panel_has_values(scene, panel):
-        draw_colour_bar(scene, figure, key, bar, bands=bands)
 
 
 def finish_figure(scene: Scene, figure: Figure) -> None:

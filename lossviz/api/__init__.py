@@ -1,0 +1,1 @@
+"""lossviz from Python: models at hand in, surfaces that draw themselves out."""
