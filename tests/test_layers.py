@@ -21,6 +21,7 @@ FLOORS = {
     "evaluate": 5,
     "run": 6,
     "studies": 7,
+    "api": 8,
     "cli": 8,
     "__init__": 9,
     "__main__": 9,
