@@ -8,9 +8,10 @@ from contextlib import contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from lossviz.errors import LossvizError, ProblemError
+from lossviz.errors import ProblemError
+from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch
-from lossviz.problem.outcome import read_outcome
+from lossviz.problem.loss_call import weighted_loss
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, entries
 
@@ -24,7 +25,7 @@ class Objective:
     Args:
         problem: Model, loss and resident examples.
         split: Which part of the data.
-        quantity: Which of the values that the loss returns.
+        quantity: Which of the values that the loss returns; None takes the first.
         batch_size: Examples a pass, B; None takes 256 on a CPU and 2048 elsewhere.
 
     Attributes:
@@ -39,15 +40,12 @@ class Objective:
         (9.0, [[6.0]])
     """
 
-    def __init__(self, problem: Problem, split: str, *, quantity: str = "loss", batch_size: int | None = None) -> None:
+    def __init__(
+        self, problem: Problem, split: str, *, quantity: str | None = "loss", batch_size: int | None = None
+    ) -> None:
         if split not in problem.examples:
             known = ", ".join(problem.examples)
             raise ProblemError(f"The data have no split {split!r}; choose one of {known} with --split.")
-        if len({tensor.device for tensor in problem.params.values()}) > 1:
-            raise ProblemError(
-                f"Derivatives are taken of a model on one device, and model() laid this one on several "
-                f"({problem.placement}): let it return the model on one."
-            )
         self.problem, self.split, self.quantity = problem, split, quantity
         self.batch_size = batch_size or (256 if problem.device.type == "cpu" else 2048)
         named = dict(problem.model.named_parameters(remove_duplicate=False))
@@ -102,20 +100,7 @@ class Objective:
         Raises:
             ProblemError: If the loss raises, or does not return the quantity.
         """
-        outcome = read_outcome(self._evaluate_loss(batch), batch)
-        if self.quantity not in outcome.values:
-            raise ProblemError(
-                f"loss() returns {', '.join(outcome.values)}, but no {self.quantity!r} to differentiate."
-            )
-        value = widened(outcome.values[self.quantity])
-        if outcome.weight is None:
-            return (value.sum() if value.ndim else value * outcome.examples), float(outcome.examples)
-        weight = widened(outcome.weight.detach())
-        if value.ndim:
-            return (weight * value).sum(), weight.sum()
-        total = weight.sum()
-        # a batch's mean of zero weight (no counted target) adds nothing, even where it is 0/0
-        return (value * total if float(total) > 0 else value.new_zeros(())), total
+        return weighted_loss(self.problem, batch, self.quantity)
 
     def weighted_sums(self) -> Iterator[tuple[Tensor, float | Tensor]]:
         """:meth:`weighted_sum` of every batch.
@@ -130,8 +115,8 @@ class Objective:
             yield summed, weight
         if not differentiable:
             raise ProblemError(
-                f"The {self.quantity} does not depend differentiably on the parameters: is it computed under no_grad, "
-                "detached, or a count of wrong answers?"
+                f"The {self.quantity or 'loss'} does not depend differentiably on the parameters: is it computed under "
+                "no_grad, detached, or a count of wrong answers?"
             )
 
     def loss(self, point: Params | None = None) -> float:
@@ -160,16 +145,18 @@ class Objective:
             for parameter, tensor in zip(self._parameters, tensors, strict=True):
                 parameter.copy_(tensor)
 
-    def _evaluate_loss(self, batch: Batch) -> object:
-        try:
-            return self.problem.loss(self.problem.model, batch)
-        except (LossvizError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:
-            if is_unsupported(error) or "DefaultCPUAllocator" in str(error):
-                raise
-            first = (str(error).strip().splitlines() or [""])[0]
-            raise ProblemError(f"Evaluating loss(model, batch) failed with {type(error).__name__}: {first}") from error
+
+def check_one_device(problem: Problem) -> None:
+    """Refuse a model on several devices, whose parameters cannot be laid out as one row.
+
+    Raises:
+        ProblemError: If it is one.
+    """
+    if len({tensor.device for tensor in problem.params.values()}) > 1:
+        raise ProblemError(
+            f"Derivatives are taken of a model on one device, and model() laid this one on several "
+            f"({problem.placement}): let it return the model on one."
+        )
 
 
 @contextmanager
@@ -196,30 +183,21 @@ class GradientSums:
 
     def mean(self) -> Params:
         """Sums divided by the sum of weights."""
-        return {name: total / self.weight for name, total in zip(self._names, self._sums, strict=True)}
+        weight = float(self.weight)
+        return {name: total / weight for name, total in zip(self._names, self._sums, strict=True)}
 
 
 def differentiate(value: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
     """Derivatives of a scalar by each of ``inputs``; zeros where it does not depend on one."""
     if not value.requires_grad:
         return [torch.zeros_like(tensor) for tensor in inputs]
-    return list(
-        torch.autograd.grad(value, list(inputs), create_graph=create_graph, allow_unused=True, materialize_grads=True)
-    )
+    with blamed_on_derivative():
+        found = torch.autograd.grad(
+            value, list(inputs), create_graph=create_graph, allow_unused=True, materialize_grads=True
+        )
+    return list(found)
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype:
     """float64, but for Apple's device, which has none."""
     return torch.float32 if tensor.device.type == "mps" else torch.float64
-
-
-def widened(tensor: Tensor) -> Tensor:
-    """The tensor in :func:`wide_dtype`."""
-    return tensor.to(wide_dtype(tensor))
-
-
-def is_unsupported(error: BaseException) -> bool:
-    """Whether torch said that it has no such derivative: fused attention, recurrent kernels, custom functions."""
-    text = str(error)
-    phrases = ("is not implemented", "once_differentiable", "differentiate twice", "double backward", "RNN backward")
-    return isinstance(error, (RuntimeError, NotImplementedError)) and any(phrase in text for phrase in phrases)

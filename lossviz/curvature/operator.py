@@ -9,10 +9,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lossviz.curvature.objective import Objective, is_unsupported, wide_dtype
+from lossviz.curvature.objective import Objective, check_one_device, wide_dtype
 from lossviz.curvature.probe import uniform_direction
 from lossviz.curvature.products import PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
 from lossviz.errors import ProblemError, UsageError
+from lossviz.problem.blame import is_out_of_memory, is_unsupported
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, norm, subtract
@@ -64,6 +65,7 @@ class Operator:
             raise UsageError(f"--operator is {kind!r}; choose one of {', '.join(get_args(Kind))}.")
         if method != "auto" and method not in get_args(Method):
             raise UsageError(f"--method is {method!r}; choose auto or one of {', '.join(get_args(Method))}.")
+        check_one_device(problem)
         self.objective = Objective(problem, split, quantity=quantity, batch_size=batch_size)
         self.kind, self.products, self.notes = kind, 0, list[str]()
         self.on_product: Callable[[], None] = lambda: None
@@ -94,7 +96,7 @@ class Operator:
             try:
                 return PRODUCTS[self.kind, self.method](self.objective, direction)
             except RuntimeError as error:
-                if not _is_out_of_memory(error) or not self.objective.halve_batches():
+                if not is_out_of_memory(error) or not self.objective.halve_batches():
                     raise
                 self.notes.append(f"Memory did not suffice; batches of {self.objective.batch_size} are used.")
 
@@ -163,10 +165,6 @@ def _few_examples(objective: Objective) -> Objective:
     problem, batch = objective.problem, objective.problem.examples[objective.split]
     few = Examples(batch.batches(min(PROBED_EXAMPLES, batch.largest_batch))[:1], recuttable=batch.recuttable)
     return Objective(replace(problem, examples={objective.split: few}), objective.split, quantity=objective.quantity)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
 
 
 def _is_double(objective: Objective) -> bool:

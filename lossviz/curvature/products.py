@@ -26,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from lossviz.curvature.objective import GradientSums, Objective, differentiate
 from lossviz.errors import ProblemError
+from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.space.params import Params, norm
 
@@ -184,7 +185,8 @@ def check_cut(objective: Objective, batch: Batch) -> None:
     with objective.active() as parameters:
         summed, _, _, leaves = cut_outputs(objective, batch)
         gradients = differentiate(summed, leaves, create_graph=True)
-        beside = torch.autograd.grad(summed, parameters, retain_graph=True, allow_unused=True)
+        with blamed_on_derivative():
+            beside = torch.autograd.grad(summed, parameters, retain_graph=True, allow_unused=True)
     if any(tensor is not None for tensor in beside):
         raise ProblemError(
             "The loss depends on the parameters beside what the model returns (a penalty on them, or a part of the "
@@ -211,7 +213,8 @@ def check_twice_differentiable(objective: Objective) -> None:
             for summed, _ in objective.weighted_sums():
                 value = inner(differentiate(summed, parameters, create_graph=True), parameters)
                 if value.requires_grad:  # it does not where the loss is linear
-                    value.backward()
+                    with blamed_on_derivative():
+                        value.backward()
         finally:
             for parameter in parameters:
                 parameter.grad = None

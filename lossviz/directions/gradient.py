@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from lossviz.curvature.objective import Objective
 from lossviz.errors import ProblemError
-from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params
 
@@ -28,31 +28,8 @@ def mean_gradient(problem: Problem, split: str, *, batch_size: int = _BATCH) -> 
         >>> mean_gradient(problem, "train")
         {'weight': tensor([[2.]], dtype=torch.float64)}
     """
-    named = dict(problem.model.named_parameters(remove_duplicate=False))
-    moved = [named[name] for name in problem.params]
-    totals = {name: torch.zeros(tensor.shape, dtype=torch.float64) for name, tensor in problem.params.items()}
-    weight = 0.0
-    try:
-        for parameter in moved:
-            parameter.requires_grad_(True)
-        for batch in problem.examples[split].batches(batch_size):
-            with torch.enable_grad():
-                outcome = read_outcome(problem.loss(problem.model, batch), batch)
-                values = next(iter(outcome.values.values())).double()
-                w = torch.ones(outcome.examples) if outcome.weight is None else outcome.weight
-                w = w.double().to(values.device)
-                summed = (values * w).sum()
-            gradients = torch.autograd.grad(summed, moved, allow_unused=True)
-            weight += float(w.sum())
-            for name, gradient in zip(totals, gradients, strict=True):
-                if gradient is not None:
-                    totals[name] += gradient.double().cpu()
-    except RuntimeError as error:
-        raise ProblemError(f"The gradient of the loss cannot be taken: {str(error).splitlines()[0]}") from error
-    finally:
-        for parameter in moved:
-            parameter.requires_grad_(False)
-    found = {name: total / weight for name, total in totals.items()}
+    _, gradient = Objective(problem, split, quantity=None, batch_size=batch_size).gradient()
+    found = {name: tensor.to("cpu", torch.float64) for name, tensor in gradient.items()}
     if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
         raise ProblemError("The gradient of the loss at the checkpoint is not finite.")
     if not any(bool(tensor.any()) for tensor in found.values()):

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lossviz.problem.data.examples import Examples, choose_subset
+from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
 
@@ -87,7 +88,7 @@ def refresh_statistics(problem: Problem) -> None:
         return
     with torch.no_grad(), _gathering(problem.model):
         for batch in problem.statistics.batches(STATISTICS_BATCH):
-            problem.loss(problem.model, batch)
+            take_loss(problem, batch)
 
 
 def restore_statistics(problem: Problem) -> None:

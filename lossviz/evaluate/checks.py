@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from lossviz.errors import PlanError, ProblemError
-from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.problem import Problem
@@ -35,8 +34,7 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     origin, errors, noise, seconds = {}, {}, 0.0, 0.0
     for split in plan.splits:
         before = _random_state()
-        with blamed_on_loss():
-            untouched = evaluate_params(problem, problem.params, split, batch_size=min(128, engine.way.batch_size))
+        untouched = evaluate_params(problem, problem.params, split, batch_size=min(128, engine.way.batch_size))
         random = before != _random_state()
         first = _at_centre(engine, plan, split)
         began = time.perf_counter()

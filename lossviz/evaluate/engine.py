@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from lossviz.errors import ProblemError
-from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.derivatives import Derivatives
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.parted import build_evaluator
 from lossviz.evaluate.ways.choice import Choice, Trial, default_way
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
+from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine

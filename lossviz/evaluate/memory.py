@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.batch import tensors as tensors_of
-from lossviz.problem.outcome import read_outcome
+from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 
 PROBED = (4, 12)  # examples of the two passes that the cost of one more is read from
@@ -140,8 +139,8 @@ def format_bytes(size: int) -> str:
 
 
 def _pass_bytes(problem: Problem, batch: Any) -> int:
-    with torch.no_grad(), blamed_on_loss(), LiveBytes() as live:
-        read_outcome(problem.loss(problem.model, batch), batch)
+    with torch.no_grad(), LiveBytes() as live:
+        take_loss(problem, batch)
     return live.peak
 
 

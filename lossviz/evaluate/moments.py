@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lossviz.problem.outcome import Outcome
+from lossviz.problem.outcome import Outcome, weigh, widened
 
 
 @dataclass
@@ -29,14 +29,10 @@ class ExampleSums:
 
     def add(self, values: Tensor, weight: Tensor | None) -> None:
         """Add a batch: values (…, Q, B), weights (…, 1, B) or None for ones."""
-        deviation = values - self.shift.unsqueeze(-1)
-        if weight is None:
-            summed, squared = values, deviation
-        else:
-            summed, squared = weight * values, weight * deviation
-        self.total = self.total + summed.sum(-1)
-        self.first = self.first + (squared if weight is None else weight * squared).sum(-1)
-        self.second = self.second + (squared * squared).sum(-1)
+        deviation = weigh(values - self.shift.unsqueeze(-1), weight)
+        self.total = self.total + weigh(values, weight).sum(-1)
+        self.first = self.first + weigh(deviation, weight).sum(-1)
+        self.second = self.second + (deviation * deviation).sum(-1)
 
     def add_sums(self, other: ExampleSums, squares: Tensor | float) -> None:
         """Add the sums of other examples, whose Σ w² is ``squares``."""
@@ -72,7 +68,7 @@ class MomentSums:
 
     def add(self, outcome: Outcome) -> None:
         """Add one batch: values (…, B) per example, or (…) where the loss gives the batch's mean."""
-        weight = None if outcome.weight is None else _double(outcome.weight)  # (B,) or (K, B)
+        weight = None if outcome.weight is None else widened(outcome.weight)  # (B,) or (K, B)
         self.count += outcome.examples
         self.weight = self.weight + (outcome.examples if weight is None else weight.sum(-1))
         self.squares = self.squares + (outcome.examples if weight is None else (weight * weight).sum(-1))
@@ -81,7 +77,8 @@ class MomentSums:
             self._add_examples(each, weight)
         for name, value in outcome.values.items():
             if name not in each:
-                self._add_mean(name, _double(value), weight, outcome.examples)
+                total = weigh(widened(value), float(outcome.examples) if weight is None else weight.sum(-1))
+                self.means[name] = self.means[name] + total if name in self.means else total
 
     def packed(self) -> Tensor:
         """One float64 row: the weight, then sum and m2 of every quantity; shape (1 + 2·quantities,) or (K, …)."""
@@ -131,18 +128,13 @@ class MomentSums:
         return whole
 
     def _add_examples(self, each: dict[str, Tensor], weight: Tensor | None) -> None:
-        values = _double(torch.stack(list(each.values()), dim=-2))  # (…, Q, B)
+        values = widened(torch.stack(list(each.values()), dim=-2))  # (…, Q, B)
+        weight = None if weight is None else weight.unsqueeze(-2)
         if self.examples is None:
             zero = values.new_zeros(values.shape[:-1])
-            self.examples = ExampleSums(tuple(each), values.mean(-1), zero, zero, zero)
-        self.examples.add(values, None if weight is None else weight.unsqueeze(-2))
-
-    def _add_mean(self, name: str, value: Tensor, weight: Tensor | None, examples: int) -> None:
-        total = value * examples if weight is None else value * weight.sum(-1)
-        if weight is not None:
-            # a batch's mean of zero weight (no counted target) adds nothing, even where it is 0/0
-            total = torch.where(weight.sum(-1) > 0, total, 0.0)
-        self.means[name] = self.means[name] + total if name in self.means else total
+            counted = values if weight is None else torch.where(weight != 0, values, 0.0)
+            self.examples = ExampleSums(tuple(each), counted.mean(-1), zero, zero, zero)
+        self.examples.add(values, weight)
 
 
 def transfer(rows: Sequence[Tensor]) -> list[list[float]]:
@@ -153,8 +145,3 @@ def transfer(rows: Sequence[Tensor]) -> list[list[float]]:
 
 def _column(number: Tensor | float) -> Tensor | float:
     return number.unsqueeze(-1) if isinstance(number, Tensor) else number
-
-
-def _double(value: Tensor) -> Tensor:
-    # Apple's device has no float64: there the sums are kept on the host
-    return value.to("cpu", torch.float64) if value.device.type == "mps" else value.to(torch.float64)

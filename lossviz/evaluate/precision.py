@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from lossviz.errors import ProblemError
-from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
@@ -113,10 +112,9 @@ def _evaluate(
 ) -> tuple[np.ndarray, float]:
     """First quantity at every probe and split, and the seconds a point."""
     loop = Loop(in_precision(problem, precision), plane, batch_size=batch_size)
-    with blamed_on_loss():
-        loop.evaluate([0], coordinates[:1], splits)  # warms up
-        began = time.perf_counter()
-        points = loop.evaluate(range(len(coordinates)), coordinates, splits)
+    loop.evaluate([0], coordinates[:1], splits)  # warms up
+    began = time.perf_counter()
+    points = loop.evaluate(range(len(coordinates)), coordinates, splits)
     seconds = (time.perf_counter() - began) / len(coordinates)
     return np.array([point.mean(next(iter(point.sums))) for point in points]), seconds
 

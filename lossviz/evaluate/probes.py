@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lossviz.errors import ProblemError
 from lossviz.evaluate.precision import relative_error
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
@@ -71,7 +72,7 @@ def float64_error(problem: Problem, plane: Plane, coordinates: list[float], spli
             ]
             first = next(iter(values[0].sums))
             errors.append(relative_error(*(np.array([found.mean(first)]) for found in values)))
-    except (RuntimeError, TypeError, NotImplementedError):  # buffers of a fixed type, operations without float64
+    except (RuntimeError, TypeError, ProblemError):  # buffers of a fixed type, operations without float64
         return None
     return max(errors)
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
+from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -28,7 +29,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
     averaged: set[str] = set()
-    with torch.no_grad(), _placed_at(problem, params):
+    with blamed_on_loss(), torch.no_grad(), _placed_at(problem, params):
         try:
             refresh_statistics(problem)
             for batch in problem.examples[split].batches(batch_size):
@@ -38,7 +39,8 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
                 weights.append(weight)
                 averaged |= {name for name, value in outcome.values.items() if not value.ndim}
                 for name, value in outcome.values.items():
-                    values.setdefault(name, []).append(np.broadcast_to(value.double().cpu().numpy(), size))
+                    each = np.broadcast_to(value.double().cpu().numpy(), size)
+                    values.setdefault(name, []).append(np.where(weight != 0, each, 0.0))  # even 0/0 counts nothing
         finally:
             restore_statistics(problem)
     w, x = np.concatenate(weights), {name: np.concatenate(parts) for name, parts in values.items()}

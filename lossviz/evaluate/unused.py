@@ -15,9 +15,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
-from lossviz.problem.outcome import read_outcome
+from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.params import Params
@@ -103,13 +104,13 @@ def _without_path(problem: Problem) -> list[str]:
             for size in (FEW, BATCH):
                 for batch in (_first(part) if size == FEW else part).batches(size):
                     with torch.enable_grad():
-                        outcome = read_outcome(problem.loss(problem.model, batch), batch)
+                        outcome = take_loss(problem, batch)
                     weight = [] if outcome.weight is None else [outcome.weight]
                     for found in _leaves([*outcome.values.values(), *weight]):
                         left.pop(found, None)
                     if not left:
                         return []
-    except (RuntimeError, NotImplementedError):
+    except (RuntimeError, ProblemError):  # a loss may refuse to be differentiated in words of its own
         return list(problem.params)
     finally:
         for name in problem.params:

@@ -35,6 +35,23 @@ class Outcome:
     weight: Tensor | None
     examples: int
 
+    @property
+    def total_weight(self) -> Tensor | float:
+        """Σ w over the examples; the number of examples where nothing is weighed."""
+        return float(self.examples) if self.weight is None else widened(self.weight.detach()).sum(-1)
+
+    def weighted_sum(self, name: str) -> Tensor:
+        """Σ w x of a quantity, float64: over examples x, or a batch's mean x times the total weight.
+
+        Example:
+            >>> Outcome({"loss": torch.tensor([2.0, torch.nan])}, torch.tensor([3, 0]), 2).weighted_sum("loss").item()
+            6.0
+        """
+        value = widened(self.values[name])
+        if not value.ndim:
+            return weigh(value, self.total_weight)
+        return weigh(value, None if self.weight is None else widened(self.weight.detach())).sum(-1)
+
 
 def read_outcome(returned: Any, batch: Batch) -> Outcome:
     """Check what ``loss(model, batch)`` returned and give it one form; a bare tensor is the quantity ``"loss"``.
@@ -60,6 +77,29 @@ def read_outcome(returned: Any, batch: Batch) -> Outcome:
     if mistakes:
         raise ProblemError(f"{join_mistakes(mistakes)}\n{NEEDED.format(b=examples)}")
     return Outcome(named, weight, examples)
+
+
+def weigh(values: Tensor, weight: Tensor | float | None) -> Tensor:
+    """``w x``, and 0 where the weight is 0: what counts nothing adds nothing, even where it is 0/0.
+
+    Args:
+        values: Shape (…, B), or (…) for means of batches.
+        weight: Of a shape that broadcasts to it; None weighs all alike.
+
+    Example:
+        >>> weigh(torch.tensor([torch.nan, 2.0]), torch.tensor([0.0, 3.0])).tolist()
+        [0.0, 6.0]
+    """
+    if weight is None:
+        return values
+    if not isinstance(weight, Tensor):
+        return values * weight
+    return torch.where(weight != 0, weight * values, 0.0)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """The tensor in float64, for sums; on the host if it lies on Apple's device, which has no float64."""
+    return tensor.to("cpu", torch.float64) if tensor.device.type == "mps" else tensor.to(torch.float64)
 
 
 def _value_mistake(name: Any, value: Any, examples: int) -> str | None:

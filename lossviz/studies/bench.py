@@ -14,9 +14,9 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lossviz.errors import LossvizError
-from lossviz.evaluate.blame import blamed_on_loss
 from lossviz.evaluate.ways.choice import default_way, list_ways
 from lossviz.evaluate.ways.way import Way, cpu_threads
+from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.examples import Examples, map_columns
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
@@ -110,7 +110,10 @@ class ReferenceLoop:
                 value, w = next(iter(outcome.values.values())), outcome.weight
                 size = outcome.examples if w is None else w.sum().item()
                 weight += size
-                total += (value.sum() if w is None else (w * value).sum()).item() if value.ndim else value.item() * size
+                if w is not None and value.ndim:
+                    value = torch.where(w != 0, w * value, 0.0)
+                if size:  # a mean over no counted target is 0/0
+                    total += value.sum().item() if value.ndim else value.item() * size
         return total / weight
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.curvature.objective import Objective
+from lossviz.curvature.objective import Objective, check_one_device
 from lossviz.curvature.rise import average_rise, rise_radius, worst_rise
 from lossviz.directions.stored import draw_directions
 from lossviz.errors import UsageError, join_mistakes
@@ -95,6 +95,7 @@ def measure_sharpness(
         (True, 2)
     """
     balls = balls or Balls()
+    check_one_device(problem)
     objective = Objective(problem, split, quantity=quantity, batch_size=batch_size)
     length = norm(problem.params)
     progress(f"worst rise in a ball, {balls.restarts} starts of {balls.steps} steps")

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lossviz.errors import ProblemError, StoppedError, UnsavedError, UsageError
+from lossviz.problem.blame import blamed_on_derivative, is_out_of_memory
 from lossviz.problem.data.batch import Batch
 from lossviz.problem.isolation import preserved_globals
-from lossviz.problem.outcome import read_outcome
+from lossviz.problem.loss_call import weighted_loss
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params
 from lossviz.trajectory.recorder import TrajectoryRecorder
@@ -121,7 +122,8 @@ def descend(
     ):
         for step in range(1, descent.steps + 1):
             loss = _step(problem, model, optimizer, moved, next(batches))
-            if not math.isfinite(loss) or not all(bool(torch.isfinite(p).all()) for p in moved):
+            finite = loss is None or math.isfinite(loss)
+            if not finite or not all(bool(torch.isfinite(p).all()) for p in moved):
                 record.mark("diverged", "not finite")
                 record.step(loss=loss)
                 return step
@@ -219,44 +221,49 @@ def _step(
     optimizer: torch.optim.Optimizer,
     moved: Sequence[Tensor],
     batches: Sequence[Batch],
-) -> float:
-    """One step; returns the mean loss before it."""
-    seen: list[float] = []
+) -> float | None:
+    """One step; returns the mean loss before it, or None where no example of the step counts."""
+    seen: list[float | None] = []
 
     def closure() -> float:
         optimizer.zero_grad()
-        summed = weight = 0.0
-        with torch.enable_grad():
-            for batch in batches:
-                loss, w = _forward(problem, model, batch)
-                loss.backward()
-                summed, weight = summed + float(loss.detach()), weight + w
+        summed, weight = _backward(problem, model, batches)
         for parameter in moved:
             if parameter.grad is not None:
                 parameter.grad.div_(weight)
-        seen.append(summed / weight)
-        return seen[-1]
+        seen.append(summed / weight if weight else None)
+        return seen[-1] or 0.0
 
     try:
         optimizer.step(closure)  # pyright: ignore[reportArgumentType]
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         name = type(optimizer).__name__
         raise ProblemError(f"{name} fails on this problem: {str(error).splitlines()[0]}") from error
     return seen[0]
 
 
-def _forward(problem: Problem, model: nn.Module, batch: Batch) -> tuple[Tensor, float]:
-    """Weighted sum of a batch's losses, and the weight."""
-    outcome = read_outcome(problem.loss(model, batch), batch)
-    values = next(iter(outcome.values.values()))
-    if outcome.weight is None:
-        return (values.sum() if values.ndim else values * outcome.examples), float(outcome.examples)
-    return (values * outcome.weight).sum(), float(outcome.weight.sum())
+def _backward(problem: Problem, model: nn.Module, batches: Sequence[Batch]) -> tuple[float, float]:
+    """Add the gradient of the weighted sum over batches to the parameters'; returns the sum, and the weight."""
+    summed = weight = 0.0
+    differentiable = False
+    with torch.enable_grad(), blamed_on_derivative():
+        for batch in batches:
+            loss, counted = weighted_loss(problem, batch, model=model)
+            if loss.requires_grad:
+                loss.backward()
+            differentiable |= loss.requires_grad
+            summed, weight = summed + float(loss.detach()), weight + float(counted)
+    if weight and not differentiable:
+        raise ProblemError("The loss does not depend differentiably on the parameters, so no optimizer goes down it.")
+    return summed, weight
 
 
-def _schedule(scheduler: Any, loss: float) -> None:
+def _schedule(scheduler: Any, loss: float | None) -> None:
     if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        scheduler.step(loss)
+        if loss is not None:
+            scheduler.step(loss)
     elif scheduler is not None:
         scheduler.step()
 

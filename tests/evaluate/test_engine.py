@@ -6,11 +6,11 @@ import torch
 
 from lossviz.directions.make import make_plane
 from lossviz.errors import ProblemError
-from lossviz.evaluate.blame import is_out_of_memory
 from lossviz.evaluate.engine import CHUNK_S, Engine, next_chunk_size
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.loop import Loop
+from lossviz.problem.blame import is_out_of_memory
 from lossviz.records.grid import Grid
 from lossviz.records.plan import PlaneSpec
 from tests import cases

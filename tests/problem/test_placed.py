@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lossviz.cli.info import summarize
-from lossviz.curvature.objective import Objective
+from lossviz.curvature.operator import Operator
 from lossviz.errors import ProblemError, UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ways.choice import default_way
@@ -96,10 +96,10 @@ def test_parameters_on_several_devices_are_seen_and_offloaded_ones_refused():
 
 def test_derivatives_want_one_device(plans):
     problem = load_plan_problem(plans["hooked"], "cpu")
-    Objective(problem, "train")
+    Operator(problem, "train")
     far = {name: tensor.to("meta") if "2" in name else tensor for name, tensor in problem.params.items()}
     with pytest.raises(ProblemError, match="Derivatives are taken of a model on one device"):
-        Objective(replace(problem, params=far), "train")
+        Operator(replace(problem, params=far), "train")
 
 
 def test_points_are_made_where_each_parameter_lies():

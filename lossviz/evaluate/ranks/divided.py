@@ -21,10 +21,10 @@ from torch import Tensor
 from torch.distributed import DistError
 
 from lossviz.errors import LaunchError, LossvizError, ProblemError
-from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.precision import passes_in, precision_now
 from lossviz.evaluate.ranks.group import LOST, Group
 from lossviz.evaluate.ways.loop import Placement
+from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.data.batch import Batch, count_examples, map_tensors, tensors
 from lossviz.problem.problem import Problem
 from lossviz.problem.shards import is_divided

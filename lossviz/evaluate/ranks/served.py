@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.orders import Failure, Order
 from lossviz.evaluate.ranks.parted import Parted, build_evaluator
 from lossviz.evaluate.ways.way import Way, cpu_threads
+from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
 from lossviz.space.plane import Plane
 

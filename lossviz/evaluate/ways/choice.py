@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from lossviz.errors import LossvizError, UsageError
-from lossviz.evaluate.blame import blamed_on_loss, is_out_of_memory
 from lossviz.evaluate.ways.prefix import with_cached_prefix
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
+from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.data.batch import count_examples
-from lossviz.problem.outcome import Outcome, read_outcome
+from lossviz.problem.loss_call import call_loss
+from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.space.plane import Plane
 
@@ -44,5 +45,5 @@ class Compiled(Loop):
         return Outcome(values, weight, count_examples(batch))
 
     def _values(self, batch: Any) -> tuple[dict[str, Tensor], Tensor | None]:
-        outcome = read_outcome(self.problem.loss(self.problem.model, batch), batch)
+        outcome = call_loss(self.problem, batch, self.problem.model)
         return outcome.values, outcome.weight

@@ -12,7 +12,8 @@ from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[repor
 
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.evaluate.moments import MomentSums, transfer
-from lossviz.problem.outcome import Outcome, read_outcome
+from lossviz.problem.loss_call import take_loss
+from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Mover, Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
@@ -119,7 +120,7 @@ class Loop:
 
     def forward(self, batch: Any) -> Outcome:
         """One forward pass and the loss of its examples."""
-        return read_outcome(self.problem.loss(self.problem.model, batch), batch)
+        return take_loss(self.problem, batch)
 
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points, ``coordinates`` (K, k), in ``splits``; one transfer to the host at the end."""

@@ -18,7 +18,8 @@ from lossviz.errors import UsageError
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.evaluate.ways.loop import as_point
 from lossviz.problem.data.batch import count_examples
-from lossviz.problem.outcome import Outcome, read_outcome
+from lossviz.problem.loss_call import call_loss
+from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
@@ -29,10 +30,10 @@ class _LossModule(nn.Module):
 
     def __init__(self, problem: Problem) -> None:
         super().__init__()
-        self.model, self.loss = problem.model, problem.loss
+        self.model, self.problem = problem.model, problem
 
     def forward(self, batch: Any) -> dict[str, Tensor]:
-        outcome = read_outcome(self.loss(self.model, batch), batch)
+        outcome = call_loss(self.problem, batch, self.model)
         return outcome.values if outcome.weight is None else {**outcome.values, "weight": outcome.weight}
 
 

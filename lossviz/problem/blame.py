@@ -1,0 +1,85 @@
+"""An exception out of the user's model or loss becomes one message with the line it came from."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+import lossviz
+from lossviz.errors import LossvizError, ProblemError
+
+_OURS = Path(lossviz.__file__).parent
+_IN_PLACE = "modified by an inplace operation"
+
+
+@contextmanager
+def blamed_on_loss() -> Iterator[None]:
+    """Turn an exception of the user's code into a :class:`ProblemError`; want of memory and our own errors pass.
+
+    Raises:
+        ProblemError: In place of what was raised, with file, line and reason.
+    """
+    try:
+        yield
+    except LossvizError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ProblemError(
+            f"{_place(error)}evaluating loss(model, batch) failed with {type(error).__name__}: {_reason(error)}"
+        ) from error
+
+
+@contextmanager
+def blamed_on_derivative() -> Iterator[None]:
+    """Turn torch's refusal to differentiate into a :class:`ProblemError`; a want of memory passes.
+
+    What torch has no derivative for passes too, since another method may do without: see :func:`is_unsupported`.
+
+    Raises:
+        ProblemError: In place of what was raised, with the reason and what to write instead.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if is_out_of_memory(error) or is_unsupported(error):
+            raise
+        if _IN_PLACE in str(error):
+            raise ProblemError(
+                "The loss cannot be differentiated: the model or loss changes in place a tensor that its derivative "
+                "needs. Write h = h + y in place of h += y, and leave out inplace=True and methods that end in _. "
+                f"({_reason(error)})"
+            ) from error
+        raise ProblemError(f"The loss cannot be differentiated: {_place(error)}{_reason(error)}") from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocator, the device's or the host's, said that memory does not suffice."""
+    text = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "DefaultCPUAllocator" in text
+
+
+def is_unsupported(error: BaseException) -> bool:
+    """Whether torch said that it has no such derivative: fused attention, recurrent kernels, custom functions."""
+    text = str(error)
+    phrases = ("is not implemented", "once_differentiable", "differentiate twice", "double backward", "RNN backward")
+    return isinstance(error, (RuntimeError, NotImplementedError)) and any(phrase in text for phrase in phrases)
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).strip().splitlines()[:3])
+
+
+def _place(error: Exception) -> str:
+    """File and line of the innermost frame that is neither ours nor an installed library's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    for frame in reversed(frames):
+        path = Path(frame.filename)
+        if "site-packages" not in path.parts and not path.is_relative_to(_OURS) and path.is_file():
+            return f"{path}, line {frame.lineno}: "
+    return ""
