@@ -19,17 +19,23 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: lossviz bench problem.py --checkpoint net.pt")
 @source_options
 @click.option("--split", default="train", show_default=True)
-@click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads, the same for every way.  [default: torch's]")
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="The median counts.")
-@click.option("--compiled/--no-compiled", default=True, help="Also the compiled ways.")
+@click.option("--samples", type=int, help="Use a fixed random subset of this many examples.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads for every way.  [default: torch's]")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Rounds to measure; the median is reported.",
+)
+@click.option("--compiled/--no-compiled", default=True, help="Also time the compiled ways.")
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def bench(
     problem: SourceWords, split: str, samples: int | None, threads: int | None, rounds: int, compiled: bool,
     device: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Time one grid point of SOURCE in every way of evaluating, beside the loop everybody writes first."""
+    """Time one grid point of SOURCE in every way of evaluating, next to a plain DataLoader loop."""
     from lossviz.directions.make import make_plane
     from lossviz.evaluate.ways.way import cpu_threads
     from lossviz.records.grid import Grid

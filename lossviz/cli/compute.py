@@ -47,45 +47,51 @@ Examples:
     "--out", type=click.Path(path_type=Path), help="Result file.  [default: CHECKPOINT's name with .h5, here]"
 )
 @plan_options
-@click.option("--rules", "show_rules", is_flag=True, help="Print every parameter's shape, rule and norm, and stop.")
+@click.option(
+    "--rules", "show_rules", is_flag=True, help="Print every parameter's shape, filter rule and norm, and stop."
+)
 @click.option(
     "--plane-from", type=click.Path(path_type=Path), metavar="OTHER.h5",
-    help="Use the plane of another run; where only range, grid, splits or quantities differ, keep its points.",
+    help="Use the plane of another run, and its points where the two plans allow it.",
 )  # fmt: skip
 @click.option(
     "--store-directions",
     type=click.Choice(["auto", "always", "recipe"]),
     default="auto",
     show_default=True,
-    help="Beside the result: the directions, or what makes them again; auto stores up to 4 GiB.",
+    help="Store the directions beside the result, or only their recipe; auto stores up to 4 GiB.",
 )
 @click.option(
     "--strategy",
     type=click.Choice(["auto", "loop", "stacked", "compiled", "replayed"]),
     default="auto",
     show_default=True,
-    help="How points are evaluated; auto measures and takes the fastest.",
+    help="How to evaluate points; auto measures and uses the fastest.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), help="Examples a forward pass.  [default: by device]")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Examples per forward pass.  [default: by device]")
 @click.option(
     "--workers", type=click.IntRange(min=1), metavar="N",
-    help="Processes on this machine that share the points.  [default: 1; with --device cuda:all one a GPU]",
+    help="Processes on this machine that share the points.  [default: 1, or one per GPU with --device cuda:all]",
 )  # fmt: skip
 @click.option(
     "--ranks-per-point", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-    help="Processes that evaluate each point together, under torchrun or 'lossviz submit'.",
+    help="Processes that evaluate each point together, started by torchrun or 'lossviz submit'.",
 )  # fmt: skip
 @click.option(
     "--ranks-divide", type=click.Choice(get_args(RanksDivide)), default="examples", show_default=True,
-    help="What they have a part of each; the model by parallelize(model, mesh) of SOURCE.",
+    help="What the ranks split: the examples, or the model (needs parallelize() in SOURCE).",
 )  # fmt: skip
-@click.option("--low-memory", is_flag=True, help="Keep plane and examples on the host, the model alone on the device.")
+@click.option(
+    "--low-memory",
+    is_flag=True,
+    help="Keep the plane and the examples in host memory, and only the model on the device.",
+)
 @device_option
 @progress_option
 @journal_options
 @click.option("--requeue", is_flag=True, hidden=True)
-@click.option("--prepare-only", is_flag=True, help="Make the run for 'lossviz work' and stop.")
-@click.option("--dry-run", is_flag=True, help="Print the plan and the memory it will take, and stop.")
+@click.option("--prepare-only", is_flag=True, help="Prepare the run for 'lossviz work' and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop.")
 def compute(
     problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
     dry_run: bool, show_rules: bool, requeue: bool, workers: int | None, **words: Any,

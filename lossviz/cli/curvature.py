@@ -37,15 +37,15 @@ Examples:
     help="Result file.  [default: SOURCE.h5's or CHECKPOINT's name with .spectrum.h5]",
 )
 @click.option("--operator", type=click.Choice(["hessian", "gauss-newton"]), default="hessian", show_default=True)
-@click.option("--top", default=5, show_default=True, help="Eigenvalues at each end: the largest and the smallest.")
-@click.option("--probes", type=click.IntRange(1), default=10, show_default=True, help="Random probes of the trace.")
-@click.option("--steps", default=30, show_default=True, help="Products a probe: the density's resolution.")
+@click.option("--top", default=5, show_default=True, help="Number of largest and of smallest eigenvalues.")
+@click.option("--probes", type=click.IntRange(1), default=10, show_default=True, help="Random probes for the trace.")
+@click.option("--steps", default=30, show_default=True, help="Products per probe; sets the resolution of the density.")
 @click.option("--tolerance", default=1e-3, show_default=True, help="Largest relative residual of an eigenvalue.")
-@click.option("--most", default=300, show_default=True, help="Products spent on eigenvalues, at most.")
-@click.option("--seed", default=0, show_default=True, help="Of starts, probes and --samples.")
+@click.option("--most", default=300, show_default=True, help="Maximum number of products for the eigenvalues.")
+@click.option("--seed", default=0, show_default=True, help="Seed for starts, probes and --samples.")
 @click.option(
     "--method", type=click.Choice(["auto", "double-backward", "forward-over-reverse", "finite-differences"]),
-    default="auto", show_default=True, help="How products are made.",
+    default="auto", show_default=True, help="How Hessian-vector products are computed.",
 )  # fmt: skip
 @trust_problem_option
 @point_options

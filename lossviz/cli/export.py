@@ -12,9 +12,11 @@ ENDINGS = {"csv": ".csv", "npz": ".npz", "netcdf": ".nc", "goldstein": ".goldste
 @click.command(epilog="Example: lossviz export net.h5 --format csv")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--format", type=click.Choice(list(ENDINGS)), required=True, help="goldstein is loss-landscape's own.")
-@click.option("--out", type=click.Path(path_type=Path), metavar="PATH", help="File to write.  [FILE with its ending]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), metavar="PATH", help="File to write.  [FILE with the format's ending]"
+)
 def export(file: Path, format: str, out: Path | None) -> None:
-    """Write the surface in FILE for other programs; works on unfinished runs too."""
+    """Write the surface in FILE in a format for other programs; works on unfinished runs too."""
     from lossviz.errors import UsageError
     from lossviz.store.exchange import export_surface
     from lossviz.store.schema import canonical_path

@@ -10,7 +10,7 @@ import click
 
 @click.command("import", epilog="Example: lossviz import surface.h5 --directions directions.h5 --out net.h5")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="PATH", help="Surface file to make.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="PATH", help="Surface file to write.")
 @click.option("--directions", type=click.Path(path_type=Path), metavar="PATH", help="The surface's direction file.")
 @click.option("--projection", type=click.Path(path_type=Path), metavar="PATH", help="A projected trajectory.")
 def import_(file: Path, out: Path, directions: Path | None, projection: Path | None) -> None:

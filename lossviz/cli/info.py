@@ -22,7 +22,7 @@ from lossviz.store.trust import describe_words
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
 def info(file: Path, as_json: bool) -> None:
-    """Say what the result FILE holds and how it was made; works on unfinished runs too."""
+    """Show what a result file contains and how it was made; works on unfinished runs too."""
     from lossviz.store.spectrum_file import is_spectrum_file
     from lossviz.store.surface_file import read_surface
 

@@ -22,19 +22,21 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("out", default="problem.py", type=click.Path(path_type=Path), metavar="FILE.py")
-@click.option("--model", metavar="WORD", help="package.module:callable, or file.py:callable beside the new file.")
-@click.option("--data", metavar="WORD", help=f"A callable, or {READERS}.")
-@click.option("--loss", metavar="WORD", help=f"A callable loss(model, batch), or {LOSSES}.")
+@click.option("--model", metavar="WORD", help="package.module:callable, or file.py:callable next to the new file.")
+@click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READERS}.")
+@click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSSES}.")
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the model.")
 @click.option("--data-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the data.")
 @click.option("--loss-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the loss.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="For the commands in the file's head.")
-@click.option("--force", is_flag=True, help="Write over a file that exists.")
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Checkpoint to name in the commands at the top of the file."
+)
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 def init(
     out: Path, model: str | None, data: str | None, loss: str | None, model_args: tuple[str, ...],
     data_args: tuple[str, ...], loss_args: tuple[str, ...], checkpoint: Path | None, force: bool,
 ) -> None:  # fmt: skip
-    """Write a problem file with comments, which runs as it stands; on a terminal, ask for what is not given.
+    """Write a commented problem file that runs as it is; on a terminal, ask for what is not given.
 
     Without a model it is a small network for the digits that scikit-learn ships.
     """

@@ -16,14 +16,14 @@ SHOWN = 8
 
 @click.command(epilog="Example: lossviz inspect net.ckpt --model problem.py --skip 'head.*'")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--model", metavar="WORD", help="What the file is to fit: a problem, or package.module:callable.")
-@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of its model().")
-@click.option("--weights", metavar="WORD", help="Which copy in the file, where it has several: ema.")
-@click.option("--rules", is_flag=True, help="With --model: every parameter's shape, rule and norm.")
-@click.option("--all", "everything", is_flag=True, help="Every tensor, not the first of each group.")
+@click.option("--model", metavar="WORD", help="The model to load the file into: a problem, or package.module:callable.")
+@click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments for the model.")
+@click.option("--weights", metavar="WORD", help="Which weights to load if the file has several, such as ema.")
+@click.option("--rules", is_flag=True, help="With --model: also every parameter's shape, filter rule and norm.")
+@click.option("--all", "everything", is_flag=True, help="Show every tensor, not just the first of each group.")
 @checkpoint_options
 def inspect(file: Path, model: str | None, everything: bool, rules: bool, **words: Any) -> None:
-    """Say which tensors the checkpoint FILE holds and, with --model, how they would be loaded."""
+    """Show which tensors a checkpoint contains and, with --model, how they would be loaded."""
     from lossviz.problem.checkpoint.file import read_content
     from lossviz.problem.checkpoint.files import find_checkpoint
 

@@ -13,7 +13,7 @@ import click
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN.h5")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def merge(run: Path, as_json: bool) -> None:
-    """Publish in RUN.h5 every point its processes have saved, also while some are missing."""
+    """Merge the points that all processes have saved into RUN.h5; some may still be missing."""
     from lossviz.store.merge import merge as merge_run
 
     merged = merge_run(run, warn=lambda text: click.echo(f"lossviz: {text}", err=True))

@@ -45,8 +45,8 @@ SHOWN_NEXT = {
     "animation": "html",
 }
 KIND_HELP = (
-    "contour, filled, heatmap, surface, line, animation, html for a live page, or barcode of the valleys; "
-    "of a spectrum file spectrum, density or layers.  [contour; line for 1-D]"
+    "contour, filled, heatmap, surface, line, animation, html (interactive page) or barcode (valleys); "
+    "for spectrum files spectrum, density or layers.  [contour; line for 1-D]"
 )
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ T = TypeVar("T")
 @click.option(
     "--quantity",
     metavar="NAMES",
-    help="Such as train_loss,test_error, convexity_ratio or second_difference_alpha.  [the first loss]",
+    help="What to draw, such as train_loss,test_error or convexity_ratio.  [the first loss]",
 )
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
@@ -84,9 +84,9 @@ T = TypeVar("T")
     help="lipari, navia, oslo, viridis, cividis or magma.  [lipari; paler for several paths]",
 )
 @click.option(
-    "--title", "titles", multiple=True, metavar="TEXT", help="Title of each file's panels; give one for each file."
+    "--title", "titles", multiple=True, metavar="TEXT", help="Title for each file's panels; repeat once per file."
 )
-@click.option("--samples", is_flag=True, help="Dot the grid points.")
+@click.option("--samples", is_flag=True, help="Mark the grid points with dots.")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
 @click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
 @click.option("--path/--no-path", default=True, help="Draw the optimization paths that the file holds.  [on]")
@@ -94,16 +94,18 @@ T = TypeVar("T")
     "--band/--no-band", default=True, help="Profiles of several seeds: median and range, or each alone.  [on]"
 )
 @click.option("--footer/--no-footer", default=True, help="Write the settings at the foot of the figure.  [on]")
-@click.option("--diff", "difference", is_flag=True, help="Draw the first of two files less the second.")
-@click.option("--dpi", metavar="N", help="Dots an inch.  [the style's]")
-@click.option("--scene", "subject", metavar="NAME", help="Of an animation: path, flight or sequence.  [what there is]")
+@click.option("--diff", "difference", is_flag=True, help="Draw the first of two files minus the second.")
+@click.option("--dpi", metavar="N", help="Dots per inch.  [the style's]")
+@click.option(
+    "--scene", "subject", metavar="NAME", help="Type of animation: path, flight or sequence.  [what the files allow]"
+)
 @click.option("--seconds", metavar="N", help="How long an animation moves.  [7 along a path, 6 in flight]")
-@click.option("--fps", "rate", metavar="N", help="Frames a second of an animation.  [20; 15 in flight]")
+@click.option("--fps", "rate", metavar="N", help="Frames per second of an animation.  [20; 15 in flight]")
 @click.option("--turn", metavar="DEG", help="How far a flight turns; 360 goes once around.  [30]")
-@click.option("--time", metavar="KIND", help="How an animated path's steps go by: linear, or log.  [linear]")
-@click.option("--follow", "following", is_flag=True, help="Draw again as points come, until the runs are finished.")
+@click.option("--time", metavar="KIND", help="Time scale of an animated path's steps: linear or log.  [linear]")
+@click.option("--follow", "following", is_flag=True, help="Redraw as points arrive, until the runs are finished.")
 def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
-    """Draw one surface, or several on one scale, from result files of 'lossviz compute'; or files of 'curvature'."""
+    """Draw one surface, or several on one scale, from files of 'lossviz compute' or 'lossviz curvature'."""
     from lossviz.store.surface_file import read_surface
 
     files = runs_among(files)

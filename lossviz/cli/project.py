@@ -28,8 +28,10 @@ Examples:
     "--snapshots", "sources", multiple=True, required=True, metavar="FOLDER",
     help="Folder, or pattern in quotes, of one run's snapshots; repeat for several runs.",
 )  # fmt: skip
-@click.option("--name", "names", multiple=True, help="Of each run, in the same order.  [default: the folder's]")
-@click.option("--force", is_flag=True, help="Store a path even where this plane shows it as a dot.")
+@click.option(
+    "--name", "names", multiple=True, help="Name of each run, in the same order.  [default: the folder's name]"
+)
+@click.option("--force", is_flag=True, help="Store a path even if this plane shows it as a single dot.")
 @checkpoint_options
 @trust_problem_option
 @device_option

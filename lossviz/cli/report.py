@@ -21,9 +21,9 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="RUN.h5…")
 @click.option("--out", metavar="PATH", help="File: .html.  [the first file's name with .report.html]")
-@click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name of each file; give one for each.")
+@click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name for each file; repeat once per file.")
 def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> None:
-    """Gather figures, plan, checks and doubts of result files in one HTML page that opens offline."""
+    """Put the figures, plan, checks and warnings of result files into one HTML page that opens offline."""
     from lossviz.render.draw.figure import write_whole
     from lossviz.render.page.report import write_report
     from lossviz.store.surface_file import read_surface

@@ -25,22 +25,35 @@ Examples:
 @click.command(epilog=EPILOG)
 @source_options
 @click.option(
-    "--also", multiple=True, type=click.Path(path_type=Path), metavar="FILE", help="Another checkpoint; repeat."
+    "--also",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Another checkpoint to compare; repeatable.",
 )
-@click.option("--ball", default=0.01, show_default=True, help="Radius for the worst rise, a share of ‖θ‖.")
-@click.option("--steps", default=20, show_default=True, help="Of the ascent in the ball.")
-@click.option("--restarts", default=3, show_default=True, help="Starts of the ascent.")
-@click.option("--step-size", default=0.5, show_default=True, help="Of the ascent, a share of the radius.")
 @click.option(
-    "--noise", default=0.1, show_default=True, help="Filter-normalized noise; 1 moves a filter by its length."
+    "--ball", default=0.01, show_default=True, help="Radius of the ball for the worst rise, as a fraction of ‖θ‖."
 )
-@click.option("--rise", default=0.1, show_default=True, help="Rise whose radius is looked for, in units of the loss.")
-@click.option("--directions", default=10, show_default=True, help="Random directions, of seeds --seed and following.")
-@click.option("--seed", default=0, show_default=True, help="Of directions, starts and --samples.")
+@click.option("--steps", default=20, show_default=True, help="Steps of the ascent in the ball.")
+@click.option("--restarts", default=3, show_default=True, help="Number of starts of the ascent.")
+@click.option(
+    "--step-size", default=0.5, show_default=True, help="Step size of the ascent, as a fraction of the radius."
+)
+@click.option(
+    "--noise",
+    default=0.1,
+    show_default=True,
+    help="Size of the filter-normalized noise; 1 moves every filter by its own norm.",
+)
+@click.option("--rise", default=0.1, show_default=True, help="Rise of the loss whose radius to find.")
+@click.option(
+    "--directions", default=10, show_default=True, help="Number of random directions, with seeds from --seed on."
+)
+@click.option("--seed", default=0, show_default=True, help="Seed for directions, starts and --samples.")
 @point_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def sharpness(problem: SourceWords, also: tuple[Path, ...], as_json: bool, **words: Any) -> None:
-    """Measure how far the loss rises near each checkpoint: at worst, on average, and where it has risen so much.
+    """Measure how sharply the loss rises around each checkpoint: worst case, average, and radius.
 
     All rows have the same seeds and settings, which are printed: numbers of other settings do not compare.
     """

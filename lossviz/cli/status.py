@@ -33,12 +33,12 @@ _ORDER = ("RUNNING", "PENDING", "COMPLETED")  # first what goes on, last what we
 
 @click.command(epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN.h5…")
-@click.option("--watch", is_flag=True, help="Look again until nothing runs.")
+@click.option("--watch", is_flag=True, help="Keep updating until nothing runs.")
 @click.option("--interval", "interval_s", type=Finite(min=0.1), default=10.0, show_default=True,
-              metavar="SECONDS", help="Time between two looks.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a run, a line each.")
+              metavar="SECONDS", help="Time between updates.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per run, one per line.")
 def status(runs: tuple[Path, ...], watch: bool, interval_s: float, as_json: bool) -> None:
-    """Count the points of RUN.h5 that are saved, and say what its jobs are doing.
+    """Show how many points of RUN.h5 are saved and what its jobs are doing.
 
     Points are counted from the file and the journals, so this works with no Slurm at all.
     """

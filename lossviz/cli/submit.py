@@ -45,9 +45,9 @@ _USUAL_STARTUP_S = 60.0
 @source_options
 @slurm_options
 @trust_problem_option
-@click.option("--dry-run", is_flag=True, help="Print the script and a table, and stop.")
+@click.option("--dry-run", is_flag=True, help="Print the job script and its cost, and stop.")
 def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: Any) -> None:
-    """Prepare a run and submit it to Slurm: an array over what is missing, and a merge job behind it.
+    """Prepare a run and submit it to Slurm as an array job, followed by a merge job.
 
     SOURCE is a problem, as for 'lossviz compute', or a run's file: then what is missing of it is submitted. Tasks that
     are preempted or reach their time limit save and go back into the queue by themselves. The script and a record of

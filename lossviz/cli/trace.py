@@ -23,31 +23,46 @@ Examples:
 @source_options
 @click.option(
     "--start", default="checkpoint", show_default=True,
-    help="checkpoint; fresh, as model() draws it from --seed; or RUN.h5@alpha,beta, a point of that run's plane.",
+    help="Where to start: checkpoint; fresh (initialized with --seed); or RUN.h5@alpha,beta, a point on that "
+    "run's plane.",
 )  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="FOLDER", help="For the snapshots.")
 @click.option("--optimizer", default="sgd", show_default=True, metavar="NAME", help="Any class of torch.optim.")
 @click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
-@click.option("--momentum", type=float, help="For those that take it.")
-@click.option("--optimizer-args", multiple=True, metavar="NAME=VALUE", help="Further settings: nesterov=true.")
-@click.option("--scheduler", metavar="NAME", help="Any class of torch.optim.lr_scheduler; it steps after each step.")
-@click.option("--scheduler-args", multiple=True, metavar="NAME=VALUE", help="Its settings: step_size=100,gamma=0.1.")
+@click.option("--momentum", type=float, help="For optimizers that have it.")
+@click.option(
+    "--optimizer-args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Other settings of the optimizer, such as nesterov=true.",
+)
+@click.option("--scheduler", metavar="NAME", help="Any class of torch.optim.lr_scheduler, stepped after every step.")
+@click.option(
+    "--scheduler-args",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Settings of the scheduler, such as step_size=100,gamma=0.1.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=0), default=0, show_default=True, help="Examples a step; 0: all.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=0), default=0, show_default=True, help="Examples per step; 0 uses all."
+)
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the order of examples, and of a fresh start.",
+    help="Seed for the order of examples and a fresh start.",
 )
 @click.option("--every", type=click.IntRange(min=1), default=1, show_default=True, help="Steps between snapshots.")
-@click.option("--average", type=click.Choice(["ema", "swa"]), help="Record an average of the path as its own point.")
-@click.option("--decay", default=0.9, show_default=True, help="Of the ema, a step.")
-@click.option("--average-from", default=0.75, show_default=True, help="Share of the steps after which swa begins.")
-@click.option("--train-mode", is_flag=True, help="Dropout on and BatchNorm by batch, unlike the loss that is drawn.")
-@click.option("--split", default="train", show_default=True, help="Part of the data to train on.")
-@click.option("--samples", type=int, help="Use a fixed random subset of so many examples.")
+@click.option("--average", type=click.Choice(["ema", "swa"]), help="Also record a running average of the parameters.")
+@click.option("--decay", default=0.9, show_default=True, help="Decay of the ema per step.")
+@click.option("--average-from", default=0.75, show_default=True, help="Fraction of the steps after which swa begins.")
+@click.option(
+    "--train-mode", is_flag=True, help="Train with dropout and batch statistics on; the surface is drawn without."
+)
+@click.option("--split", default="train", show_default=True, help="Split of the data to train on.")
+@click.option("--samples", type=int, help="Use a fixed random subset of this many examples.")
 @click.option("--precision", type=click.Choice(["float32", "float64"]), default="float32", show_default=True)
 @device_option
 @stages_option

@@ -34,14 +34,14 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--recompute", type=click.IntRange(min=0), default=0, metavar="N",
-    help="Evaluate N stored points again; needs the problem and its checkpoint.",
+    help="Also evaluate N stored points again; needs the problem and its checkpoint.",
 )  # fmt: skip
 @trust_options
 @device_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.pass_context
 def verify(context: click.Context, file: Path, recompute: int, device: str, as_json: bool, **trust: bool) -> None:
-    """Check every checksum, digest and segment of the run FILE; the exit status is 65 if anything is wrong."""
+    """Check every checksum and digest of a run; exits with status 65 if anything is wrong."""
     ranks, plan = Ranks.read(os.environ), peek_plan(file) if recompute else None
     if plan is not None and plan.ranks_divide == "model" and ranks.count > 1:
         plan = trusted_plan(file, plan, **trust)

@@ -42,7 +42,7 @@ def work(
     run: Path, part: str | None, number: int | None, requeue: bool, parent: int | None, device: str, progress: str,
     sync_interval_s: float, disk_wait_s: float, **trust: bool,
 ) -> None:  # fmt: skip
-    """Evaluate what is missing of one share of the prepared RUN.h5.
+    """Evaluate the missing points of one share of a prepared run.
 
     Make the run with 'lossviz compute … --prepare-only'; start any number of these, on any machines that see the
     file; publish with 'lossviz merge'. Each writes a journal segment of its own, so nothing needs a lock. A part that

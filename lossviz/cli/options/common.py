@@ -100,7 +100,7 @@ def _literal(text: str) -> Any:
 
 def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--device``."""
-    text = "auto, cpu, cuda, cuda:1, mps, and in compute cuda:all."
+    text = "auto, cpu, cuda, cuda:1, mps; for compute also cuda:all."
     return click.option("--device", default="auto", show_default=True, metavar="NAME", help=text)(function)
 
 
@@ -108,24 +108,28 @@ def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--sync-interval`` and ``--disk-wait``."""
     sync = click.option(
         "--sync-interval", "sync_interval_s", type=Finite(min=0), default=1.0, show_default=True,
-        metavar="SECONDS", help="Most work a power cut may take.",
+        metavar="SECONDS", help="Maximum work lost in a power failure.",
     )  # fmt: skip
     wait = click.option(
         "--disk-wait", "disk_wait_s", type=Finite(min=0), default=600.0, show_default=True,
-        metavar="SECONDS", help="How long to wait for room on a full disk.",
+        metavar="SECONDS", help="How long to wait for space on a full disk.",
     )  # fmt: skip
     return sync(wait(function))
 
 
 def trust_problem_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--trust-problem``."""
-    text = "Run the code that the file names, although it was not computed by you, here."
+    text = "Run the code named in the file, even though you did not compute it on this machine."
     return click.option("--trust-problem", is_flag=True, help=text)(function)
 
 
 def trust_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--trust-problem``, and ``--trust-pickle`` where no checkpoint options bring it."""
-    pickle = click.option("--trust-pickle", is_flag=True, help="Read Python objects in its checkpoint too.")
+    pickle = click.option(
+        "--trust-pickle",
+        is_flag=True,
+        help="Also read a checkpoint that contains Python objects; this can run code stored in it.",
+    )
     return trust_problem_option(pickle(function))
 
 
@@ -147,5 +151,5 @@ def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
         type=click.Choice(["bar", "json", "none"]),
         default="bar",
         show_default=True,
-        help="json prints one line per saved point, after it is safe on disk.",
+        help="json prints one line per point once it is safe on disk.",
     )(function)

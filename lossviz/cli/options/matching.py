@@ -16,7 +16,7 @@ def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--skip``, ``--map`` and ``--trust-pickle``."""
     skip = click.option(
         "--skip", multiple=True, metavar="PATTERN", callback=lambda context, _, words: _skipped(context, words),
-        help="Names that the checkpoint need not fit: 'head.*'.",
+        help="Parameters that may be missing or different in the checkpoint, such as 'head.*'.",
     )  # fmt: skip
     ignore = click.option(
         "--ignore", multiple=True, metavar="PATTERN", expose_value=False, hidden=True,
@@ -24,10 +24,12 @@ def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )  # fmt: skip
     renames = click.option(
         "--map", "renames", multiple=True, metavar="OLD=NEW", callback=lambda _, __, words: parse_renames(words),
-        help="Parts of the checkpoint's names to rename; an empty NEW takes them off.",
+        help="Rename parts of the checkpoint's names; an empty NEW removes them.",
     )  # fmt: skip
     trust = click.option(
-        "--trust-pickle", is_flag=True, help="Read Python objects in the checkpoint, which can run any code in it."
+        "--trust-pickle",
+        is_flag=True,
+        help="Also read checkpoints that contain Python objects; this can run code stored in them.",
     )
     return ignore(skip(renames(trust(function))))
 

@@ -32,7 +32,7 @@ _GRID = (
         default="-1:1:51,-1:1:51",
         show_default=True,
         metavar="RANGES",
-        help="first:last:count for each of 1 to 3 directions; coordinate 1 is one whole direction. Or auto, auto:41.",
+        help="first:last:count for each of 1 to 3 directions, where 1 is one whole direction; or auto, or auto:41.",
     ),
 )
 _REST = (
@@ -40,16 +40,16 @@ _REST = (
         "--move",
         multiple=True,
         metavar="PATTERN",
-        help="Move these too, though they are frozen or no loss depends on them: 'encoder.*'.",
+        help="Also move these parameters, even if they are frozen or unused, such as 'encoder.*'.",
     ),
-    click.option("--seed", default=0, show_default=True, help="Of the random directions and of --samples."),
+    click.option("--seed", default=0, show_default=True, help="Seed for directions and --samples."),
     click.option("--normalize", type=click.Choice(get_args(Normalization)), default="filter", show_default=True),
     click.option(
         "--vectors",
         type=click.Choice(get_args(Vectors)),
         default="zero",
         show_default=True,
-        help="Biases and gains: held fixed, or moved, each as one filter.",
+        help="Biases and gains: zero holds them fixed, keep moves each as one filter.",
     ),
     click.option(
         "--rule",
@@ -57,35 +57,37 @@ _REST = (
         multiple=True,
         metavar="PATTERN=RULE",
         callback=lambda _, __, words: parse_rules(words),
-        help="Which slices of a parameter are its filters, where its module's type does not say: 'head.*=axis 1'.",
+        help="Override which slices of a parameter are its filters, such as 'head.*=axis 1'.",
     ),
-    click.option("--split", "splits", default="train", show_default=True, metavar="NAMES", help="Parts of the data."),
+    click.option(
+        "--split", "splits", default="train", show_default=True, metavar="NAMES", help="Splits of the data to evaluate."
+    ),
     click.option(
         "--quantity",
         "quantities",
         default="all",
         show_default=True,
         metavar="NAMES",
-        help="Of what loss returns; or, of its derivatives, min_eigenvalue, max_eigenvalue, gradient_norm.",
+        help="Which values of the loss to evaluate; also min_eigenvalue, max_eigenvalue, gradient_norm.",
     ),
-    click.option("--samples", type=int, help="Use a fixed random subset of so many examples of each split."),
+    click.option("--samples", type=int, help="Use a fixed random subset of this many examples per split."),
     click.option(
         "--relative-error",
         type=float,
         metavar="R",
-        help="Take examples at each point until the standard error of its loss is under R of it.",
+        help="At each point use only as many examples as a standard error of R times the loss needs.",
     ),
     click.option(
         "--refine",
         type=float,
         metavar="TOL",
-        help="Leave out points where interpolation is off by less than TOL of the value; the error is measured.",
+        help="Skip points that interpolation gives within TOL of the value; its error is measured.",
     ),
     click.option(
         "--precision-tolerance",
         default=1e-3,
         show_default=True,
-        help="Relative error that auto may make.",
+        help="Largest relative error that --precision auto may cause.",
     ),
     click.option("--precision", type=click.Choice(get_args(Precision)), default="float32", show_default=True),
     click.option(
@@ -93,13 +95,13 @@ _REST = (
         type=click.Choice(get_args(BatchNorm)),
         default="fixed",
         show_default=True,
-        help="Statistics: the checkpoint's, computed anew at every point, or of each batch.",
+        help="BatchNorm statistics: the checkpoint's, recomputed at every point, or of each batch.",
     ),
     click.option(
         "--batchnorm-examples",
         type=click.IntRange(min=2),
         metavar="N",
-        help="Examples to compute statistics over, or in a batch.  [default: 1024 to recompute, batches of 128]",
+        help="Examples for recomputed statistics, or per batch.  [default: 1024, or batches of 128]",
     ),
 )
 

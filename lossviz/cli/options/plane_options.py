@@ -37,18 +37,22 @@ def plane_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--snapshots",
                 multiple=True,
                 metavar="FOLDER",
-                help="Folder or quoted pattern of a run's snapshots, for pca; the path is stored too. Repeat for more.",
+                help="Folder or quoted pattern of a training run's snapshots, for pca; its path is stored too. "
+                "Repeatable.",
             ),
             click.option(
-                "--params", multiple=True, metavar="PATTERN", help="Move only parameters named so: 'layer4.*'."
+                "--params",
+                multiple=True,
+                metavar="PATTERN",
+                help="Move only the parameters that match, such as 'layer4.*'.",
             ),
-            click.option("--hold", multiple=True, metavar="PATTERN", help="Move no parameters named so."),
+            click.option("--hold", multiple=True, metavar="PATTERN", help="Keep the parameters that match fixed."),
             click.option(
                 "--rise",
                 type=Finite(min=0, min_open=True),
                 default=1.0,
                 show_default=True,
-                help="How far --grid auto climbs where it has no path to hold, in units of the loss.",
+                help="How far the loss rises at the edge of --grid auto, if there is no path to fit.",
             ),
         )
     ):

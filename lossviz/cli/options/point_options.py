@@ -20,21 +20,22 @@ def point_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--split``, ``--quantity``, ``--samples``, ``--precision``, ``--batchnorm``, ``--batch-size``, ``--device``."""
     for option in reversed(
         (
-            click.option("--split", default="train", show_default=True, help="Part of the data."),
-            click.option("--quantity", default="loss", show_default=True, help="Which of what loss returns."),
-            click.option("--samples", type=click.IntRange(min=1), help="Use a fixed random subset of so many."),
+            click.option("--split", default="train", show_default=True, help="Split of the data to use."),
+            click.option("--quantity", default="loss", show_default=True, help="Which value of the loss to use."),
+            click.option("--samples", type=click.IntRange(min=1),
+                help="Use a fixed random subset of this many examples."),
             click.option(
                 "--precision", type=click.Choice(["float64", "float32"]), default="float32", show_default=True
             ),
             click.option(
                 "--batchnorm", type=click.Choice(get_args(BatchNorm)), default="fixed", show_default=True,
-                help="Statistics: the checkpoint's, computed anew and then held, or of each batch.",
+                help="BatchNorm statistics: the checkpoint's, recomputed once, or of each batch.",
             ),
             click.option(
                 "--batchnorm-examples", type=click.IntRange(min=2), metavar="N",
-                help="Examples to compute statistics over, or in a batch.  [default: 1024; batches of 128]",
+                help="Examples for recomputed statistics, or per batch.  [default: 1024, or batches of 128]",
             ),
-            click.option("--batch-size", type=click.IntRange(min=1), help="Examples a pass.  [default: by device]"),
+            click.option("--batch-size", type=click.IntRange(min=1), help="Examples per pass.  [default: by device]"),
             device_option,
         )
     ):  # fmt: skip

@@ -17,32 +17,37 @@ from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.script import Request
 
 _OPTIONS = (
-    click.option("--partition", metavar="NAME", help="Where to run.  [default: the cluster's]"),
-    click.option("--account", metavar="NAME", help="Who pays."),
+    click.option("--partition", metavar="NAME", help="Slurm partition.  [default: the cluster's]"),
+    click.option("--account", metavar="NAME", help="Slurm account to charge."),
     click.option("--qos", metavar="NAME", help="Quality of service."),
-    click.option("--gpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task; its ranks share them."),
-    click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N", help="Of a task, as well."),
-    click.option("--mem", metavar="SIZE", help="Memory of a task: 64G."),
-    click.option("--time", metavar="H:MM:SS", help="Limit of one task; one that reaches it goes on in another turn."),
-    click.option("--tasks", default="auto", show_default=True, metavar="auto|N", help="Into how many it is cut."),
-    click.option("--max-running", type=click.IntRange(min=1), metavar="N", help="Tasks that may run at once."),
-    click.option("--sbatch", multiple=True, metavar="WORDS", help="Any further option of sbatch: '--constraint=a100'."),
+    click.option("--gpus-per-task", type=click.IntRange(min=1), metavar="N",
+        help="GPUs per task; its ranks share them."),
+    click.option("--cpus-per-task", type=click.IntRange(min=1), metavar="N", help="CPUs per task."),
+    click.option("--mem", metavar="SIZE", help="Memory per task, such as 64G."),
+    click.option("--time", metavar="H:MM:SS",
+        help="Time limit of a task; a task that reaches it saves and is requeued."),
+    click.option("--tasks", default="auto", show_default=True, metavar="auto|N", help="Number of array tasks."),
+    click.option("--max-running", type=click.IntRange(min=1), metavar="N",
+        help="Maximum number of tasks running at once."),
+    click.option("--sbatch", multiple=True, metavar="WORDS",
+        help="Another option for sbatch, such as '--constraint=a100'. Repeatable."),
     click.option(
         "--setup", type=click.Path(path_type=Path), metavar="FILE",
-        help="Shell lines pasted into the script: module load, conda activate.",
+        help="Shell lines to insert into the job script, such as module load or conda activate.",
     ),
-    click.option("--python", metavar="COMMAND", help="The Python in the job.  [default: this one]"),
+    click.option("--python", metavar="COMMAND", help="Python command on the cluster nodes.  [default: this Python]"),
     click.option(
         "--signal-lead", "signal_lead_s", type=click.IntRange(1, 65535), default=120, show_default=True,
-        metavar="SECONDS", help="How long before the limit a task is told to save.",
+        metavar="SECONDS", help="How long before the time limit a task starts saving.",
     ),
-    click.option("--merge/--no-merge", default=True, help="Submit the job that publishes.  [default: merge]"),
+    click.option("--merge/--no-merge", default=True,
+        help="Also submit the job that merges the results.  [default: merge]"),
     click.option(
         "--seconds-per-point", type=Finite(min=0, min_open=True), metavar="S",
-        help="What a point takes there.  [default: as measured]",
+        help="Expected time per point on the cluster.  [default: measured here]",
     ),
     click.option(
-        "--checkpoints", metavar="PATTERN", help="One run for each checkpoint, on shared seeds, grid and scale.",
+        "--checkpoints", metavar="PATTERN", help="One run per checkpoint, with the same seeds, grid and scale.",
     ),
 )  # fmt: skip
 

@@ -117,17 +117,18 @@ def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.argument("source", required=False),
             click.option("--checkpoint", type=click.Path(path_type=Path), help="Trained parameters: a file or folder."),
             click.option(
-                "--model", metavar="WORD", help="Without SOURCE: package.module:callable or file.py:callable; also in "
-                "place of its model(), as the next two.",
+                "--model", metavar="WORD", help="package.module:callable or file.py:callable that makes the model; "
+                "replaces the model() of SOURCE.",
             ),
-            click.option("--data", metavar="WORD", help=f"A callable, or {READERS}."),
-            click.option("--loss", metavar="WORD", help=f"A callable loss(model, batch), or {LOSSES}."),
+            click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READERS}."),
+            click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSSES}."),
             *(
                 click.option(_option(f"{of}_args"), multiple=True, metavar="NAME=VALUE",
                              help=f"Keyword arguments of the {of}.")
                 for of in ("model", "data", "loss")
             ),
-            click.option("--weights", metavar="WORD", help="Which copy in the checkpoint, where it has several: ema."),
+            click.option("--weights", metavar="WORD",
+                help="Which weights to load if the checkpoint has several, such as ema."),
             checkpoint_options,
         )
     ):  # fmt: skip
