@@ -28,6 +28,7 @@ from lossviz.problem.source.importing import find_file
 from lossviz.problem.source.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.source.resolve import BUILT_IN, kind_of
 from lossviz.problem.source.words import changed_pieces
+from lossviz.problem.storage import tie_shared
 from lossviz.records.plan import ProblemRef
 from lossviz.space.params import state_sha256
 
@@ -86,8 +87,11 @@ def load_problem(
             warnings = check_placed(made, dtype) if placed else _narrowed(made, dtype)
             if placed:  # as the user laid it out, and made for us alone
                 model, device, dtype = made, next(made.parameters()).device, type_of(made, dtype)
+            elif mesh is None:
+                model = private_copy(made, dtype)
             else:
-                model = private_copy(made, dtype) if mesh is None else cast(made, dtype)
+                tie_shared(made)
+                model = cast(made, dtype)
         # 2. the trained parameters
         if ref.checkpoint and notes is None:
             notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))

@@ -21,10 +21,12 @@ from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
 from lossviz.problem.shards import Shards
 from lossviz.problem.source.file import check_chance
+from lossviz.problem.storage import tie_shared, tied_names
 from lossviz.records.rule import Rule
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 
+TIES_SHOWN = 6
 Loss = Callable[[nn.Module, Batch], Any]
 
 
@@ -202,6 +204,7 @@ def assemble(
     """
     folded = fold_weight_norm(model)
     moving, frozen, note = _divide(model, move)
+    note += [f"{' and '.join(names)} are one tensor and move as one." for names in tied_names(model)[:TIES_SHOWN]]
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
     try:
@@ -247,6 +250,7 @@ def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     for copied, parameter in zip(clone.parameters(), model.parameters(), strict=True):
         if not copied.is_leaf:  # TorchScript copies with the history of the copy
             copied.detach_().requires_grad_(parameter.requires_grad)
+    tie_shared(clone, like=model)
     return cast(clone, dtype)
 
 

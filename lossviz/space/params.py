@@ -93,6 +93,23 @@ def entries(params: Params) -> int:
     return sum(tensor.numel() for tensor in params.values())
 
 
+def same_values(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors have the same shape and values, NaN where NaN is, whatever their types.
+
+    Example:
+        >>> same_values(torch.tensor([1.0, torch.nan]), torch.tensor([1.0, torch.nan], dtype=torch.float64))
+        True
+    """
+    if a is b or (a.dtype == b.dtype and a.shape == b.shape and a.untyped_storage().data_ptr()
+                  == b.untyped_storage().data_ptr() != 0 and a.data_ptr() == b.data_ptr()
+                  and a.stride() == b.stride()):  # fmt: skip
+        return True
+    if a.shape != b.shape:
+        return False
+    wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
+    return bool(torch.isclose(a.detach().cpu().to(wide), b.detach().cpu().to(wide), 0, 0, equal_nan=True).all())
+
+
 def state_sha256(params: Params) -> str:
     """SHA-256 of names, shapes, types and bytes in the order of the names: the same after saving again.
 

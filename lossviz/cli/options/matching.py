@@ -24,7 +24,7 @@ def checkpoint_options(function: Callable[..., Any]) -> Callable[..., Any]:
     )  # fmt: skip
     renames = click.option(
         "--map", "renames", multiple=True, metavar="OLD=NEW", callback=lambda _, __, words: parse_renames(words),
-        help="Rename parts of the checkpoint's names; an empty NEW removes them.",
+        help="Rename parts of the checkpoint's names: model.= takes a prefix off, =model. puts one in front.",
     )  # fmt: skip
     trust = click.option(
         "--trust-pickle",
@@ -55,14 +55,14 @@ def parse_renames(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Pairs of old and new from words like ``fc=head``.
 
     Raises:
-        UsageError: If a word has no ``=``, or no old name.
+        UsageError: If a word has no ``=``, or nothing on either side of it.
 
     Example:
         >>> parse_renames(["fc=head", "model="])
         (('fc', 'head'), ('model', ''))
     """
     pairs = [tuple(part.strip() for part in word.split("=", 1)) for word in words]
-    wrong = [word for word, pair in zip(words, pairs, strict=True) if len(pair) != 2 or not pair[0]]
+    wrong = [word for word, pair in zip(words, pairs, strict=True) if len(pair) != 2 or not any(pair)]
     if wrong:
         raise UsageError(f"--map {wrong[0]!r} is not OLD=NEW, for example --map fc=head.")
     return tuple((old, new) for old, new in pairs)

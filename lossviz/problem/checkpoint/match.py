@@ -15,15 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import CheckpointError, join_mistakes
+from lossviz.problem.checkpoint.candidate import Candidate, choose, comparable, fits
 from lossviz.problem.checkpoint.file import read_content
 from lossviz.problem.effective import fold_pairs
+from lossviz.problem.storage import tied_names
+from lossviz.space.params import same_values
 
 DEEPEST = 4
 LONGEST_LIST = 6
 # wrappers of torch.compile and DataParallel, which may stand anywhere in a name
 WRAPPERS = re.compile(r"(?<![^.])(_orig_mod|module)\.")
 COUNTERS = ("n_averaged",)  # beside the parameters of an average
-AVERAGED = re.compile(r"ema|avg|average|swa", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Matching:
     Attributes:
         skip: Patterns of the model's names; what matches may be missing, left over or of another shape, and stays as
             the model has it.
-        renames: Pairs of old and new parts of names, applied to the file's.
+        renames: Pairs of old and new parts of names, applied to the file's; an empty old one puts the new in front.
         trust_pickle: Whether code in the file may run.
         weights: Word in the place or the names' prefix of the parameters to take, as ``"ema"``; None takes what fits
             best, and averages only where they fit better.
@@ -54,34 +56,18 @@ class Matching:
         Example:
             >>> Matching(renames=(("fc", "head"),)).rename("model.fc.weight")
             'model.head.weight'
+            >>> Matching(renames=(("", "net."),)).rename("fc.weight")
+            'net.fc.weight'
         """
         for old, new in self.renames:
+            if not old:
+                name = f"{new.strip('.')}.{name}"
+                continue
             dot = "" if new else r"\.?"  # what is taken off takes its dot along
             name = re.sub(
                 rf"(?<![^.]){re.escape(old.strip('.'))}(?![^.]){dot}", lambda _, new=new: new.strip("."), name
             )
         return name
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A state dict found in a file, under the names the model would use.
-
-    Attributes:
-        place: Where in the file's nest, "" for the top.
-        prefix: What was taken off the names.
-        tensors: By the model's names.
-        outside: Names in the same dict without the prefix.
-        fits: How many tensors have a name and shape of the model's; names alone count half.
-        rest: The place of the tensors that a list has not; None where it has all.
-    """
-
-    place: str
-    prefix: str
-    tensors: dict[str, Tensor]
-    outside: tuple[str, ...]
-    fits: float
-    rest: str | None = None
 
 
 def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> list[str]:
@@ -104,9 +90,9 @@ def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching(
     """
     wanted = _tensors_of(model)
     content = read_content(path, trust_pickle=matching.trust_pickle)
-    best, candidates = _choose(content, wanted, path, matching, _orders_of(model))
+    best, rivals = _choose(content, wanted, path, matching, _orders_of(model))
     left = _load(best, wanted, model, path, matching)
-    return [*_notes(best), *_rivals(best, candidates), *left]
+    return [*_notes(best), *rivals, *left]
 
 
 def map_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> tuple[dict[str, Tensor], Any]:
@@ -125,9 +111,9 @@ def map_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()
     content = read_content(path, mapped=True, trust_pickle=matching.trust_pickle)
     wanted = _tensors_of(model)
     best, _ = _choose(content, wanted, path, matching, _orders_of(model))
-    tensors = _with_tied(best, model)
+    tensors = _with_tied(best, model, path, matching)
     missing = [name for name in wanted if name not in tensors and not name.endswith("num_batches_tracked")]
-    odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    odd = [name for name in wanted if name in tensors and not comparable(tensors[name], wanted[name])]
     if [name for name in (*missing, *odd) if not matching.skips(name)]:
         extra = [name for name in best.tensors if name not in wanted]
         lists = [[name for name in names if not matching.skips(name)] for names in (missing, extra, odd)]
@@ -148,32 +134,31 @@ def _orders_of(model: nn.Module) -> list[list[str]]:
 
 def _choose(
     content: Any, wanted: Mapping[str, Tensor], path: Path, matching: Matching, orders: Sequence[Sequence[str]]
-) -> tuple[Candidate, list[Candidate]]:
-    """The dict of tensors that fits best, and all there are."""
-    candidates = [
-        candidate
-        for place, found in nested(content)
-        for candidate in _renamed(place, {matching.rename(name): t for name, t in found.items()}, wanted)
-    ]
+) -> tuple[Candidate, list[str]]:
+    """The dict of tensors that fits best, and a note on others that fit as well."""
+    candidates = _found(nested(content), wanted, matching)
+    several = _found(joined(content), wanted, matching)
+    if _most(several) > _most(candidates):  # a model of several networks, each in a dict of its own
+        candidates += several
     whole = max(candidates, key=lambda candidate: candidate.fits, default=None)
     candidates += [_completed(place, found, wanted, whole) for place, found in listed(content, wanted, orders)]
     if not candidates:
         raise CheckpointError(no_parameters(path, content))
-    if matching.weights:
-        candidates = _asked(candidates, matching.weights, path)
-    best = max(candidates, key=lambda c: (c.fits, not AVERAGED.search(c.place), -c.place.count("."), -len(c.prefix)))
-    return best, candidates
+    return choose(candidates, wanted, path, matching.weights)
 
 
-def _asked(candidates: list[Candidate], weights: str, path: Path) -> list[Candidate]:
-    """The candidates in whose place or prefix a word stands."""
-    asked = [c for c in candidates if weights.lower() in f"{c.place}.{c.prefix}".lower()]
-    if not asked:
-        places = sorted({c.place or "top level" for c in candidates})
-        raise CheckpointError(
-            f"--weights {weights}: nothing in {path} is called so. It holds parameters under {_cut(places)}."
-        )
-    return asked
+def _found(
+    places: Iterator[tuple[str, dict[str, Tensor]]], wanted: Mapping[str, Tensor], matching: Matching
+) -> list[Candidate]:
+    return [
+        candidate
+        for place, found in places
+        for candidate in _renamed(place, {matching.rename(name): t for name, t in found.items()}, wanted)
+    ]
+
+
+def _most(candidates: Sequence[Candidate]) -> float:
+    return max((candidate.fits for candidate in candidates), default=0.0)
 
 
 def no_parameters(path: Path, content: Any) -> str:
@@ -199,6 +184,27 @@ def nested(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, di
         yield from nested(value, f"{place}.{name}" if place else name, depth + 1)
 
 
+def joined(node: Any, place: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every dict of several dicts of tensors in a file's content, as one: the networks of a model of several."""
+    if not isinstance(node, Mapping) or depth > DEEPEST:
+        return
+    named = {name: value for name, value in node.items() if isinstance(name, str)}
+    parts = {name: found for name, value in named.items() if (found := _flat(value, depth + 1))}
+    if len(parts) > 1:
+        yield place, {f"{part}.{name}": tensor for part, found in parts.items() for name, tensor in found.items()}
+    for name, value in named.items():
+        yield from joined(value, f"{place}.{name}" if place else name, depth + 1)
+
+
+def _flat(node: Any, depth: int) -> dict[str, Tensor]:
+    """All tensors of a nest of dicts, by their names with dots."""
+    return {
+        f"{place}.{name}" if place else name: tensor
+        for place, found in nested(node, "", depth)
+        for name, tensor in found.items()
+    }
+
+
 def _as_tensor(value: Any) -> Tensor | None:
     """Tensors, and NumPy arrays of numbers, as some training loops save them."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
@@ -211,7 +217,7 @@ def _completed(
 ) -> Candidate:
     """A list's tensors, with the buffers and frozen parameters that it has not from the names beside it."""
     rest = {name: tensor for name, tensor in (whole.tensors if whole else {}).items() if name not in found}
-    return Candidate(place, "", {**found, **rest}, (), _fits(found, wanted), (whole.place if whole and rest else None))
+    return Candidate(place, "", {**found, **rest}, (), fits(found, wanted), (whole.place if whole and rest else None))
 
 
 def listed(
@@ -242,7 +248,7 @@ def _renamed(place: str, found: dict[str, Tensor], wanted: Mapping[str, Tensor])
         for prefix, _ in hits.most_common(3) or [("", 0)]:
             tensors = {name[len(prefix) :]: value for name, value in spelling.items() if name.startswith(prefix)}
             outside = tuple(name for name in spelling if not name.startswith(prefix))
-            yield Candidate(place, prefix, tensors, outside, _fits(tensors, wanted))
+            yield Candidate(place, prefix, tensors, outside, fits(tensors, wanted))
 
 
 def _cuts(name: str) -> Iterator[tuple[str, str]]:
@@ -252,16 +258,12 @@ def _cuts(name: str) -> Iterator[tuple[str, str]]:
         yield name[: dot.end()], name[dot.end() :]
 
 
-def _fits(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> float:
-    return sum(1.0 if tensors[name].shape == value.shape else 0.5 for name, value in wanted.items() if name in tensors)
-
-
 def _load(
     candidate: Candidate, wanted: Mapping[str, Tensor], model: nn.Module, path: Path, matching: Matching
 ) -> list[str]:
     """Load what fits, and say what was left as the model has it."""
-    tensors = _with_tied(candidate, model)
-    odd = [name for name in wanted if name in tensors and tensors[name].shape != wanted[name].shape]
+    tensors = _with_tied(candidate, model, path, matching)
+    odd = [name for name in wanted if name in tensors and not comparable(tensors[name], wanted[name])]
     # the model's own hooks may know older names, so what is missing or left over is its word
     answer = model.load_state_dict({n: v for n, v in tensors.items() if n not in odd}, strict=False)
     missing = [n for n in answer.missing_keys if n not in odd and not n.endswith("num_batches_tracked")]
@@ -273,29 +275,33 @@ def _load(
     return [f"{len(left)} tensors were skipped and stay as the model makes them ({_cut(left)})."] if left else []
 
 
-def _with_tied(candidate: Candidate, model: nn.Module) -> dict[str, Tensor]:
-    """The candidate's tensors, a tied one under each of its names."""
+def _with_tied(candidate: Candidate, model: nn.Module, path: Path, matching: Matching) -> dict[str, Tensor]:
+    """The candidate's tensors, a tied one under each of its names.
+
+    Raises:
+        CheckpointError: If the file has different values for what is one tensor in the model.
+    """
     tensors = dict(candidate.tensors)
-    for names in _tied(model):
+    for names in tied_names(model):
         present = [name for name in names if name in tensors]
-        for name in names if present else []:
-            tensors.setdefault(name, tensors[present[0]])
+        taken = [name for name in present if not matching.skips(name)] or present
+        for name in taken[1:]:
+            if not same_values(tensors[name], tensors[taken[0]]):
+                raise CheckpointError(
+                    f"{path} has different values for {taken[0]} and {name}, which are one tensor in the model. Make "
+                    f"model() build the network with two of them, or take the first with --skip {name}."
+                )
+        for name in names if taken else []:
+            tensors[name] = tensors[taken[0]]
     return tensors
-
-
-def _tied(model: nn.Module) -> list[list[str]]:
-    """Names that mean one tensor, for parameters of more than one name."""
-    groups: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        groups.setdefault(id(parameter), []).append(name)
-    return [names for names in groups.values() if len(names) > 1]
 
 
 def _misfit_of(
     path: Path, found: Candidate, wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor],
     missing: Sequence[str], extra: Sequence[str], odd: Sequence[str],
 ) -> str:  # fmt: skip
-    shapes = [f"{n} {tuple(tensors[n].shape)} in the file, {tuple(wanted[n].shape)} in the model" for n in odd]
+    forms = [(n, _form(tensors[n], wanted[n]), _form(wanted[n], tensors[n])) for n in odd]
+    shapes = [f"{name} {there} in the file, {here} in the model" for name, there, here in forms]
     right = f"{sum(n in tensors and n not in odd for n in wanted)} of whose {len(wanted)} tensors are right"
     return _misfit(path, found, missing, extra, shapes, right)
 
@@ -308,7 +314,7 @@ def _misfit(
         for names, what in (
             (missing, "of the model missing in the file"),
             (extra, "left over in the file"),
-            (shapes, "of another shape"),
+            (shapes, f"of another {'kind' if all('(' not in text for text in shapes) else 'shape'}"),
         )
         if names
     ]
@@ -318,6 +324,11 @@ def _misfit(
         "Make model() build the network that was trained; give its arguments with --model-args NAME=VALUE. Where they "
         "differ on purpose, pass --skip PATTERN, or --map OLD=NEW for other names; 'lossviz inspect' shows both."
     )
+
+
+def _form(tensor: Tensor, other: Tensor) -> str:
+    """What two tensors differ in: the shape, or else the type."""
+    return str(tuple(tensor.shape)) if tensor.shape != other.shape else str(tensor.dtype).removeprefix("torch.")
 
 
 def _cut(names: Sequence[str]) -> str:
@@ -334,10 +345,3 @@ def _notes(best: Candidate) -> list[str]:
     if best.outside:
         notes.append(f"{len(best.outside)} tensors without that prefix left aside ({_cut(best.outside)}).")
     return notes
-
-
-def _rivals(best: Candidate, candidates: Sequence[Candidate]) -> list[str]:
-    places = sorted({c.place for c in candidates if c.fits == best.fits and c.place != best.place})
-    return (
-        [f"The checkpoint's {_cut(places)} would fit as well as {best.place or 'its top level'!r}."] if places else []
-    )
