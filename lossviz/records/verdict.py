@@ -41,7 +41,7 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
     """
     probes = facts.get("probes", {})
     asked = [
-        *[Check("checkpoint", "said", note) for note in facts.get("notes", [])],
+        *[Check("loading", "said", note) for note in facts.get("notes", [])],
         *_centre(facts),
         _noise(facts),
         _data(facts, probes),
