@@ -33,7 +33,7 @@ SUB_FLOORS = {
     "problem": {"*": 0, "checkpoint": 1, "data": 2, "outcome": 3, "read_data": 3, "source": 3, "shards": 4, "placed": 5,
                 "problem": 6, "loss_call": 7, "load": 7},
     "evaluate": {"*": 0, "reference": 1, "unused": 2, "ways": 1, "precision": 2, "derivatives": 2, "memory": 2,
-                 "ranks": 3, "probes": 3, "engine": 4, "checks": 5, "carried": 6},
+                 "anchors": 3, "ranks": 3, "probes": 3, "engine": 4, "checks": 5, "carried": 6},
     "cli": {"show": 0, "options": 1, "*": 2},
 }  # fmt: skip
 TORCHLESS = {"errors", "records", "store", "render", "launch"}

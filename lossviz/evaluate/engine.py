@@ -15,6 +15,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.derivatives import Derivatives
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.parted import build_evaluator
+from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.choice import Choice, Trial, default_way
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
@@ -36,8 +37,8 @@ class Engine:
         plane: Origin and directions, on the problem's device.
         way: How to evaluate; None measures the ways on the run's first points and takes the fastest.
         batch_size: Examples a forward pass of the way that measuring starts from; None takes the device's default.
-        relative_error: Stop a point when the standard error of its loss is under this fraction of it. Points then
-            differ in length, so that nothing is measured and the plain loop is taken unless ``way`` says otherwise.
+        sampling: When a point stops, the problem's examples being in its order. Points then differ in length, so that
+            nothing is measured and the plain loop is taken unless ``way`` says otherwise.
         derivatives: Adds quantities to every point, beside which its forward passes cost little: nothing is measured
             then either.
         group: The ranks that sum each point together, this process leading them; nothing is measured then either, nor
@@ -57,15 +58,15 @@ class Engine:
         *,
         way: Way | None = None,
         batch_size: int | None = None,
-        relative_error: float | None = None,
+        sampling: Sampling | None = None,
         derivatives: Derivatives | None = None,
         group: Group | None = None,
     ) -> None:
-        self.problem, self.plane, self.relative_error = problem, plane, relative_error
+        self.problem, self.plane, self.sampling = problem, plane, sampling
         self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        plain = problem.parts > 1 or bool(problem.placement) or relative_error is not None or derivatives is not None
+        plain = problem.parts > 1 or bool(problem.placement) or sampling is not None or derivatives is not None
         self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)
@@ -74,6 +75,12 @@ class Engine:
     def exhaustive(self) -> Engine:
         """An engine in the same way that takes all examples at every point, for what the loss returns alone."""
         return Engine(self.problem, self.plane, way=self.way, group=self.group)
+
+    def stopping(self, sampling: Sampling | None) -> Engine:
+        """An engine in the same way whose points stop early; this one where they do not."""
+        if sampling is None:
+            return self
+        return Engine(sampling.ordered(self.problem), self.plane, way=self.way, sampling=sampling, group=self.group)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,7 +126,7 @@ class Engine:
         while True:
             try:
                 self._evaluator = self._evaluator or build_evaluator(
-                    self.way, self.problem, self.plane, self.relative_error, group=self.group
+                    self.way, self.problem, self.plane, self.sampling, group=self.group
                 )
                 with cpu_threads(self.way.threads), blamed_on_loss():
                     points = self._evaluator.evaluate(indices, coordinates, splits)

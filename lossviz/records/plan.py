@@ -116,8 +116,9 @@ class Plan:
         splits: Which parts of the data, each evaluated on its own.
         quantities: Which of the values the loss returns; ``("all",)`` takes every one.
         samples: Examples a point and split, a fixed random subset; None takes all.
-        relative_error: Each point takes examples in one fixed random order until the standard error of its loss is
-            under this fraction of it; None takes all.
+        relative_error: Each point takes examples in one common order, those that may hold much of the loss first, until
+            the standard error of its loss is under this fraction of it; None takes all. Such an error is that of the
+            mean over all examples of the plan.
         refine: Points are left out where interpolation is foreseen to be off by less than this fraction of the value,
             see :mod:`lossviz.records.refinement`; None evaluates every point.
         precision: Floating-point type of the forward passes; sums are float64 always.

@@ -22,7 +22,8 @@ class Point:
     """Sums over the examples of one split at one grid point.
 
     With ``x_i`` the value of example i and ``w_i`` its weight (1 unless the loss counts targets, tokens say), the mean
-    is ``Σ w x / Σ w`` and its standard error, by the usual ratio estimator, ``√(n/(n−1) · m2) / Σ w``.
+    is ``Σ w x / Σ w`` and its standard error, by the usual ratio estimator, ``√(n/(n−1) · m2) / Σ w``. Of a point that
+    stopped early the sums are estimates of those over all examples, and m2 is what gives the standard error of these.
 
     Attributes:
         index: Flat index into the grid.
@@ -60,7 +61,10 @@ class Point:
         return self.sums[quantity] / self.weight if self.weight else math.nan
 
     def stderr(self, quantity: str) -> float:
-        """Standard error of :meth:`mean` as an estimate over the population the examples were drawn from."""
+        """Standard error of :meth:`mean`, over the population the examples were drawn from.
+
+        Where points may stop early it is that of the mean over all examples.
+        """
         if self.count < 2 or not self.weight:
             return math.nan
         return math.sqrt(self.count / (self.count - 1) * self.m2[quantity]) / self.weight

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lossviz.errors import LayoutError, ProblemError
+from lossviz.evaluate.anchors import find_sampling
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.precision import in_precision, settle_precision
 from lossviz.evaluate.probes import probe_problem
@@ -49,10 +50,11 @@ def check_plan(
 
 def _verdict(plan: Plan, problem: Problem, other: OtherRun | None, warn: Callable[[str], None]) -> list[Check]:
     plane = prepare_plane(plan, problem, find_directions(plan, problem, Path(), warn, stored=False, other=other))
-    batch_size = Engine(problem, plane, relative_error=plan.relative_error).way.batch_size
+    batch_size = Engine(problem, plane).way.batch_size
     precision = settle_precision(plan, problem, plane, batch_size)
     problem = in_precision(problem, precision["used"])
-    engine = Engine(problem, plane, relative_error=plan.relative_error)
+    engine = Engine(problem, plane)
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     facts["probes"] = probe_problem(plan, problem, plane, find_rules(plan, problem), precision["used"], batch_size)
+    find_sampling(plan, problem, plane, {}, batch_size=batch_size)
     return verdict_of(plan, facts)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lossviz.errors import StoreError
+from lossviz.evaluate.anchors import find_sampling
 from lossviz.evaluate.checks import check_stored
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
@@ -69,12 +70,13 @@ def join_run(
     way = Way.from_json(surface.facts["engine"]["way"])
     derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, surface.facts["precision"]["used"])
-    engine = Engine(problem, plane, way=way, relative_error=plan.relative_error, derivatives=derivatives, group=group)
+    engine = Engine(problem, plane, way=way, derivatives=derivatives, group=group)
     found = prepare_facts(plan, problem, plane, engine)
     for name, value in surface.facts["origin"].items():
         count = surface.facts["examples"][surface.split_of(name)]
         if not agree(name, found["origin"][name], value, count):
             raise StoreError(f"{name} at the checkpoint is {found['origin'][name]:.7g} here and {value:.7g} in {out}.")
+    engine = engine.stopping(find_sampling(plan, problem, plane, surface.facts, batch_size=way.batch_size))
     check_stored(surface, engine.exhaustive() if derivatives else engine)
     return engine
 

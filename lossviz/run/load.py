@@ -62,9 +62,6 @@ def load_plan_problem(
         problem = replace(problem, unused=find_unused(problem) if problem.mover is None else None)
     parts = plan.ranks_per_point if plan.ranks_divide == "examples" else 1
     problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=parts)
-    if plan.relative_error is not None:
-        shuffled = {split: examples.shuffled(plan.plane.seed) for split, examples in problem.examples.items()}
-        problem = replace(problem, examples=shuffled)
     return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
 
 

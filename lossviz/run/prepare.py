@@ -12,6 +12,7 @@ from lossviz.directions.stored import (
     StoreDirections,
 )
 from lossviz.errors import PlanError
+from lossviz.evaluate.anchors import find_sampling
 from lossviz.evaluate.batchnorm import batchnorm_layers, statistics_examples
 from lossviz.evaluate.carried import check_other, doubts_of_other, enter_carried
 from lossviz.evaluate.checks import check_centre, check_facts, check_stored
@@ -117,16 +118,16 @@ def prepare(
     )
     derivatives = find_derivatives(plan, problem, plane)
     problem = in_precision(problem, precision["used"])
-    engine = Engine(
-        problem, plane, way=way, batch_size=settings.batch_size, relative_error=plan.relative_error,
-        derivatives=derivatives,
-    )  # fmt: skip
+    engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, derivatives=derivatives)
     # 2. checks at the centre, and of what is stored
     facts = {**prepare_facts(plan, problem, plane, engine), "precision": precision}
     if not known:
         rules = find_rules(plan, problem)
         facts["probes"] = probe_problem(plan, problem, plane, rules, precision["used"], engine.way.batch_size)
         tell(verdict_of(plan, facts))
+    if sampling := find_sampling(plan, problem, plane, settled, batch_size=engine.way.batch_size):
+        engine = engine.stopping(sampling)
+        facts |= {"engine": engine.settings, "sampling": sampling.to_json()}
     if "request" in directions.recipe:
         facts.update(plane_facts(directions.recipe))
     carried: list[Point] = []

@@ -16,6 +16,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.moments import MomentSums
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.orders import Failure, Order
+from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.loop import Loop, as_point
 from lossviz.evaluate.ways.way import Evaluator, Way
 from lossviz.problem.problem import Problem
@@ -24,7 +25,7 @@ from lossviz.space.plane import Plane
 
 
 def build_evaluator(
-    way: Way, problem: Problem, plane: Plane, relative_error: float | None = None, *, group: Group | None = None
+    way: Way, problem: Problem, plane: Plane, sampling: Sampling | None = None, *, group: Group | None = None
 ) -> Evaluator:
     """Make the evaluator of a way; it sums in parts where the problem's examples are divided.
 
@@ -32,13 +33,13 @@ def build_evaluator(
         way: A strategy and its settings.
         problem: Model, loss and examples.
         plane: On the problem's device.
-        relative_error: As for :meth:`Way.build`.
+        sampling: As for :meth:`Way.build`.
         group: The ranks that take a part each; None takes all parts here.
 
     Raises:
         UsageError: As for :meth:`Way.build`.
     """
-    evaluator = way.build(problem, plane, relative_error)
+    evaluator = way.build(problem, plane, sampling)
     if problem.parts == 1:
         return evaluator
     assert isinstance(evaluator, Loop)  # build refuses the others
@@ -77,7 +78,8 @@ class Parted:
     ) -> list[MomentSums]:
         """Sums of one part at every point and split, on the host."""
         self._loop.batches = self._batches[part]
-        return [sums.on_host() for _, _, sums in self._loop.gather(indices, coordinates, splits)]
+        gathered = self._loop.gather(indices, coordinates, splits)
+        return [sums.on_host() for _, _, sums in gathered if isinstance(sums, MomentSums)]  # none is sampled
 
     def _ask(self, group: Group, order: Order) -> list[list[MomentSums]]:
         group.tell(order)

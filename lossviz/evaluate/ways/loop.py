@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,13 +11,14 @@ from torch import Tensor, _foreach_add_, _foreach_copy_  # pyright: ignore[repor
 
 from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
 from lossviz.evaluate.moments import MomentSums, transfer
+from lossviz.evaluate.sampling import Sampling
+from lossviz.evaluate.stratified import StratifiedSums
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Mover, Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
-MIN_EXAMPLES = 256  # fewer say too little about the spread to stop on
 Forward = Callable[[Any], Outcome]
 
 
@@ -93,8 +93,7 @@ class Loop:
         problem: Model, loss and resident examples.
         plane: Origin and directions, on the problem's device.
         batch_size: Examples a forward pass, B.
-        relative_error: Stop at a point and split when the standard error of the first quantity is under this fraction
-            of it; None takes all examples.
+        sampling: When to stop at a point and split, the problem's examples being in its order; None takes all.
         lean: Whether the plane lies on the host, see :class:`LeanPlacement`.
 
     Attributes:
@@ -109,10 +108,10 @@ class Loop:
         plane: Plane,
         *,
         batch_size: int,
-        relative_error: float | None = None,
+        sampling: Sampling | None = None,
         lean: bool = False,
     ) -> None:
-        self.problem, self.batch_size, self.relative_error = problem, batch_size, relative_error
+        self.problem, self.batch_size, self.sampling = problem, batch_size, sampling
         self.placement = placement_of(problem, plane, lean=lean)
         self.batches: Mapping[str, Sequence[Any]] = {
             split: examples.batches(batch_size) for split, examples in problem.examples.items()
@@ -134,25 +133,33 @@ class Loop:
 
     def gather(
         self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]
-    ) -> list[tuple[int, str, MomentSums]]:
+    ) -> list[tuple[int, str, MomentSums | StratifiedSums]]:
         """Sums over :attr:`batches` at every point and split, left on the device."""
-        gathered: list[tuple[int, str, MomentSums]] = []
+        gathered: list[tuple[int, str, MomentSums | StratifiedSums]] = []
         with torch.no_grad():
             try:
                 for index, coordinate in zip(indices, coordinates, strict=True):
                     self.placement.move_to(coordinate.tolist())
                     refresh_statistics(self.problem)
-                    gathered += [(index, split, self._sum(split)) for split in splits]
+                    for split in splits:
+                        sums = self._sample(split, self.sampling) if self.sampling else self._sum(split)
+                        gathered.append((index, split, sums))
             finally:
                 self.placement.restore()
                 restore_statistics(self.problem)
         return gathered
 
     def _sum(self, split: str) -> MomentSums:
-        sums, total = MomentSums(), self.problem.examples[split].count
+        sums = MomentSums()
         for batch in self.batches[split]:
             sums.add(self.forward(batch))
-            if self.relative_error and is_known(sums, total, self.relative_error):
+        return sums
+
+    def _sample(self, split: str, sampling: Sampling) -> StratifiedSums:
+        sums = StratifiedSums(sampling.strata[split])
+        for batch in self.batches[split]:
+            sums.add(self.forward(batch))
+            if sums.is_known(sampling.relative_error):
                 break
         return sums
 
@@ -171,20 +178,9 @@ def pinned(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
 
 
-def is_known(sums: MomentSums, total: int, relative_error: float) -> bool:
-    """Whether the first quantity's mean over all ``total`` examples is known to ``relative_error`` of itself.
-
-    The standard error carries the finite-population correction √(1 − n/D): once all examples are in nothing is left to
-    be known. This waits for the device.
-    """
-    if sums.count >= total or sums.count < MIN_EXAMPLES:
-        return False
-    weight, summed, m2 = sums.packed()[:3].tolist()
-    variance = sums.count / (sums.count - 1) * m2 / weight**2 * (1 - sums.count / total)
-    return math.isfinite(summed) and math.sqrt(variance) <= relative_error * abs(summed / weight)
-
-
-def as_point(index: int, split: str, sums: MomentSums, row: Sequence[float], *, partial: bool = False) -> Point:
+def as_point(
+    index: int, split: str, sums: MomentSums | StratifiedSums, row: Sequence[float], *, partial: bool = False
+) -> Point:
     """Name the numbers of a packed row."""
     numbers = list(row)
     return Point(

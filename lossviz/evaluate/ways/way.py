@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from lossviz.errors import UsageError
+from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.evaluate.ways.folded import with_folded
 from lossviz.evaluate.ways.loop import Loop
@@ -67,7 +68,7 @@ class Way:
         if self.strategy not in get_args(Strategy):
             raise UsageError(f"--strategy is {self.strategy!r}; choose auto or one of {', '.join(get_args(Strategy))}.")
 
-    def build(self, problem: Problem, plane: Plane, relative_error: float | None = None) -> Evaluator:
+    def build(self, problem: Problem, plane: Plane, sampling: Sampling | None = None) -> Evaluator:
         """Make the strategy's evaluator; a change of memory layout works on a copy of the model.
 
         Raises:
@@ -88,11 +89,11 @@ class Way:
             problem = with_cached_prefix(problem, plane.moved)
         if self.lean and self.strategy == "stacked":
             raise UsageError("--strategy stacked holds several points at once; with --low-memory take loop.")
-        if relative_error and self.strategy in ("stacked", "replayed"):
+        if sampling and self.strategy in ("stacked", "replayed"):
             raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
         if self.strategy == "stacked":
             return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
-        settings = {"batch_size": self.batch_size, "lean": self.lean, "relative_error": relative_error}
+        settings = {"batch_size": self.batch_size, "lean": self.lean, "sampling": sampling}
         if self.strategy == "loop":
             return Loop(problem, plane, **settings)
         made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]

@@ -34,6 +34,7 @@ class Examples:
         self.recuttable = recuttable
         self._counts = [count_examples(part) for part in self._parts]
         self.count = sum(self._counts)
+        self._place: np.ndarray | None = None  # of each example as read, where the order is another
         if not self.count:
             raise ProblemError("There are no examples: the data are empty.")
 
@@ -50,8 +51,23 @@ class Examples:
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
         return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
 
+    def reordered(self, order: np.ndarray) -> Examples:
+        """The same examples in another order, int64 (D,); :meth:`sha256` is that of the data as they were read.
+
+        Raises:
+            ProblemError: As for :meth:`check_mixable`.
+        """
+        self.check_mixable()
+        other = Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
+        other._place = np.argsort(order if self._place is None else np.argsort(self._place)[order])
+        return other
+
     def shuffled(self, seed: int) -> Examples:
-        """The same examples in a fixed random order, so that the first n are a random sample for every n.
+        """The same examples in a fixed random order."""
+        return self.reordered(np.argsort(np.random.Philox(key=seed).random_raw(self.count), kind="stable"))
+
+    def check_mixable(self) -> None:
+        """Demand that examples may share batches with any others.
 
         Raises:
             ProblemError: If the batches are ready-made: the loss may depend on what shares one.
@@ -61,8 +77,6 @@ class Examples:
                 "The data are ready-made batches, whose examples must not be mixed; let data() return a dataset or "
                 "tensors, or leave --relative-error out."
             )
-        order = np.argsort(np.random.Philox(key=seed).random_raw(self.count), kind="stable")
-        return Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
 
     def taken(self, indices: np.ndarray) -> Batch:
         """One batch of the examples at some indices, in that order; only of examples that may be cut."""
@@ -90,7 +104,9 @@ class Examples:
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
-        return Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
+        other = Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
+        other._place = self._place
+        return other
 
     @property
     def largest_batch(self) -> int:
@@ -104,9 +120,9 @@ class Examples:
 
     def sha256(self) -> str:
         """SHA-256 of the tensors' types, shapes and bytes and of what else the batches hold, in order."""
-        digest = hashlib.sha256()
+        digest, place = hashlib.sha256(), self._place
         for part in self._parts:
-            _hash(part, digest)
+            _hash(part if place is None else map_columns(part, lambda column: _take(column, place)), digest)
         return digest.hexdigest()
 
 

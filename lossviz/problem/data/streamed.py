@@ -34,15 +34,15 @@ class StreamedExamples(Examples):
             return tensor.pin_memory() if device.type == "cuda" else tensor
 
         super().__init__([map_tensors(pin, part) for part in examples.batches(None)], recuttable=examples.recuttable)
-        self.device = device
+        self.device, self._place = device, examples._place
 
     def batches(self, batch_size: int | None) -> Sequence[Batch]:
         """All examples in their order, each batch moved when its turn comes, see :meth:`Examples.batches`."""
         return Ahead(super().batches(batch_size), self._move)
 
-    def shuffled(self, seed: int) -> Examples:
-        """As :meth:`Examples.shuffled`, on the host too."""
-        return StreamedExamples(super().shuffled(seed), self.device)
+    def reordered(self, order: np.ndarray) -> Examples:
+        """As :meth:`Examples.reordered`, on the host too."""
+        return StreamedExamples(super().reordered(order), self.device)
 
     def parts(self, count: int) -> list[Examples]:
         """As :meth:`Examples.parts`, on the host too."""
