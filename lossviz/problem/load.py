@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from lossviz.problem.source.file import surroundings
 from lossviz.problem.source.importing import find_file
 from lossviz.problem.source.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.source.resolve import BUILT_IN, kind_of
-from lossviz.problem.source.words import changed_pieces
+from lossviz.problem.source.words import changed_pieces, split_reader
 from lossviz.problem.storage import tie_shared
 from lossviz.records.plan import ProblemRef
 from lossviz.space.params import state_sha256
@@ -78,7 +79,8 @@ def load_problem(
     """
     _check_unchanged(ref)
     # 1. the user's code, each function from the same random state
-    with surroundings(ref):
+    files = _marks(ref)
+    with surroundings(ref) as modules:
         with preserved_globals(seed=initial_seed):
             definition = read_definition(ref)
             parallelize = None if mesh is None else find_parallelize(definition)
@@ -92,22 +94,25 @@ def load_problem(
             else:
                 tie_shared(made)
                 model = cast(made, dtype)
+            defaults = torch.get_default_dtype()
+        _check_kept(files, ref)
         # 2. the trained parameters
         if ref.checkpoint and notes is None:
             notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
         # 3. the examples
         reader = Reader(torch.device("cpu") if low_memory else device, dtype, samples=samples, seed=seed)
         began = time.perf_counter()
-        examples = _read_examples(definition, ref, reader, splits)
+        examples = _read_examples(definition, ref, reader, splits, defaults)
         read_twice = time.perf_counter() - began < reread_s
         if read_twice:
             again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
-            _check_same(examples, _read_examples(definition, ref, again, splits))
+            _check_same(examples, _read_examples(definition, ref, again, splits, defaults))
+        _check_kept(files, ref)
     if low_memory:
         examples = {split: StreamedExamples(part, device) for split, part in examples.items()}
     problem = assemble(
         model,
-        definition.loss.call,
+        _with_default(definition.loss.call, defaults, dtype),
         examples,
         device=device if mesh is None else torch.device("cpu"),
         origin_on_host=low_memory,
@@ -119,7 +124,7 @@ def load_problem(
         read_twice=read_twice,
         move=move,
     )
-    problem = replace(problem, matching=matching_of(ref))
+    problem = replace(problem, matching=matching_of(ref), modules=modules)
     if parallelize is None:
         return problem
     # 4. the division among ranks
@@ -131,14 +136,51 @@ def load_problem(
 
 
 def _read_examples(
-    definition: Definition, ref: ProblemRef, reader: Reader, splits: Sequence[str]
+    definition: Definition, ref: ProblemRef, reader: Reader, splits: Sequence[str], defaults: torch.dtype
 ) -> dict[str, Examples]:
     if not splits:
         return {}
     with preserved_globals():
+        torch.set_default_dtype(defaults)
         data = definition.make_data(dict(ref.data_args))
         with blamed_on(definition.data.path, "reading the data"):
             return reader.read_splits(data, splits)
+
+
+def _with_default(loss: Callable[..., Any], defaults: torch.dtype, dtype: torch.dtype) -> Callable[..., Any]:
+    """The loss under the default type that user code has set, or that of the passes where they are narrower."""
+    chosen = defaults if dtype == torch.float64 or defaults != torch.float64 else torch.float32
+    if chosen == torch.get_default_dtype():
+        return loss
+
+    @functools.wraps(loss)
+    def called(*args: Any, **kwargs: Any) -> Any:
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(chosen)
+        try:
+            return loss(*args, **kwargs)
+        finally:
+            torch.set_default_dtype(before)
+
+    return called
+
+
+def _marks(ref: ProblemRef) -> dict[Path, tuple[int, ...]]:
+    """Size and times of the files that a problem reads."""
+    words = [word.partition(":")[2] for word in (ref.data,) if word and split_reader(word)]
+    paths = [Path(path) for path in (ref.checkpoint, *words) if path]
+    found = {path: path.stat() for path in paths if path.is_file()}
+    return {path: (at.st_size, at.st_mtime_ns, at.st_ino) for path, at in found.items()}
+
+
+def _check_kept(files: Mapping[Path, tuple[int, ...]], ref: ProblemRef) -> None:
+    """Refuse files that user code has changed while it was imported or called."""
+    if changed := [str(path) for path, mark in files.items() if _marks(ref).get(path) != mark]:
+        raise ProblemError(
+            f"{', '.join(changed)} changed while the problem was loaded: importing or calling its code writes it, as a "
+            "script does that trains when it is imported. What was there before is overwritten. Put the training "
+            'under if __name__ == "__main__":, save the parameters again, and start the command again.'
+        )
 
 
 def _check_same(first: Mapping[str, Examples], second: Mapping[str, Examples]) -> None:

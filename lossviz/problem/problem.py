@@ -77,6 +77,7 @@ class Problem:
         parts: In how many parts the examples of a point are summed, see :meth:`Examples.parts`.
         placement: Where the parameters lie, if the user laid them out himself; empty where all are on one device. Such
             a model is never copied, cast or taken elsewhere.
+        modules: SHA-256 of each module of the user's own that its code imports, by path within its folder.
         shards: What of a model that is divided among ranks lies here.
         state_sha256: Of such a model's parameters and buffers before it was divided.
         mover: What moves such a model; :attr:`params` are whole tensors on the host then.
@@ -99,6 +100,7 @@ class Problem:
     parts: int = 1
     unused: tuple[str, ...] | None = ()
     placement: str = ""
+    modules: Mapping[str, str] = field(default_factory=dict)
     shards: Shards | None = None
     state_sha256: str | None = None
     mover: Mover | None = None

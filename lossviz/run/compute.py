@@ -20,6 +20,7 @@ from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.run.prepare import open_existing, prepare
+from lossviz.run.reuse import check_reused
 from lossviz.run.settings import Progress, Report, Settings, Stop, Tell, Update, Warn
 from lossviz.store.other_run import find_other
 from lossviz.store.run import Run
@@ -79,6 +80,7 @@ def compute(
     run = open_existing(out, plan, settings, warn, stop)
     try:
         if run is not None and is_finished(run.surface):
+            check_reused(out, run.surface, plan, settings, warn)
             return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])
         run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other, group=group)
         surface, seconds, evaluated = fill(run, engine, progress=progress, stop=stop)
@@ -178,6 +180,7 @@ def prepare_only(
     run = open_existing(out, plan, settings, warn, stop)
     try:
         if run is not None and is_finished(run.surface):
+            check_reused(out, run.surface, plan, settings, warn)
             return run.surface
         run, engine = prepare(out, plan, run, settings, warn, stop=stop, tell=tell, other=other, group=group)
         for points in until_dropped(evaluate_asked(engine, run.surface), stop):

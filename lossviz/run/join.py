@@ -20,6 +20,7 @@ from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
 from lossviz.run.prepare import prepare_facts
+from lossviz.run.reuse import check_modules
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
 from lossviz.store.trust import trusted_plan
@@ -38,6 +39,7 @@ def load_stored(
     """Problem, before any change of its precision, and plane of a run that exists, as its way wants them."""
     if "engine" not in surface.facts:
         raise StoreError(f"{out} holds values alone, of another program or an unprepared run: none can be evaluated.")
+    check_modules(out, surface.facts.get("modules_sha256", {}), plan)
     lean = Way.from_json(surface.facts["engine"]["way"]).lean
     problem = load_plan_problem(plan, device, low_memory=lean, group=group)
     directions = find_directions(plan, problem, out, warn, stored=True)

@@ -30,6 +30,7 @@ from lossviz.records.point import Point
 from lossviz.records.verdict import verdict_of
 from lossviz.render.trial import find_drawing_fault
 from lossviz.run.load import Warn, choose_way, find_directions, find_rules, load_plan_problem, prepare_plane
+from lossviz.run.reuse import check_modules
 from lossviz.run.settings import Settings, Stop, Tell
 from lossviz.space.params import state_sha256
 from lossviz.space.plane import Plane
@@ -102,6 +103,7 @@ def prepare(
         LossvizError: For bad input; then nothing was written.
     """
     known = run.surface.facts if run is not None else {}
+    check_modules(out, known.get("modules_sha256", {}), plan)
     extends = other is not None and not other.reasons_against(plan) and other.surface is not None
     settled = known or (dict(other.facts) if other is not None and extends else {})
     # 1. the problem, the plane, and the way to evaluate
@@ -167,6 +169,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "gram": plane.gram.tolist(),
         "norm_ratios": [list(pair) for pair in norm_ratios(plane, rules)],
         "rules": [list(row) for row in rule_table(rules, problem.params)],
+        "modules_sha256": dict(problem.modules),
         "notes": list(problem.notes),
         "warnings": list(problem.warnings),
         "engine": engine.settings,

@@ -75,7 +75,13 @@ def blamed_on(path: Path, what: str) -> Iterator[None]:
     except SyntaxError as error:
         at = f"{error.filename or path}, line {error.lineno}"
         raise ProblemError(f"{at}: {type(error).__name__}: {error.msg}.") from error
-    except (Exception, SystemExit) as error:
+    except SystemExit as error:
+        raise ProblemError(
+            f"{_place(error, path)}: {what} ended the program ({_reason(error).rstrip('.')}): it runs as a script when "
+            "it is imported, for example by parse_args() with an argument that must be given. Put that under "
+            'if __name__ == "__main__":, or write a problem file with the classes alone.'
+        ) from error
+    except Exception as error:
         raise ProblemError(f"{_place(error, path)}: {what} failed with {_reason(error)}") from error
 
 

@@ -16,6 +16,7 @@ from torch import nn
 from lossviz.errors import ProblemError, join_mistakes
 from lossviz.problem.source.callables import Piece, blamed_on, kind_in_words
 from lossviz.problem.source.importing import execute_file, find_file, importable_from
+from lossviz.problem.source.local_modules import hash_modules
 from lossviz.problem.source.resolve import kind_of
 from lossviz.records.plan import ProblemRef
 
@@ -75,19 +76,50 @@ def check_chance(given: Any, where: str) -> dict[str, float]:
 
 
 @contextmanager
-def surroundings(ref: ProblemRef) -> Iterator[None]:
-    """The folders user code may import from, and the modules it brings from there forgotten at the end."""
-    folders, before = _folders(ref), set(sys.modules)
+def surroundings(ref: ProblemRef) -> Iterator[dict[str, str]]:
+    """The folders user code may import from, and the modules it brings from there forgotten at the end.
+
+    User code that reads a command line when it is imported finds an empty one, and not that of lossviz. Gives a dict
+    that has at the end the SHA-256 of each module that was imported from there.
+    """
+    folders, before, modules = _folders(ref), set(sys.modules), {}
+    roots = _roots(ref)
     with ExitStack() as stack:
-        for folder in (*folders, Path.cwd()) if not folders or ref.is_assembled else folders:
+        for folder in import_folders(ref):
             stack.enter_context(importable_from(folder))
+        stack.enter_context(_own_command_line(str(roots[0]) if roots else ref.source))
         try:
-            yield
+            yield modules
+            modules |= hash_modules(roots, import_folders(ref), before)
         finally:
             for name in set(sys.modules) - before:
                 file = getattr(sys.modules[name], "__file__", None)
                 if file and _is_below(Path(file), folders):
                     _forget(name)
+
+
+def import_folders(ref: ProblemRef) -> list[Path]:
+    """Where the user's own modules are looked for."""
+    folders = _folders(ref)
+    return [*folders, Path.cwd()] if not folders or ref.is_assembled else folders
+
+
+def _roots(ref: ProblemRef) -> list[Path]:
+    """The files that a reference names."""
+    words = [word.rpartition(":")[0] for word in (ref.model, ref.data, ref.loss) if word and ":" in word]
+    sources = [] if ref.is_assembled or kind_of(ref.source) == "built-in" else [ref.source]
+    files = [Path(word) if word.endswith(".py") else find_file(word) for word in (*sources, *words)]
+    return [file for file in files if file is not None]
+
+
+@contextmanager
+def _own_command_line(script: str) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [script]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _folders(ref: ProblemRef) -> list[Path]:

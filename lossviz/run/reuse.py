@@ -1,0 +1,61 @@
+"""A finished file is used again only while the problem is what it was: code, parameters and examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lossviz.errors import PlanError
+from lossviz.evaluate.checks import check_facts
+from lossviz.evaluate.precision import in_precision
+from lossviz.problem.source.file import import_folders
+from lossviz.problem.source.local_modules import changed_modules
+from lossviz.records.plan import Plan
+from lossviz.records.surface import Surface
+from lossviz.run.load import load_plan_problem
+from lossviz.run.settings import Settings, Warn
+from lossviz.space.params import state_sha256
+
+
+def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, warn: Warn) -> None:
+    """Demand of a run that has nothing left to evaluate that the same would be evaluated today.
+
+    Args:
+        out: The run's file.
+        surface: What it holds.
+        plan: What is asked for now, with the same digest.
+        settings: How to load the problem.
+        warn: Called where it cannot be compared.
+
+    Raises:
+        PlanError: If code, parameters or examples are not those that the file was made from.
+    """
+    facts = surface.facts
+    check_modules(out, facts.get("modules_sha256", {}), plan)
+    if "state_sha256" not in facts or plan.ranks_divide == "model":
+        warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")
+        return
+    lean = bool(facts.get("engine", {}).get("way", {}).get("lean"))
+    problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)
+    problem = in_precision(problem, facts["precision"]["used"])
+    found = {
+        "state_sha256": problem.state_sha256 or state_sha256(dict(problem.model.state_dict())),
+        "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
+    }
+    if mistakes := check_facts(facts, found):
+        raise PlanError("\n".join([f"{out} is finished, and was made of something else:", *mistakes, _ADVICE]))
+
+
+def check_modules(out: Path, stored: dict[str, str], plan: Plan) -> None:
+    """Demand that the modules a problem imports from its own folders are those a file was made with.
+
+    Raises:
+        PlanError: Naming those that changed.
+    """
+    if changed := changed_modules(stored, import_folders(plan.problem)):
+        raise PlanError(
+            f"{out} was computed with other code: {', '.join(changed)} changed since, which the problem imports.\n"
+            f"{_ADVICE}"
+        )
+
+
+_ADVICE = "Write to another --out file, or remove this one to compute it again."
