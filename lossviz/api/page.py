@@ -41,7 +41,7 @@ class Page:
         Raises:
             UnwritableError: If it cannot be written there.
         """
-        from lossviz.render.draw.figure import write_whole
+        from lossviz.store.atomic_file import write_whole
 
         path = Path(path)
         write_whole(path, self.content)

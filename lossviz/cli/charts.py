@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from lossviz.cli.options.common import Mistakes
+from lossviz.cli.show.figure_name import default_path
 from lossviz.errors import UsageError
 
 KINDS = {"spectrum": ("density", "layers"), "density": ("density",), "layers": ("layers",)}
@@ -66,10 +67,7 @@ def draw_charts(
     )
     mistakes.check()
     assert scene is not None
-    first = Path(files[0])
-    path = (
-        Path(out) if out else first.with_name(f"{first.name.removesuffix('.h5').removesuffix('.spectrum')}.{kind}.png")
-    )
+    path = Path(out) if out else default_path(files, f".{kind}.png")
     written = draw_chart(scene, path, command=called(sys.argv[1:]))
     return f"Wrote {' and '.join(map(str, written))}."
 

@@ -90,9 +90,10 @@ def main() -> None:
     except BrokenPipeError:  # a pipe closed early (| head) is not an error worth a traceback
         _stop_printing(0)
     except OSError as error:
-        if error.errno != errno.ENOSPC or error.filename is not None:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             raise
-        click.echo(f"lossviz: What is printed cannot be written: {error.strerror}.", err=True)
+        what = "What is printed" if error.filename is None else error.filename
+        click.echo(f"lossviz: {what} cannot be written: {error.strerror}.", err=True)
         _stop_printing(74)
 
 

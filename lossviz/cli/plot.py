@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from lossviz.cli.charts import CHARTS, draw_charts, is_chart
 from lossviz.cli.film import OWN, check_film_words, draw_film
-from lossviz.errors import LossvizError, UsageError, join_mistakes
+from lossviz.cli.options.common import Mistakes
+from lossviz.cli.show.figure_name import default_path
+from lossviz.errors import UsageError
 
 if TYPE_CHECKING:
     from lossviz.records.surface import Surface
@@ -48,7 +50,6 @@ KIND_HELP = (
     "contour, filled, heatmap, surface, line, animation, html (interactive page) or barcode (valleys); "
     "for spectrum files spectrum, density or layers.  [contour; line for 1-D]"
 )
-T = TypeVar("T")
 
 
 @click.command(epilog=EXAMPLES)
@@ -113,18 +114,17 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
         click.echo(draw_charts(files, out, words, command_line, note))
         return
     # 1. all words, then all files, so that one run names every mistake
-    mistakes: list[str] = []
+    mistakes = Mistakes()
     if words["kind"] is None and out:
         words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
-    _check_out(out, mistakes)
-    check_film_words(options, out, mistakes)
+    _check_out(out, mistakes.found)
+    check_film_words(options, out, mistakes.found)
     if following and options["kind"] == "animation":
-        mistakes.append("--follow draws still pictures; make the animation when the run is finished.")
+        mistakes.found.append("--follow draws still pictures; make the animation when the run is finished.")
     options["style"] = options["style"] or "text"
-    surfaces = [] if following else [gather(partial(read_surface, Path(file), note), mistakes) for file in files]
-    if mistakes:
-        raise UsageError(join_mistakes(mistakes))
+    surfaces = [] if following else [mistakes.attempt(partial(read_surface, Path(file), note)) for file in files]
+    mistakes.check()
     options["titles"] = options["titles"] or stems(files)
     if following:
         from lossviz.cli.show.follow import follow_quietly
@@ -149,9 +149,9 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     from lossviz.render.write import draw
 
     # 2. the scene, then its file
-    kind, first = options["kind"] or default_kind(read[0]), Path(files[0])
+    kind = options["kind"] or default_kind(read[0])
     ending = {"html": ".html", "animation": ".animation.gif"}.get(kind, f".{kind}.png")
-    path = Path(out) if out else first.with_name(first.stem + ending)
+    path = Path(out) if out else default_path(files, ending, between="-minus-" if options["difference"] else "+")
     command = command_line(sys.argv[1:])
     if kind == "animation":
         written = draw_film(read, path, options, command, note)
@@ -187,7 +187,7 @@ def note(text: str) -> None:
     click.echo(f"Note: {text}", err=True)
 
 
-def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
+def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
     from lossviz.render.scene import KINDS
     from lossviz.render.values.scale import parse_clip
     from lossviz.render.words.colours import colour_table
@@ -195,22 +195,22 @@ def _read_options(words: dict[str, Any], mistakes: list[str]) -> dict[str, Any]:
 
     kinds = (*KINDS, "animation", *CHARTS)
     if words["kind"] not in (None, *kinds):
-        mistakes.append(f"--kind is {words['kind']!r}; choose one of {', '.join(kinds)}.")
+        mistakes.found.append(f"--kind is {words['kind']!r}; choose one of {', '.join(kinds)}.")
     if words["scale"] not in ("auto", "log", "linear"):
-        mistakes.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
-    gather(lambda: parse_clip(words["clip"]), mistakes)
-    gather(lambda: colour_table(words["colours"] or "lipari"), mistakes)
-    gather(lambda: make_style(words["style"] or "text"), mistakes)
-    levels = gather(lambda: _numbers("--levels", words["levels"], "0.1,1,10"), mistakes)
-    camera = gather(lambda: _numbers("--camera", words["camera"], "-60,35", count=2), mistakes)
+        mistakes.found.append(f"--scale is {words['scale']!r}; choose auto, log or linear.")
+    mistakes.attempt(lambda: parse_clip(words["clip"]))
+    mistakes.attempt(lambda: colour_table(words["colours"] or "lipari"))
+    mistakes.attempt(lambda: make_style(words["style"] or "text"))
+    levels = mistakes.attempt(lambda: _numbers("--levels", words["levels"], "0.1,1,10"))
+    camera = mistakes.attempt(lambda: _numbers("--camera", words["camera"], "-60,35", count=2))
     if camera and not 5 <= camera[1] <= 85:
-        mistakes.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
-    dpi = gather(lambda: _numbers("--dpi", words["dpi"], "300", count=1), mistakes)
+        mistakes.found.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
+    dpi = mistakes.attempt(lambda: _numbers("--dpi", words["dpi"], "300", count=1))
     if dpi and not 20 <= dpi[0] <= 1200:
-        mistakes.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
-    rate = gather(lambda: _numbers("--fps", words["rate"], "20", count=1), mistakes)
-    seconds = gather(lambda: _numbers("--seconds", words["seconds"], "6", count=1), mistakes)
-    turn = gather(lambda: _numbers("--turn", words["turn"], "360", count=1), mistakes)
+        mistakes.found.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
+    rate = mistakes.attempt(lambda: _numbers("--fps", words["rate"], "20", count=1))
+    seconds = mistakes.attempt(lambda: _numbers("--seconds", words["seconds"], "6", count=1))
+    turn = mistakes.attempt(lambda: _numbers("--turn", words["turn"], "360", count=1))
     return {
         **words,
         "rate": round(rate[0]) if rate else None,
@@ -235,15 +235,6 @@ def _check_out(out: str | None, mistakes: list[str]) -> None:
         mistakes.append(f"--out {out} does not end in {', '.join(SUFFIXES + MOVING)} {others}.")
     if not Path(out).absolute().parent.is_dir():
         mistakes.append(f"--out {out}: there is no folder {Path(out).absolute().parent}.")
-
-
-def gather(read: Callable[[], T], mistakes: list[str]) -> T | None:
-    """What ``read`` gives, or None with its error among the mistakes."""
-    try:
-        return read()
-    except LossvizError as error:
-        mistakes.append(str(error))
-        return None
 
 
 def _numbers(option: str, text: str | None, example: str, count: int | None = None) -> list[float] | None:

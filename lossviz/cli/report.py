@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from lossviz.cli.plot import command_line, gather, note, runs_among, stems
-from lossviz.errors import UsageError, join_mistakes
+from lossviz.cli.options.common import Mistakes
+from lossviz.cli.plot import command_line, note, runs_among, stems
+from lossviz.cli.show.figure_name import default_path
 
 EPILOG = """\b
 Examples:
@@ -20,26 +21,25 @@ Examples:
 
 @click.command(epilog=EPILOG)
 @click.argument("files", nargs=-1, required=True, metavar="RUN.h5…")
-@click.option("--out", metavar="PATH", help="File: .html.  [the first file's name with .report.html]")
+@click.option("--out", metavar="PATH", help="File: .html.  [the files' names with .report.html]")
 @click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name for each file; repeat once per file.")
 def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> None:
     """Put the figures, plan, checks and warnings of result files into one HTML page that opens offline."""
-    from lossviz.render.draw.figure import write_whole
     from lossviz.render.page.report import write_report
+    from lossviz.store.atomic_file import write_whole
     from lossviz.store.surface_file import read_surface
 
     files = runs_among(files)
-    mistakes: list[str] = []
-    path = Path(out) if out else Path(files[0]).with_suffix(".report.html")
+    mistakes = Mistakes()
+    path = Path(out) if out else default_path(files, ".report.html")
     if path.suffix.lower() not in (".html", ".htm"):
-        mistakes.append(f"--out {path} does not end in .html.")
+        mistakes.found.append(f"--out {path} does not end in .html.")
     if not path.absolute().parent.is_dir():
-        mistakes.append(f"--out {path}: there is no folder {path.absolute().parent}.")
+        mistakes.found.append(f"--out {path}: there is no folder {path.absolute().parent}.")
     if titles and len(titles) != len(files):
-        mistakes.append(f"{len(titles)} titles were given for {len(files)} files; give one for each.")
-    read = [gather(partial(read_surface, Path(file), note), mistakes) for file in files]
-    if mistakes:
-        raise UsageError(join_mistakes(mistakes))
+        mistakes.found.append(f"{len(titles)} titles were given for {len(files)} files; give one for each.")
+    read = [mistakes.attempt(partial(read_surface, Path(file), note)) for file in files]
+    mistakes.check()
     names = list(titles) or stems(files) or [Path(files[0]).stem]
     command = command_line(sys.argv[1:])
     write_whole(path, write_report([surface for surface in read if surface], names, command=command, warn=note))

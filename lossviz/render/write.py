@@ -9,10 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from lossviz.errors import UsageError
-from lossviz.render.draw.figure import draw_bytes, make_figure, settings, write_whole
+from lossviz.render.draw.figure import draw_bytes, make_figure, settings
 from lossviz.render.export.export import export, export_paths, is_export
 from lossviz.render.page.page import write_page
 from lossviz.render.scene import Scene
+from lossviz.store.atomic_file import write_whole
 
 SUFFIXES = (".png", ".pdf", ".svg", ".html")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from lossviz.errors import UnwritableError, UsageError
 from lossviz.store.plain_file import create_plain
@@ -45,31 +46,54 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes, check: Callable[[Path], None]) -> None:
-    """Put ``data`` at ``path`` at once and durably; on any failure the old file stays and nothing is left beside it.
+@contextlib.contextmanager
+def whole_file(
+    path: Path, *, check: Callable[[Path], None] | None = None, temporary: Path | None = None
+) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path`` when the block ends; if it fails the old file stays.
 
     Args:
         path: What to make or replace.
-        data: The whole content.
         check: Called with the temporary file after it was synced; raises if it does not read back right.
+        temporary: The file written first, in the same folder; by default a name of this process.
 
     Raises:
-        OSError: If the disk is full or fails.
+        OSError: If the disk is full or fails; its file name is ``path``, and nothing is left beside it.
     """
-    temporary = temporary_path(path)
+    temporary = temporary or temporary_path(path)
     try:
-        descriptor = create_plain(temporary)
-        try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        check(temporary)
+        with os.fdopen(create_plain(temporary), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if check:
+            check(temporary)
         _rename(temporary, path)
         sync_folder(path.parent)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename, error.filename2 = str(path), None  # the file that was asked for, not the one beside it
         raise
+
+
+def replace_file(path: Path, data: bytes, check: Callable[[Path], None] | None = None) -> None:
+    """Put ``data`` at ``path`` at once and durably; arguments and errors as for :func:`whole_file`."""
+    with whole_file(path, check=check) as file:
+        write_all(file.fileno(), data)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file for the user so that it appears whole or not at all, with the rights that the umask gives.
+
+    Raises:
+        UnwritableError: If it cannot be written there.
+    """
+    try:
+        replace_file(path, data)
+    except OSError as error:
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
 
 
 def _rename(source: Path, target: Path, attempts: int = 50) -> None:

@@ -227,7 +227,7 @@ def write_goldstein_surface(path: Path, surface: Surface, *, warn: Callable[[str
         for name, values in tables.items():
             file[name] = values.reshape(grid.shape[::-1])  # their layout: (nx, ny), filled as [iy, ix]
 
-    replace_file(path, image_of(fill), lambda written: None)
+    replace_file(path, image_of(fill))
 
 
 def _their_tables(surface: Surface, warn: Callable[[str], None]) -> Mapping[str, np.ndarray]:

@@ -23,6 +23,7 @@ from lossviz.render.scene import make_scene
 from lossviz.render.write import draw
 from lossviz.run.compute import compute
 from lossviz.run.settings import Update
+from lossviz.store.atomic_file import whole_file
 from lossviz.store.run import check_writable
 from lossviz.studies.demo_paths import Guide, PathView, compare_optimizers, path_on_random_plane, training_path
 
@@ -231,12 +232,10 @@ def one_thread() -> Iterator[None]:
 
 def _save(model: nn.Module, recipe: dict[str, Any], epoch: int, path: Path) -> None:
     """Write a checkpoint whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
-        torch.save({"state_dict": model.state_dict(), "recipe": recipe, "epoch": epoch}, part)
-        part.replace(path)
+        with whole_file(path) as file:
+            torch.save({"state_dict": model.state_dict(), "recipe": recipe, "epoch": epoch}, file)
     except (OSError, RuntimeError) as error:
-        part.unlink(missing_ok=True)
         raise UnwritableError(f"{path} cannot be written: {error}.") from error
 
 

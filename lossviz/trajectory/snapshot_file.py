@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossviz.store.plain_file import create_plain
+from lossviz.store.atomic_file import whole_file
 
 KEY = "lossviz_snapshot"
 _NAME = re.compile(r"(?P<series>.+)-(?P<step>\d{10})(?P<marked>-marked)?\.pt")
@@ -94,15 +94,8 @@ def write_snapshot(path: Path, snapshot: Snapshot, state: Mapping[str, Tensor]) 
     """
     part = path.with_name(f".{path.name}.part-{os.getpid()}")
     facts = {**asdict(snapshot), "marks": [list(mark) for mark in snapshot.marks], "version": 1}
-    try:
-        with os.fdopen(create_plain(part), "wb") as file:
-            torch.save({"state_dict": dict(state), KEY: facts}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with whole_file(path, temporary=part) as file:
+        torch.save({"state_dict": dict(state), KEY: facts}, file)
 
 
 def read_facts(content: Any) -> Snapshot | None:

@@ -159,3 +159,38 @@ def test_directions_files_that_a_pattern_brings_along_are_left_out(result, tmp_p
     assert done.exit_code == 0, done.output
     assert (tmp_path / "figure.png").exists()
     assert "net.directions.h5" in run(beside).output  # alone it is what was meant, and says what is wrong
+
+
+def test_figures_of_other_files_have_other_names(tmp_path):
+    one, two = write_result(tmp_path / "one.h5"), write_result(tmp_path / "two.h5", seed=1)
+    for words in ([one], [one, two], [one, two, "--diff"]):
+        assert run(*words, "--dpi", "50").exit_code == 0
+    figures = {path.name for path in tmp_path.glob("*.png")}
+    assert figures == {"one.contour.png", "one+two.contour.png", "one-minus-two.contour.png"}
+
+
+def test_damaged_files_have_their_own_exit_status(result, tmp_path):
+    damaged = [tmp_path / "a.h5", tmp_path / "b.h5"]
+    for path in damaged:
+        path.write_bytes(result.read_bytes()[:-500])
+    for command in ("plot", "report"):
+        for files in (damaged[:1], damaged, [result, damaged[0]]):
+            done = CliRunner().invoke(cli, [command, *map(str, files)], catch_exceptions=False)
+            assert done.exit_code == 65, done.output
+    mixed = run(damaged[0], "--scale", "cubic")
+    assert mixed.exit_code == 2 and "2 mistakes" in mixed.output
+
+
+def test_a_full_disk_is_not_blamed_on_what_is_printed(tmp_path, result):
+    program = (
+        "import os, sys; from lossviz.cli.main import main; real = os.write\n"
+        "def full(descriptor, data):\n"
+        "    if descriptor > 2: raise OSError(28, 'No space left on device')\n"
+        "    return real(descriptor, data)\n"
+        "os.write = full\n"
+        f"sys.argv = ['lossviz', 'export', {str(result)!r}, '--format', 'netcdf', "
+        f"'--out', {str(tmp_path / 'c.nc')!r}]\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode in (73, 74), done.stderr
+    assert "c.nc" in done.stderr and "is printed" not in done.stderr and "Traceback" not in done.stderr

@@ -28,7 +28,7 @@ def run(*words):
 def test_the_page_lies_beside_the_first_file(tmp_path):
     a, b = write_result(tmp_path / "a.h5"), write_result(tmp_path / "b.h5", seed=3)
     done = run(a, b)
-    page = tmp_path / "a.report.html"
+    page = tmp_path / "a+b.report.html"
     assert done.exit_code == 0 and str(page) in done.stdout
     assert 100_000 < page.stat().st_size < 3_000_000
     assert "plane.seed" in done.stderr and "plane.seed: 0 here, 3 there" in page.read_text()

@@ -78,23 +78,16 @@ def test_a_missing_folder_is_named_and_nothing_is_left(bowl, tmp_path):
 def test_a_figure_that_fails_leaves_the_old_one(bowl, tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(b"old")
-    real = os.fdopen
+    real, calls = os.write, []
 
-    def full(*words, **more):
-        stream = real(*words, **more)
+    def full(descriptor, data):
+        calls.append(descriptor)
+        if len(calls) > 1:
+            raise OSError(28, "full")
+        return real(descriptor, data[: len(data) // 2])
 
-        class Full:
-            __enter__ = lambda self: self  # noqa: E731
-            __exit__ = lambda self, *_: stream.close()  # noqa: E731
-
-            def write(self, data):
-                stream.write(data[: len(data) // 2])
-                raise OSError(28, "full")
-
-        return Full()
-
-    monkeypatch.setattr("lossviz.render.draw.figure.os.fdopen", full)
-    with pytest.raises(UnwritableError, match="full"):
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(UnwritableError, match=r"a\.png cannot be written: full"):
         draw(make_scene([bowl], dpi=40), path)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 

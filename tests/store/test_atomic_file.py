@@ -4,7 +4,8 @@ import os
 import pytest
 
 from lossviz.errors import DamagedFileError, UnwritableError, UsageError
-from lossviz.store.atomic_file import check_writable, replace_file
+from lossviz.store.atomic_file import check_writable, replace_file, whole_file, write_whole
+from lossviz.store.schema import temporary_path
 
 
 def names(folder):
@@ -76,3 +77,38 @@ def test_a_read_only_folder_is_found_out_early(tmp_path, monkeypatch):
     with pytest.raises(UnwritableError, match="Read-only file system") as info:
         check_writable(tmp_path / "net.h5")
     assert info.value.exit_status == 73
+
+
+def test_what_fails_is_blamed_on_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", fail)
+    with pytest.raises(OSError, match="full") as caught:
+        replace_file(tmp_path / "c.h5", b"new")
+    assert caught.value.filename == str(tmp_path / "c.h5")
+    with pytest.raises(UnwritableError, match=r"c\.png cannot be written: full"):
+        write_whole(tmp_path / "c.png", b"new")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@pytest.mark.parametrize(("mask", "mode"), [(0o077, 0o600), (0o022, 0o644), (0o002, 0o664)])
+def test_a_new_file_has_the_rights_that_the_umask_gives(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        write_whole(tmp_path / "a.png", b"new")
+        with whole_file(tmp_path / "b.pt") as file:
+            file.write(b"new")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_under_the_temporary_name_is_not_followed(tmp_path):
+    other = tmp_path / "other"
+    other.write_bytes(b"somebody's")
+    temporary_path(tmp_path / "a.png").symlink_to(other)
+    write_whole(tmp_path / "a.png", b"new")
+    assert other.read_bytes() == b"somebody's" and names(tmp_path) == ["a.png", "other"]

@@ -33,15 +33,18 @@ class Mistakes:
 
     def __init__(self) -> None:
         self.found: list[str] = []
-        self._only: LossvizError | None = None
+        self._errors: list[LossvizError] = []
+        self._sentences = 0  # of these errors
 
     def attempt(self, make: Callable[[], T]) -> T | None:
         """Run ``make``; an error of ours is noted and None returned."""
         try:
             return make()
         except LossvizError as error:
-            self._only = None if self.found else error
-            self.found += NESTED.sub("", str(error)).split("\n  - ") if NESTED.match(str(error)) else [str(error)]
+            own = NESTED.sub("", str(error)).split("\n  - ") if NESTED.match(str(error)) else [str(error)]
+            self._errors.append(error)
+            self._sentences += len(own)
+            self.found += own
             return None
 
     def check(self) -> None:
@@ -49,12 +52,14 @@ class Mistakes:
 
         Raises:
             UsageError: With every mistake, if there is any.
-            LossvizError: If there is one mistake alone, as it was raised, with its own exit status.
+            LossvizError: If all are errors of one type, of that type, with its own exit status.
         """
-        if self._only is not None:
-            raise self._only
-        if self.found:
-            raise UsageError(join_mistakes(self.found))
+        if not self.found:
+            return
+        alike = len({type(error) for error in self._errors}) == 1 and self._sentences == len(self.found)
+        if alike and len(self._errors) == 1:
+            raise self._errors[0]
+        raise (type(self._errors[0]) if alike else UsageError)(join_mistakes(self.found))
 
 
 def split_words(text: str) -> tuple[str, ...]:

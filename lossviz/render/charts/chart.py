@@ -12,7 +12,8 @@ from lossviz.errors import UsageError
 from lossviz.render.charts import barcode, spectrum
 from lossviz.render.charts.barcode_scene import BarcodeScene
 from lossviz.render.charts.spectrum_scene import SpectrumScene
-from lossviz.render.draw.figure import file_metadata, settings, write_whole
+from lossviz.render.draw.figure import file_metadata, settings
+from lossviz.store.atomic_file import write_whole
 
 SUFFIXES = (".png", ".pdf", ".svg")
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import warnings
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -15,7 +12,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from lossviz import __version__
-from lossviz.errors import UnwritableError
 from lossviz.render.draw.contour import draw_contours
 from lossviz.render.draw.heatmap import draw_heatmap
 from lossviz.render.draw.line import draw_lines
@@ -64,27 +60,6 @@ def draw_bytes(scene: Scene, suffix: str, *, command: str | None = None) -> byte
     with settings(scene):
         make_figure(scene).savefig(stream, format=suffix[1:], metadata=_metadata(scene, suffix, command))
     return stream.getvalue()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that it appears whole or not at all.
-
-    Raises:
-        UnwritableError: If it cannot be written there.
-    """
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as error:
-        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as error:
-        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another --out.") from error
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def about_file(metadata: dict[str, Any], command: str | None) -> str:

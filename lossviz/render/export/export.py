@@ -15,6 +15,7 @@ from lossviz.render.export.solid import write_obj, write_stl
 from lossviz.render.export.tube import path_meshes
 from lossviz.render.export.vtk import write_vtk, write_vtk_paths
 from lossviz.render.scene import Scene
+from lossviz.render.values.difference import DifferenceView
 
 APART = 2.5  # between the middles of surfaces side by side, in ground units
 SUFFIXES = (".vts", ".glb", ".obj", ".stl", ".csv")
@@ -38,7 +39,8 @@ def export(scene: Scene, suffix: str) -> bytes:
         return write_vtk(panel, scene.key_of(panel).scale, about)
     if suffix == ".csv":
         surfaces = {p.view.source: (p.view.surface, p.title or "surface") for p in scene.panels}
-        return write_csv([s for s, _ in surfaces.values()], [name for _, name in surfaces.values()])
+        less = panel.view.other.surface if isinstance(panel.view, DifferenceView) else None
+        return write_csv([s for s, _ in surfaces.values()], [name for _, name in surfaces.values()], less=less)
     if suffix == ".stl":
         return write_stl(*make_solid(scene.terrains[0]))
     meshes = _meshes(scene)

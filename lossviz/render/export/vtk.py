@@ -29,14 +29,13 @@ HEADER = (
 
 def write_vtk(panel: Panel, scale: Scale, metadata: str) -> bytes:
     """One panel's grid as an XML structured grid; ``metadata`` becomes a comment."""
-    surface = panel.view.surface
     assert panel.y is not None
     x, y = np.meshgrid(panel.x, panel.y)
     position = scale.position(np.where(panel.z.mask, scale.high, panel.z.filled(0.0)))
     points = np.stack([x, y, position * HEIGHT * np.ptp(panel.x) / 2], axis=-1).reshape(-1, 3)
     arrays = {}
-    for name in surface.names or (panel.view.name,):
-        view = type(panel.view)(surface, panel.view.source, name, panel.view.axes, panel.view.at)
+    for name in panel.view.names:
+        view = panel.view.of(name)
         arrays[name], arrays[f"{name}_stderr"] = view.values(), view.stderr()
     arrays["evaluated"] = panel.view.evaluated().astype("u1")
     arrays["cell"] = panel.kinds

@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from lossviz.errors import UsageError
 from lossviz.render.draw.colour_bar import draw_colour_bar
 from lossviz.render.draw.contour import draw_contours
-from lossviz.render.draw.figure import about_file, settings, write_whole
+from lossviz.render.draw.figure import about_file, settings
 from lossviz.render.draw.lifted import draw_lifted
 from lossviz.render.draw.lighting import make_light
 from lossviz.render.draw.map_axes import panel_has_values
@@ -36,6 +36,7 @@ from lossviz.render.values.key import Key
 from lossviz.render.values.levels import spread_ticks
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.track import LIGHT_CASING, PALETTE
+from lossviz.store.atomic_file import write_whole
 
 SUFFIXES = (".gif", ".mp4", ".webm")
 VEIL = 0.82  # how much of the strip's future is covered

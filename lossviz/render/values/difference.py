@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,15 @@ class DifferenceView(View):
         plan, facts = self.other.surface.plan, self.other.surface.facts
         subject = facts.get("model") or facts.get("problem") or plan.problem.source
         return f"the second file ({subject}, seed {plan.plane.seed}, plan {plan.digest()[:10]})"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that both surfaces have."""
+        return tuple(name for name in super().names if name in self.other.names)
+
+    def of(self, name: str) -> DifferenceView:
+        """The same difference of another quantity."""
+        return replace(self, name=name, other=self.other.of(name))
 
     def values(self) -> np.ndarray:
         """First less second; inf less inf is NaN."""

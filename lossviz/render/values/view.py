@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,6 +55,15 @@ class View:
     def planar(self) -> bool:
         """Whether it is a plane rather than a line."""
         return len(self.axes) > 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that it could show."""
+        return tuple(self.surface.names) or (self.name,)
+
+    def of(self, name: str) -> View:
+        """The same view of another quantity."""
+        return replace(self, name=name)
 
     def coordinates(self, position: int) -> np.ndarray:
         """Coordinates along x (position 0) or y (1)."""

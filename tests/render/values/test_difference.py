@@ -1,3 +1,7 @@
+import base64
+import csv
+import zlib
+
 import numpy as np
 import pytest
 
@@ -63,3 +67,27 @@ def test_it_takes_two_files_on_one_grid(surface_of):
         make_scene([a], difference=True)
     with pytest.raises(UsageError, match="needs one grid"):
         make_scene([a, surface_of(X[:-1], Y, train_loss=A[:, :-1])], difference=True)
+
+
+@pytest.mark.parametrize("suffix", [".vts", ".csv", ".glb", ".obj", ".stl"])
+def test_other_programs_get_the_difference_too(surface_of, tmp_path, suffix):
+    pair = [surface_of(X, Y, train_loss=A, test_loss=2 * A), surface_of(X, Y, train_loss=A / 4)]
+    scene = make_scene(pair, kind="surface", difference=True)
+    (out,) = draw(scene, tmp_path / f"d{suffix}")
+    assert out.stat().st_size
+    if suffix == ".csv":
+        rows = list(csv.DictReader(out.read_text().splitlines()))
+        assert {row["quantity"] for row in rows} == {"train_loss"}  # the one both have
+        np.testing.assert_allclose([float(row["value"]) for row in rows], (A - A / 4).ravel())
+        assert {row["stderr"] for row in rows} == {"nan"}
+    if suffix == ".vts":
+        text = out.read_text()
+        assert 'Name="train_loss"' in text and "test_loss" not in text.split("-->")[1]
+        np.testing.assert_allclose(vtk_array(text, "train_loss"), (A - A / 4).ravel())
+
+
+def vtk_array(text, name):
+    _, _, rest = text.partition(f'Name="{name}"')
+    body = rest.partition(">")[2].partition("<")[0]
+    raw = zlib.decompress(base64.b64decode(body[44:]))  # after four numbers of eight bytes
+    return np.frombuffer(raw, "<f8")
