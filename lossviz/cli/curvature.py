@@ -185,6 +185,11 @@ def _doubts(spectrum: Spectrum) -> list[str]:
     found = list(spectrum.facts.get("notes", []))
     if not spectrum.facts.get("eigenvalues", {}).get("converged", True):
         found.append("The eigenvalues did not reach --tolerance; the residuals bound their errors. Raise --most.")
+    elif len(spectrum.eigenvalues) > 1 and not spectrum.facts.get("eigenvalues", {}).get("ranked"):
+        found.append(
+            "Each value is within its residual of an eigenvalue, but not known to be the next in order: one that "
+            "occurs twice may be given once. Raise --most."
+        )
     return found
 
 

@@ -67,7 +67,7 @@ class Extremes:
         bottom, top = (int(name in ends) for name in EIGENVALUES)
         pairs = leading_eigenpairs(
             self.operator.apply, self._start, top=top, bottom=bottom,
-            tolerance=self.tolerance, most=self.most, settle=SETTLE,
+            tolerance=self.tolerance, most=self.most, settle=SETTLE, doubt=self.operator.doubt,
         )  # fmt: skip
         self.unconverged += not pairs.converged
         self._last = pairs.vectors.sum(0)
@@ -126,7 +126,9 @@ def eigen_directions(
     def fresh(number: int) -> Tensor:
         return operator.flatten(uniform_direction(like, seed, number))
 
-    pairs = leading_eigenpairs(operator.apply, fresh, top=top, bottom=bottom, tolerance=tolerance, most=most)
+    pairs = leading_eigenpairs(
+        operator.apply, fresh, top=top, bottom=bottom, tolerance=tolerance, most=most, ranked=True, doubt=operator.doubt
+    )
     if not pairs.converged or len(pairs.values) < top + bottom:
         worst = float((pairs.residuals / pairs.values.abs()).max())
         raise ProblemError(

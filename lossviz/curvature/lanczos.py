@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from lossviz.errors import ProblemError
 
 Apply = Callable[[Tensor], Tensor]  # (P,) to (P,)
+Doubt = Callable[[Tensor, Tensor], float]  # of a unit vector (P,) and its product (P,): how far that may be off
 _BLOCK = 16  # rows allocated at once
 _BREAKDOWN = 1e-12  # a remainder this small, relative to the matrix, is rounding
 
@@ -27,9 +28,12 @@ class Eigenpairs:
     Attributes:
         values: float64 (m,), descending, on the CPU: Rayleigh quotients of the vectors.
         vectors: float64 (m, P), of unit length.
-        residuals: float64 (m,), ``‖A v − λ v‖``, measured and not estimated.
+        residuals: float64 (m,), ``‖A v − λ v‖``, measured and not estimated, and how far the products were found to be
+            from those of a symmetric matrix: some eigenvalue lies no further from each value.
         steps: Products made to find them; m more measured the residuals.
         converged: Whether the tolerance was reached.
+        ranked: Whether a search beside what was found came upon no eigenvalue further out: without it, each value is
+            near some eigenvalue, and one that occurs twice may be given once.
     """
 
     values: Tensor
@@ -37,6 +41,7 @@ class Eigenpairs:
     residuals: Tensor
     steps: int
     converged: bool
+    ranked: bool = False
 
 
 class Krylov:
@@ -140,10 +145,13 @@ def leading_eigenpairs(
     most: int = 300,
     settle: int = 0,
     dtype: torch.dtype | None = None,
+    ranked: bool = False,
+    doubt: Doubt | None = None,
 ) -> Eigenpairs:
     """The ``top`` largest and the ``bottom`` smallest eigenvalues, with eigenvectors and measured residuals.
 
-    A start vector meets each eigenvalue once, so that one that occurs twice may be given once.
+    A start vector meets each eigenvalue once, so that one that occurs twice may be given once, unless ranks are asked
+    for: then the search begins again beside what was found, until nothing further out turns up.
 
     Args:
         apply: The symmetric matrix, (P,) to (P,).
@@ -156,6 +164,8 @@ def leading_eigenpairs(
         settle: Products to go on with after the tolerance was met, at the end of which it must be met still: a start
             that is nearly orthogonal to the outermost eigenvector meets the next one first.
         dtype: Of the stored basis of ``most`` vectors at most; None takes that of the start vector.
+        ranked: Whether to search beside what was found, each time with as many products as the first search took.
+        doubt: How far off a product of a unit vector may be, see :func:`measured`.
 
     Example:
         >>> matrix = torch.diag(torch.tensor([4.0, 1.0, 0.5, -2.0], dtype=torch.float64))
@@ -187,19 +197,116 @@ def leading_eigenpairs(
         if krylov.exhausted:
             restarts += 1
             krylov.restart(fresh(restarts))
-    return measured(apply, krylov.combine(vectors.T[chosen]), krylov.steps, converged)
+    found, steps, known = krylov.combine(vectors.T[chosen]), krylov.steps, False
+    if ranked and converged:
+        ends = _Ends(top, bottom, values[chosen].tolist(), float(allowed.min()))
+        found, more, known = _with_missed(
+            apply, lambda n: fresh(restarts + n), found, ends, (steps, most - steps), dtype
+        )
+        steps += more
+    pairs = measured(apply, found, doubt)
+    kept = _ends(len(pairs.values), bottom, top)  # of descending values
+    kept = kept.flip(0)
+    return replace(
+        pairs, values=pairs.values[kept], vectors=pairs.vectors[kept.to(found.device)], residuals=pairs.residuals[kept],
+        steps=steps, converged=converged, ranked=known,
+    )  # fmt: skip
 
 
-def measured(apply: Apply, vectors: Tensor, steps: int, converged: bool) -> Eigenpairs:
-    """Eigenpairs of approximate unit eigenvectors (m, P): Rayleigh quotients and residuals by a product each."""
-    rows = []
-    for vector in vectors:
-        product = apply(vector)
-        quotient = vector @ product
-        rows.append((float(quotient), float((product - quotient * vector).norm())))
-    values, residuals = torch.tensor(rows, dtype=torch.float64).T
-    order = values.argsort(descending=True)
-    return Eigenpairs(values[order], vectors[order.to(vectors.device)], residuals[order], steps, converged)
+def measured(apply: Apply, vectors: Tensor, doubt: Doubt | None = None) -> Eigenpairs:
+    """Eigenpairs of approximate unit eigenvectors (m, P): Rayleigh quotients and residuals by a product each.
+
+    A residual bounds the distance from an eigenvalue only for a symmetric matrix. To each is added how far the products
+    are from symmetric among these vectors, and by how much one of them may be off, where ``doubt`` of vector and
+    product says it.
+    """
+    products = torch.stack([apply(vector) for vector in vectors])
+    among = vectors @ products.T
+    quotients = among.diagonal()
+    residuals = (products - quotients.unsqueeze(1) * vectors).norm(dim=1) + (among - among.T).norm(dim=1)
+    if doubt is not None:
+        off = [doubt(vector, product) for vector, product in zip(vectors, products, strict=True)]
+        residuals = residuals + residuals.new_tensor(off)
+    order = quotients.argsort(descending=True)
+    values, residuals = (row[order].to("cpu", torch.float64) for row in (quotients, residuals))
+    return Eigenpairs(values, vectors[order], residuals, steps=0, converged=True)
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """What was found at both ends of a spectrum, descending, and how closely."""
+
+    top: int
+    bottom: int
+    values: list[float]
+    slack: float
+
+    def missed(self, values: Tensor) -> list[int]:
+        """Positions of ascending values, of the matrix without what was found, that lie further out than the ends."""
+        found = sorted(self.values, reverse=True)
+        above = self.top and float(values[-1]) > found[min(self.top, len(found)) - 1] + self.slack
+        below = self.bottom and float(values[0]) < found[-min(self.bottom, len(found))] - self.slack
+        return [*([len(values) - 1] if above else []), *([0] if below and (len(values) > 1 or not above) else [])]
+
+    def settled(self, values: Tensor, errors: Tensor) -> bool:
+        """Whether a search that has found so much, with such errors, need not go on."""
+        inner, found = [], sorted(self.values, reverse=True)
+        if self.top:
+            level = found[min(self.top, len(found)) - 1]
+            inner.append(errors[-1] <= max(self.slack, (level - float(values[-1])) / 2))
+        if self.bottom:
+            level = found[-min(self.bottom, len(found))]
+            inner.append(errors[0] <= max(self.slack, (float(values[0]) - level) / 2))
+        return len(values) > 2 and all(map(bool, inner))
+
+    def joined(self, values: list[float]) -> _Ends:
+        """The same with more values."""
+        return replace(self, values=[*self.values, *values])
+
+
+def _with_missed(
+    apply: Apply,
+    fresh: Callable[[int], Tensor],
+    found: Tensor,
+    ends: _Ends,
+    most: tuple[int, int],
+    dtype: torch.dtype | None,
+) -> tuple[Tensor, int, bool]:
+    """Search in the space beside the vectors found, until nothing further out turns up there.
+
+    Each search makes ``most[0]`` products at most, all of them ``most[1]``.
+
+    Returns:
+        The vectors with those that were missed; products made; whether the last search was long enough to say it.
+    """
+    steps, number = 0, 0
+    while len(found) < found.shape[1]:
+        number += 1
+        basis = found
+
+        def beside(vector: Tensor, basis: Tensor = basis) -> Tensor:
+            for _ in range(2):
+                vector = vector - basis.T @ (basis @ vector)
+            return vector
+
+        krylov, settled = Krylov(lambda v, beside=beside: beside(apply(beside(v))), beside(fresh(number)), dtype), False
+        values = vectors = torch.empty(0)
+        while krylov.steps < most[0] and steps < most[1] and not settled:
+            krylov.step()
+            steps += 1
+            values, vectors = krylov.decompose()
+            errors = krylov.beside[-1] * vectors[-1].abs()
+            settled = krylov.exhausted or ends.settled(values, errors)
+        if not len(values):
+            return found, steps, False
+        missed = ends.missed(values)
+        if not missed:
+            return found, steps, settled
+        extra = krylov.combine(vectors.T[torch.tensor(missed)])
+        extra = torch.stack([beside(vector) for vector in extra])
+        found = torch.cat([found, extra / extra.norm(dim=1, keepdim=True)])
+        ends = ends.joined([float(values[at]) for at in missed])
+    return found, steps, True
 
 
 def _ends(count: int, top: int, bottom: int) -> Tensor:

@@ -119,17 +119,17 @@ def measure_spectrum(
 
 def empty_spectrum(operator: Operator, depth: Depth, identity: Mapping[str, Any]) -> Spectrum:
     """The record of an operator with nothing measured, its facts saying what determines the result."""
-    objective, params = operator.objective, operator.objective.problem.params
-    problem = objective.problem
+    objective, params, problem = operator.objective, operator.problem.params, operator.problem
     determining = {
         **identity,
-        "point_sha256": state_sha256(objective.point),
+        "point_sha256": state_sha256({name: t.to(params[name]) for name, t in objective.point.items()}),
         "buffers_sha256": state_sha256(problem.buffers),
         "dataset_sha256": problem.examples[objective.split].sha256(),
         "examples": problem.examples[objective.split].count,
         "quantity": objective.quantity,
         "precision": str(next(iter(params.values())).dtype).removeprefix("torch."),
         "method": operator.method,
+        **({"differences": operator.precision} if operator.method == "finite-differences" else {}),
         "seed": depth.seed,
         "steps": depth.steps,
     }
@@ -174,8 +174,10 @@ def _with_eigenvalues(operator: Operator, found: Spectrum, depth: Depth, progres
         tolerance=depth.tolerance,
         most=depth.most,
         dtype=next(iter(params.values())).dtype,
+        ranked=True,
+        doubt=operator.doubt,
     )
-    made = {"asked": asked, "products": pairs.steps, "converged": pairs.converged}
+    made = {"asked": asked, "products": pairs.steps, "converged": pairs.converged, "ranked": pairs.ranked}
     return replace(
         found,
         eigenvalues=pairs.values.numpy(),

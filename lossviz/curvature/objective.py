@@ -70,7 +70,7 @@ class Objective:
     def move_to(self, params: Params) -> None:
         """Take derivatives at ``params`` from now on; the model itself moves only while it is used."""
         check_layout(params, self.problem.params)
-        self.point = params
+        self.point = {name: tensor.to(self.problem.params[name].dtype) for name, tensor in params.items()}
 
     def halve_batches(self) -> bool:
         """Use half the memory from now on; False where there is no less."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal, get_args
@@ -11,15 +12,18 @@ from torch import Tensor
 
 from lossviz.curvature.objective import Objective, check_one_device, wide_dtype
 from lossviz.curvature.probe import uniform_direction
-from lossviz.curvature.products import PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
+from lossviz.curvature.products import DIFFERENCES, PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
 from lossviz.errors import ProblemError, UsageError
 from lossviz.problem.blame import is_out_of_memory, is_unsupported
 from lossviz.problem.data.examples import Examples
+from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params, check_layout, norm, subtract
 
 PROBED_EXAMPLES, PROBED_DIRECTIONS = 4, 3  # a kink between two points spoils a difference, but not all of them
-SUSPICIOUS = {True: 0.02, False: 0.5}  # in float64, and in narrower types, whose long steps meet many kinks
+SUSPICIOUS = 0.02
+# of the step that balances errors in float64: still shorter ones meet fewer kinks, and rounding is still far away
+SHRINKS = (1.0, 1 / 8, 1 / 64, 1 / 512)
 
 
 class Operator:
@@ -66,12 +70,20 @@ class Operator:
         if method != "auto" and method not in get_args(Method):
             raise UsageError(f"--method is {method!r}; choose auto or one of {', '.join(get_args(Method))}.")
         check_one_device(problem)
-        self.objective = Objective(problem, split, quantity=quantity, batch_size=batch_size)
-        self.kind, self.products, self.notes = kind, 0, list[str]()
+        self.problem, self.objective = problem, Objective(problem, split, quantity=quantity, batch_size=batch_size)
+        self.kind: Kind = kind
+        self.products, self.notes = 0, list[str]()
         self.on_product: Callable[[], None] = lambda: None
         if kind == "gauss-newton":
             check_cut(self.objective, self.objective.batches[0])
         self.method: Method = self._choose() if method == "auto" else method
+        if self.method == "finite-differences":
+            self._widen()
+
+    @property
+    def precision(self) -> str:
+        """The type in which products are made."""
+        return _dtype_of(self.objective)
 
     @property
     def size(self) -> int:
@@ -79,8 +91,13 @@ class Operator:
         return self.objective.size
 
     def move_to(self, params: Params) -> None:
-        """Take the matrix at ``params`` from now on."""
+        """Take the matrix at ``params``, and at the buffers that the problem's model has there, from now on."""
         self.objective.move_to(params)
+        if self.objective.problem is not self.problem:
+            with torch.no_grad():
+                wide = dict(self.objective.problem.model.named_buffers())
+                for name, buffer in self.problem.model.named_buffers():
+                    wide[name].copy_(buffer)
 
     def product(self, direction: Params) -> Params:
         """The matrix times a direction: float64, names and shapes of the moving parameters.
@@ -99,6 +116,17 @@ class Operator:
                 if not is_out_of_memory(error) or not self.objective.halve_batches():
                     raise
                 self.notes.append(f"Memory did not suffice; batches of {self.objective.batch_size} are used.")
+
+    def doubt(self, vector: Tensor, product: Tensor) -> float:
+        """How far a product (P,) with a unit vector (P,) may be off; 0 but for differences, and but for rounding.
+
+        A difference with half the step is off by a quarter as much where truncation counts, and by another amount
+        where rounding or kinks do.
+        """
+        if self.method != "finite-differences":
+            return 0.0
+        half = self.flatten(DIFFERENCES[self.kind](self.objective, self.unflatten(vector), 0.5))
+        return 4 / 3 * float((product - half).norm())
 
     def apply(self, vector: Tensor) -> Tensor:
         """The same on one row: float64 (P,) to float64 (P,), entries in the order of :meth:`flatten`."""
@@ -119,45 +147,94 @@ class Operator:
         small = _few_examples(self.objective)
         try:
             check_twice_differentiable(small)
-            differing = min(self._disagreement(small, number) for number in range(PROBED_DIRECTIONS))
         except RuntimeError as error:
             if not is_unsupported(error):
                 raise
+            reason = str(error).strip().splitlines()[0]
             if self._goes_forward(small):
                 self.notes.append(
                     "Products are made by forward derivatives of the gradient, since the model cannot be "
-                    f"differentiated twice backwards ({str(error).strip().splitlines()[0]})."
+                    f"differentiated twice backwards ({reason})."
                 )
                 return "forward-over-reverse"
             self.notes.append(
-                f"Products are finite differences, since the model cannot be differentiated twice "
-                f"({str(error).strip().splitlines()[0]}); --precision float64 makes them accurate."
+                f"Products are finite differences of gradients, since the model cannot be differentiated twice "
+                f"({reason}). How far they may be off is part of every residual."
             )
             return "finite-differences"
-        if differing > SUSPICIOUS[_is_double(self.objective)]:
+        differing = self._disagreement(small)
+        if differing > SUSPICIOUS:
             self.notes.append(
-                f"Differentiating twice and differences of gradients differ by {differing:.0%} on a few examples: does "
-                "a custom autograd function hide its second derivative? --method finite-differences gives the other."
+                f"Differentiating twice and differences of gradients differ by {differing:.0%} on a few examples, "
+                "though differences with several steps agree with each other: a custom autograd function may hide its "
+                "second derivative. --method finite-differences gives the other."
             )
         return "double-backward"
 
     def _goes_forward(self, small: Objective) -> bool:
-        """Whether forward derivatives of the gradient exist, and are what differences say."""
+        """Whether forward derivatives of the gradient exist, and are not what differences refute."""
         try:
-            differing = min(
-                self._disagreement(small, number, "forward-over-reverse") for number in range(PROBED_DIRECTIONS)
-            )
+            return self._disagreement(small, "forward-over-reverse") <= SUSPICIOUS
         except (RuntimeError, ProblemError):  # the loss may say it in words of its own
             return False
-        return differing <= SUSPICIOUS[_is_double(self.objective)]
 
-    def _disagreement(self, small: Objective, number: int, method: Method = "double-backward") -> float:
-        """Relative difference of a method's and finite differences' products with one direction."""
-        direction = uniform_direction(self.objective.problem.params, 0, number)
-        exact = PRODUCTS[self.kind, method](small, direction)
-        other = PRODUCTS[self.kind, "finite-differences"](small, direction)
-        scale = max(norm(exact), norm(other))
-        return norm(subtract(exact, other)) / scale if scale else 0.0
+    def _disagreement(self, small: Objective, method: Method = "double-backward") -> float:
+        """How far a method's products are from differences of gradients, relatively; 0 where these decide nothing.
+
+        Differences decide where two steps give the same: near kinks (ReLU) and where the model does not run in float64
+        they do not. The smallest over some directions.
+        """
+        wide, found = _widened(small), list[float]()
+        for number in range(PROBED_DIRECTIONS):
+            direction = uniform_direction(self.objective.problem.params, 0, number)
+            exact = PRODUCTS[self.kind, method](wide or small, direction)
+            found.append(_refuted_by(exact, wide, direction, self.kind) if wide else 0.0)
+        return min(found)
+
+    def _widen(self) -> None:
+        """Take differences on a copy in float64, where rounding does not count."""
+        wide = _widened(self.objective)
+        if wide is not None:
+            self.objective = wide
+            return
+        self.notes.append(
+            f"The model does not run in float64, so that differences are taken in {_dtype_of(self.objective)} and are "
+            "right to a few digits; what two steps differ by is part of every residual."
+        )
+
+
+def _refuted_by(exact: Params, objective: Objective, direction: Params, kind: Kind) -> float:
+    """By how much differences that agree with each other refute a product; 0 where none agree."""
+    before, least = None, math.inf
+    for shrink in SHRINKS:
+        now = DIFFERENCES[kind](objective, direction, shrink)
+        least = min(least, _relative(exact, now))
+        if least <= SUSPICIOUS:
+            return least
+        if before is not None and _relative(before, now) <= SUSPICIOUS / 2:
+            return _relative(exact, now)
+        before = now
+    return 0.0
+
+
+def _relative(a: Params, b: Params) -> float:
+    scale = max(norm(a), norm(b))
+    return norm(subtract(a, b)) / scale if scale else 0.0
+
+
+def _widened(objective: Objective) -> Objective | None:
+    """The same objective in float64; None where the model has no such copy, or does not run in it."""
+    if _dtype_of(objective) == "float64":
+        return objective
+    try:
+        problem = in_float64(objective.problem)
+        wide = Objective(problem, objective.split, quantity=objective.quantity, batch_size=objective.batch_size)
+        wide.move_to(objective.point)
+        with torch.no_grad():
+            value = wide.weighted_sum(wide.batches[0])[0]
+    except (RuntimeError, TypeError, ProblemError):
+        return None
+    return wide if value.dtype == torch.float64 else None
 
 
 def _few_examples(objective: Objective) -> Objective:
@@ -167,5 +244,7 @@ def _few_examples(objective: Objective) -> Objective:
     return Objective(replace(problem, examples={objective.split: few}), objective.split, quantity=objective.quantity)
 
 
-def _is_double(objective: Objective) -> bool:
-    return all(tensor.dtype == torch.float64 for tensor in objective.problem.params.values())
+def _dtype_of(objective: Objective) -> str:
+    """The narrowest type of the parameters that move in the model itself."""
+    types = {p.dtype for p in objective.problem.model.parameters() if p.is_floating_point()}
+    return str(min(types, key=lambda dtype: dtype.itemsize)).removeprefix("torch.")

@@ -50,14 +50,14 @@ def hessian_product(objective: Objective, direction: Params) -> Params:
     return sums.mean()
 
 
-def hessian_difference(objective: Objective, direction: Params) -> Params:
+def hessian_difference(objective: Objective, direction: Params, shrink: float = 1.0) -> Params:
     """Product of the Hessian with a direction by central differences of gradients, float64 (P entries).
 
     For models that cannot be differentiated twice. The step has the length that balances truncation and rounding,
-    ``eps^(1/3)`` of the point's norm, so that some 4 digits are right in float32 and 10 in float64. Kinks between the
-    two points (ReLU) add curvature that no Hessian has.
+    ``eps^(1/3)`` of the point's norm times ``shrink``, so that some 4 digits are right in float32 and 10 in float64.
+    Kinks between the two points (ReLU) add curvature that no Hessian has.
     """
-    step = difference_step(objective, direction)
+    step = shrink * difference_step(objective, direction)
     if step == 0.0:
         return {name: torch.zeros_like(t, dtype=torch.float64) for name, t in objective.problem.params.items()}
     _, ahead = objective.gradient(moved(objective.point, step, direction))
@@ -116,9 +116,9 @@ def gauss_newton_forward(objective: Objective, direction: Params) -> Params:
     return sums.mean()
 
 
-def gauss_newton_difference(objective: Objective, direction: Params) -> Params:
+def gauss_newton_difference(objective: Objective, direction: Params, shrink: float = 1.0) -> Params:
     """Product of the Gauss–Newton matrix, ``J v`` by central differences of outputs, float64 (P entries)."""
-    sums, step = GradientSums(objective), difference_step(objective, direction)
+    sums, step = GradientSums(objective), shrink * difference_step(objective, direction)
     for batch in objective.batches:
         with objective.active(moved(objective.point, step, direction)), torch.no_grad():
             ahead = cut_outputs(objective, batch)[2]
@@ -131,6 +131,7 @@ def gauss_newton_difference(objective: Objective, direction: Params) -> Params:
     return sums.mean()
 
 
+DIFFERENCES = {"hessian": hessian_difference, "gauss-newton": gauss_newton_difference}
 PRODUCTS = {
     ("hessian", "double-backward"): hessian_product,
     ("hessian", "forward-over-reverse"): hessian_forward,

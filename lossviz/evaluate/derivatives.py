@@ -50,8 +50,13 @@ class Derivatives:
     def facts(self) -> Mapping[str, Any]:
         """How they are found, as JSON values."""
         methods = {split: ends.operator.method for split, ends in self._ends.items()}
-        notes = [note for ends in self._ends.values() for note in ends.operator.notes]
-        return {"tolerance": TOLERANCE, "most": MOST, "settle": SETTLE, "method": methods, "notes": notes}
+        how = {"tolerance": TOLERANCE, "most": MOST, "settle": SETTLE, "method": methods}
+        return {**how, "notes": list(self.notes)}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a careful reader should know of how they are found, a sentence each."""
+        return tuple(dict.fromkeys(note for ends in self._ends.values() for note in ends.operator.notes))
 
     def extend(self, points: Sequence[Point], coordinates: Mapping[int, np.ndarray]) -> list[Point]:
         """The points with their derivatives, which have no standard error; ``coordinates`` (k,) by flat index."""

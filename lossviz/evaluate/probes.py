@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,8 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.precision import relative_error
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
-from lossviz.problem.problem import Problem, cast
+from lossviz.problem.float64 import in_float64
+from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.space.plane import Plane
@@ -58,12 +58,7 @@ def float64_error(problem: Problem, plane: Plane, coordinates: list[float], spli
     if sum(t.nbytes for t in problem.model.state_dict().values() if isinstance(t, Tensor)) > LARGEST_COPY_BYTES:
         return None
     try:
-        wide = replace(
-            problem,
-            model=cast(copy.deepcopy(problem.model), torch.float64),
-            examples={name: part.mapped(_widened) for name, part in problem.examples.items()},
-            buffers={name: _widened(buffer) for name, buffer in problem.buffers.items()},
-        )
+        wide = in_float64(problem)
         errors = []
         for point in (plane.origin, plane.point(coordinates)):
             values = [
@@ -93,10 +88,6 @@ def _few(problem: Problem, split: str, count: int) -> Problem:
     """The same problem with the first few examples of one split, and fixed statistics."""
     first = problem.examples[split].batches(count)[0]
     return replace(problem, examples={split: Examples([first])}, statistics=None)
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _end_of_first_axis(plan: Plan) -> list[float]:

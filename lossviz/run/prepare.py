@@ -171,7 +171,7 @@ def prepare_facts(plan: Plan, problem: Problem, plane: Plane, engine: Engine) ->
         "rules": [list(row) for row in rule_table(rules, problem.params)],
         "modules_sha256": dict(problem.modules),
         "notes": list(problem.notes),
-        "warnings": list(problem.warnings),
+        "warnings": [*problem.warnings, *(engine.derivatives.notes if engine.derivatives is not None else ())],
         "engine": engine.settings,
     }
     if problem.placement:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lossviz.curvature.density import quadrature
-from lossviz.curvature.lanczos import leading_eigenpairs
+from lossviz.curvature.lanczos import leading_eigenpairs, measured
 from lossviz.errors import ProblemError
 from tests.cases import philox
 
@@ -72,3 +72,30 @@ def test_quadrature_is_exact_for_polynomials(seed):
     for degree in range(8):  # 2 q − 1 = 7
         assert (weights * nodes**degree).sum() == pytest.approx(float(unit @ power), abs=1e-12)
         power = matrix @ power
+
+
+def test_products_that_are_not_symmetric_widen_the_residuals():
+    matrix = symmetric(np.concatenate([np.linspace(0, 0.1, 40), [1.0, 2.0]]))
+    skew = 1e-3 * philox(5, 42, 42)
+    skew = skew - skew.T
+    vectors = torch.linalg.eigh(matrix)[1].T[-2:]
+    plain, skewed = (measured(lambda v, m=m: m @ v, vectors) for m in (matrix, matrix + skew))
+    assert (plain.residuals < 1e-12).all()
+    among = 2 * abs(float(vectors[0] @ skew @ vectors[1]))
+    beside = (vectors @ skew.T).norm(dim=1).flip(0)
+    torch.testing.assert_close(skewed.residuals, beside + among, rtol=1e-6, atol=1e-12)
+
+
+def test_a_doubt_about_products_is_part_of_the_residuals():
+    matrix = symmetric([1.0, 2.0, 5.0])
+    found = find(matrix, top=1, bottom=0, doubt=lambda vector, product: 0.25)
+    assert found.residuals.tolist() == pytest.approx([0.25])
+
+
+@given(st.lists(st.sampled_from([-2.0, 0.0, 1.0, 3.0]), min_size=6, max_size=12), st.integers(1, 3), st.integers(0, 3))
+def test_ranks_hold_whatever_occurs_how_often(ends, top, bottom):
+    eigenvalues = np.sort(np.concatenate([ends, np.linspace(-0.01, 0.01, 60)]))
+    found = find(symmetric(eigenvalues), top=top, bottom=bottom, tolerance=1e-4, ranked=True)
+    want = np.concatenate([eigenvalues[::-1][:top], eigenvalues[:bottom][::-1]])
+    assert found.ranked or found.steps >= 60
+    np.testing.assert_allclose(found.values, want, atol=1e-3)
