@@ -15,6 +15,7 @@ from lossviz.records.quantity import is_derivative
 from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
 from lossviz.records.topology import valleys_of
+from lossviz.records.whole import complete
 from lossviz.store.trust import describe_words
 
 
@@ -70,13 +71,16 @@ def _summarize_shape(surface: Surface, name: str) -> dict[str, Any] | None:
     """Numbers of the sampled surface itself; None where nothing is evaluated."""
     if not surface.evaluated(surface.split_of(name)).any():
         return None
+    shape = describe_shape(surface, name)
+    if not complete(surface, name).complete:  # holes would count as walls
+        return {**shape, "minima": None, "saddles": None, "minima_above_noise": None}
     valleys = valleys_of(surface, name)
     counts = {
         "minima": len(valleys),
         "saddles": sum(valley.saddle is not None for valley in valleys),
         "minima_above_noise": sum(valley.significant for valley in valleys),
     }
-    return {**describe_shape(surface, name), **counts}
+    return {**shape, **counts}
 
 
 def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
@@ -159,6 +163,9 @@ def _print_shapes(console: Any, summary: dict[str, Any]) -> None:
     row("minima of the grid", lambda shape: shape["minima"])
     row("  deeper than the noise", lambda shape: shape["minima_above_noise"])
     row("saddles between them", lambda shape: shape["saddles"])
+    if any(shape["interpolated"] for shape in shapes.values()):
+        row("points interpolated", lambda shape: shape["interpolated"])
+        row("  largest relative error", lambda shape: shape["interpolation_error"])
     console.print(table)
     for shift in summary["shifts"]:
         at = ", ".join(f"{c:+.4g}" for c in shift["shift"])

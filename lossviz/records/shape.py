@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.records.grid import Grid
 from lossviz.records.surface import Surface
+from lossviz.records.whole import complete
 
 CAUTION = "These numbers compare only between surfaces of equal range and normalization."
 LEVELS = (0.01, 0.1, 1.0)
@@ -34,7 +35,9 @@ def describe_shape(
         with the cell around it; ``volume``: the same as a length, an area or a volume, in units of the directions;
         ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
         opposite points averaged, where that is positive; ``second_differences`` per axis, see
-        :func:`second_differences`.
+        :func:`second_differences`; ``interpolated``: how many points were left out and count with interpolated values,
+        and ``interpolation_error``, relative, the largest at the points where ``--refine`` tested it. Share and volume
+        are None where a point is neither evaluated nor interpolated.
 
     Example:
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
@@ -50,10 +53,12 @@ def describe_shape(
     index = grid.origin_index
     centre = float(finite[grid.position(index)]) if index is not None else np.nan
     lowest = int(np.nanargmin(finite)) if np.isfinite(finite).any() else None
-    circles = {radius: ring(grid, values, radius) - centre for radius in radii}
+    whole = complete(surface, name)
+    filled = whole.values
+    circles = {radius: ring(grid, filled, radius) - centre for radius in radii}
     fitting = [rises for rises in circles.values() if len(rises) and np.isfinite(rises).all()]
     area = cell_sizes(grid)
-    known = area[~np.isnan(values)].sum()
+    known, has_area = area[~np.isnan(filled)].sum(), np.isfinite(centre) and whole.complete
     return {
         "centre": _plain(centre),
         "minimum": None if lowest is None else float(finite.flat[lowest]),
@@ -67,15 +72,15 @@ def describe_shape(
             for radius, rises in circles.items()
         },
         "share": {
-            f"{level:g}": _plain(area[values <= centre + level].sum() / known) if np.isfinite(centre) else None
-            for level in levels
+            f"{level:g}": _plain(area[filled <= centre + level].sum() / known) if has_area else None for level in levels
         },
         "volume": {
-            f"{level:g}": _plain(area[values <= centre + level].sum()) if np.isfinite(centre) else None
-            for level in levels
+            f"{level:g}": _plain(area[filled <= centre + level].sum()) if has_area else None for level in levels
         },
         "anisotropy": _plain(_anisotropy(fitting[-1])) if fitting else None,
         "second_differences": [_plain(d) for d in second_differences(grid, values)],
+        "interpolated": int(whole.guessed.sum()),
+        "interpolation_error": _plain(whole.error) if whole.guessed.any() else None,
         "caution": CAUTION,
     }
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossviz.records.surface import Surface
+from lossviz.records.whole import complete
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,12 @@ class Valley:
 
 
 def valleys_of(surface: Surface, name: str) -> list[Valley]:
-    """Valleys of a quantity, deepest first; points that are not evaluated or not finite stand as walls."""
-    return find_valleys(surface.values(name), surface.stderr(name))  # NaN where not evaluated
+    """Valleys of a quantity, deepest first; points that were left out are interpolated where that is possible.
+
+    Points that are not finite, and those that cannot be interpolated, stand as walls.
+    """
+    whole = complete(surface, name)
+    return find_valleys(whole.values, whole.stderr)
 
 
 def find_valleys(values: np.ndarray, stderr: np.ndarray | None = None) -> list[Valley]:

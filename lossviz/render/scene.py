@@ -195,7 +195,7 @@ def make_scene(
 
     # 4. words
     doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
-    hidden = [*path_cautions(panels), *(missing_paths(panels) if path else [])]
+    hidden = [*path_cautions(panels, keys), *(missing_paths(panels) if path else [])]
     warnings = tuple(dict.fromkeys([*doubts, *hidden, *unknown]))
     if warn:
         for sentence in warnings:

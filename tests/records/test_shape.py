@@ -3,11 +3,13 @@ import json
 import numpy as np
 import pytest
 
+from lossviz.cli.info import _summarize_shape
 from lossviz.records.grid import Axis, Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.shape import cell_sizes, describe_shape, ring, second_differences
 from lossviz.records.surface import Surface
+from lossviz.records.topology import valleys_of
 
 
 def sampled(function, text="-1:1:41,-2:2:81", stderr=0.0):
@@ -56,3 +58,40 @@ def test_what_is_not_known_is_none():
     shape = describe_shape(surface, "train_loss")
     assert shape["rise"]["1"]["largest"] is None and shape["rise"]["0.5"]["largest"] == pytest.approx(0.25, rel=0.01)
     assert shape["minimum"] == 0 and shape["maximum"] < 6
+
+
+def left_out(surface, keep, facts=None):
+    """The surface with only the points of ``keep`` evaluated."""
+    counts = surface.splits["train"]
+    for table in (counts.count, counts.weight, counts.status):
+        table[~keep] = 0
+    surface.sums["train_loss"][~keep] = np.nan
+    surface.facts.update(facts or {})
+    return surface
+
+
+def test_points_left_out_count_with_their_interpolated_values_and_the_error_is_told():
+    whole = describe_shape(sampled(lambda x, y: 1 + x**2 / 4 + y**2 / 9, "-1:1:41,-1:1:33"), "train_loss")
+    keep = np.zeros((33, 41), bool)
+    keep[::4, ::4] = True
+    surface = left_out(
+        sampled(lambda x, y: 1 + x**2 / 4 + y**2 / 9, "-1:1:41,-1:1:33"), keep, {"refinement": {"largest": 0.02}}
+    )
+    shape = describe_shape(surface, "train_loss")
+    assert shape["interpolated"] == (~keep).sum() and shape["interpolation_error"] == 0.02
+    assert shape["volume"]["1"] == pytest.approx(4.0) and shape["share"]["1"] == pytest.approx(1.0)  # all the window
+    assert shape["share"]["0.1"] == pytest.approx(whole["share"]["0.1"], abs=0.05)
+    assert shape["rise"]["1"]["mean"] == pytest.approx(whole["rise"]["1"]["mean"], rel=0.05)
+    assert len(valleys_of(surface, "train_loss")) == 1
+    assert whole["interpolated"] == 0 and whole["interpolation_error"] is None
+
+
+def test_numbers_of_holes_are_not_given():
+    keep = np.random.default_rng(0).random((33, 41)) < 0.3
+    keep[16, 20] = True  # the centre
+    surface = left_out(sampled(lambda x, y: 1 + x**2 + y**2, "-1:1:41,-1:1:33"), keep)
+    shape = describe_shape(surface, "train_loss")
+    assert shape["centre"] == 1 and shape["interpolated"] == 0
+    assert set(shape["volume"].values()) == set(shape["share"].values()) == {None}
+    row = _summarize_shape(surface, "train_loss")
+    assert row is not None and row["minima"] is None and row["minima_above_noise"] is None

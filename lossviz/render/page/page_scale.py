@@ -44,7 +44,10 @@ def _other_key(scene: Scene, index: int) -> Key | None:
             scale=kind,
             clip=key.scale.high if key.scale.clipped else "auto",
             colours=key.colours,
-            also=known_losses([path for panel in panels for path in panel.paths]),
+            also=known_losses(
+                [path for panel in panels for path in panel.paths],
+                np.concatenate([panel.z.compressed() for panel in panels]),
+            ),
         )
     except UsageError:  # no value above 0 for a logarithm
         return None

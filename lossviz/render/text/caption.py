@@ -17,7 +17,7 @@ from lossviz.render.values.seeds import Band
 from lossviz.render.values.uncertainty import samples_some
 from lossviz.render.values.view import View
 from lossviz.render.words.plane_text import axis_symbol, axis_words, centre_text, plane_phrase
-from lossviz.render.words.quantity import format_coordinate, format_value, quantity_label
+from lossviz.render.words.quantity import SPLITS, format_coordinate, format_value, quantity_label
 
 SHOWS = {
     "contour": "Contour map",
@@ -122,10 +122,18 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     less = f" less that of {panels[0].view.other_name}" if panels[0].view.other_name else ""
     text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject}{less} along "
     text += f"{plane_phrase(view.surface)}; {grid} grid, {ranges}. "
-    examples = examples_text(view)
+    examples = _mean_over(panels)
     used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", plan.precision)
     noise = f"Evaluated twice, a point differs by {noise_of}. " if (noise_of := _noise(view)) else ""
     return text + (f"Mean over {examples} in {used}. " if examples else "") + f"{noise}Plan {plan.digest()[:10]}."
+
+
+def _mean_over(panels: Sequence[Panel]) -> str:
+    """Over how many examples the values are means, told apart where the panels' differ."""
+    counts = {panel.view.split: text for panel in panels if (text := examples_text(panel.view))}
+    if len(set(counts.values())) < 2:
+        return next(iter(counts.values()), "")
+    return " and ".join(f"{text} ({SPLITS.get(split, split)})" for split, text in counts.items())
 
 
 def _foreign_statistics(surface: Surface) -> str:

@@ -37,7 +37,7 @@ def path_sentences(panel: Panel, key: Key, kind: str) -> list[str]:
     return [*sentences, *_batchnorm(panel.view.surface)]
 
 
-def path_cautions(panels: Sequence[Panel]) -> list[str]:
+def path_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
     """What a reader should be told before reading a path, and paths that are not drawn."""
     cautions = []
     for panel in panels:
@@ -52,10 +52,22 @@ def path_cautions(panels: Sequence[Panel]) -> list[str]:
             for path in panel.paths
             if path.shares is not None and path.shares.sum() < FAINT
         ]
+        cautions += [text for path in panel.paths if (text := _beneath_scale(path, panel, keys[panel.key]))]
         beyond = len(panel.view.surface.trajectories) - len(panel.paths)
         if panel.paths and beyond > 0:
             cautions.append(f"{beyond} of the file's paths are not drawn: a figure takes 12, on planes.")
     return cautions
+
+
+def _beneath_scale(path: Path, panel: Panel, key: Key) -> str:
+    low = path.own[path.seen & (path.own < key.scale.low)]
+    if not len(low):
+        return ""
+    words = quantity_label(panel.view.name, panel.view.split)
+    return (
+        f"The path {path.name} falls below the scale at {len(low)} of its snapshots in the picture, to a {words} of "
+        f"{key.text(float(low.min()))}; it stands at the scale's end there."
+    )
 
 
 def missing_paths(panels: Sequence[Panel]) -> list[str]:

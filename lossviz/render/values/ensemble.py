@@ -135,7 +135,8 @@ def _quantities(views: Sequence[View]) -> list[str]:
 
 
 def _own_losses(views: Sequence[View], paths: Paths) -> np.ndarray:
-    return known_losses([path for view in views for path in paths[id(view)]])
+    values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
+    return known_losses([path for view in views for path in paths[id(view)]], values)
 
 
 def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:

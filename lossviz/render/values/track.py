@@ -99,6 +99,12 @@ class Path:
         known = self.rate[np.isfinite(self.rate)]
         return len(known) > 1 and bool(np.ptp(known) > 0.01 * np.abs(known).max())
 
+    @property
+    def seen(self) -> np.ndarray:
+        """Bool (T,): snapshots within the frame."""
+        places = np.concatenate([piece[:, 2] for piece in self.pieces]) if self.pieces else np.zeros(0)
+        return np.isin(np.arange(len(self.x)), places)
+
     def inside(self, box: tuple[float, float, float, float]) -> np.ndarray:
         """Bool (T,): snapshots within left, right, bottom and top."""
         left, right, bottom, top = box
@@ -257,7 +263,16 @@ def _events(path: Trajectory, keep: np.ndarray) -> tuple[Event, ...]:
     return tuple(events)
 
 
-def known_losses(paths: Sequence[Path]) -> np.ndarray:
-    """Lowest and highest own loss of the paths, so that a scale can hold them; empty where none is known."""
-    own = np.concatenate([path.own[np.isfinite(path.own)] for path in paths]) if paths else np.zeros(0)
+def known_losses(paths: Sequence[Path], values: np.ndarray) -> np.ndarray:
+    """Lowest and highest own loss of what is seen of the paths, so that a scale can hold them.
+
+    Args:
+        paths: On panels of one scale.
+        values: Of these panels; where some are not positive, losses further beneath them than they reach are left
+            out, for one path that escapes would flatten the surface. Beyond the top the clip sees to that.
+    """
+    finite = values[np.isfinite(values)]
+    own = np.concatenate([path.own[path.seen & np.isfinite(path.own)] for path in paths]) if paths else np.zeros(0)
+    if len(finite) and len(own) and min(finite.min(), own.min()) <= 0:
+        own = own[own >= finite.min() - np.ptp(finite)]
     return np.array([own.min(), own.max()]) if len(own) else own

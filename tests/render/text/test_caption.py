@@ -41,3 +41,11 @@ def test_a_constant_surface_is_called_constant(surface_of):
 def test_nothing_interpolated_is_said_so(bowl):
     assert "Nothing is interpolated" in make_scene([bowl], kind="heatmap").caption
     assert "Nothing is interpolated" in make_scene([bowl], smooth=False).caption
+
+
+def test_parts_of_the_data_of_other_sizes_are_told_apart(surface_of):
+    x = np.linspace(-1, 1, 9)
+    surface = surface_of(x, train_loss=1 + x**2, dev_loss=2 + x**2, n=400)
+    surface.splits["dev"].count[:] = 200
+    caption = make_scene([surface], quantity="train_loss,dev_loss").caption
+    assert "Mean over 400 examples (training) and 200 examples (dev) in float32." in caption

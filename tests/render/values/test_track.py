@@ -333,3 +333,25 @@ def test_numbers_of_contours_keep_clear_of_a_path_of_few_long_steps(bowl):
         middle = axes.transData.transform(number.get_position())
         near = np.hypot(*(np.array(places) - middle).T).min()
         assert near > 0.4 * number.get_window_extent().height
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("kind", ["contour", "surface"])
+def test_a_path_that_escapes_downwards_does_not_flatten_the_picture(surface_of, kind):
+    x, y = np.linspace(-2, 2, 41), np.linspace(-2, 2, 33)
+    saddle = np.subtract.outer(-(y**2), -(x**2))
+    down = [(-1.5, 0.001), (-0.5, 0.1), (0.0, 1.9), (0.0, 40.0), (0.0, 9500.0)]
+    own = np.array([a**2 - b**2 for a, b in down])
+    surface = with_paths(surface_of(x, y, train_loss=saddle), path_of("momentum", down, own=own, beneath=own))
+    scene = make_scene([surface], kind=kind)
+    assert (scene.keys[0].scale.low, scene.keys[0].scale.high) == (-4, 4)
+    assert any("momentum leaves the picture" in warning for warning in scene.warnings)
+    # a snapshot in the picture whose own loss is far beneath: clipped, and said
+    own[1] = -9e7
+    surface = with_paths(surface_of(x, y, train_loss=saddle), path_of("momentum", down, own=own, beneath=own))
+    scene = make_scene([surface], kind=kind)
+    assert (scene.keys[0].scale.low, scene.keys[0].scale.high) == (-4, 4)
+    (told,) = [warning for warning in scene.warnings if "falls below the scale" in warning]
+    assert "1 of its snapshots" in told and "−9×10⁷" in told
+    if kind == "surface":
+        assert scene.terrains[0].height_of(own).min() == 0.0
