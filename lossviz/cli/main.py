@@ -7,6 +7,7 @@ import importlib
 import keyword
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +38,13 @@ COMMANDS = {
     "sharpness": "Measure how sharply the loss rises around solutions, in one table.",
     "bench": "Time one grid point in every way of evaluating.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
+}
+
+
+_UNWRITTEN = {
+    getattr(errno, name)
+    for name in ("ENOSPC", "EDQUOT", "EIO", "EFBIG", "EROFS", "EACCES", "EBADF", "ENAMETOOLONG")
+    if hasattr(errno, name)
 }
 
 
@@ -90,11 +98,20 @@ def main() -> None:
     except BrokenPipeError:  # a pipe closed early (| head) is not an error worth a traceback
         _stop_printing(0)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        if error.errno not in _UNWRITTEN:
             raise
-        what = "What is printed" if error.filename is None else error.filename
-        click.echo(f"lossviz: {what} cannot be written: {error.strerror}.", err=True)
+        click.echo(f"lossviz: {_unwritten(error)}", err=True)
         _stop_printing(74)
+
+
+def _unwritten(error: OSError) -> str:
+    """What could not be written: a file of ours, or what is printed."""
+    if error.filename is not None:
+        return f"{error.filename} cannot be written: {error.strerror}."
+    rooms = {Path(frame.filename).parent.name for frame in traceback.extract_tb(error.__traceback__)}
+    if rooms & {"store", "draw", "export", "film", "page"}:
+        return f"The result cannot be written: {error.strerror}. What was saved before is kept."
+    return f"What is printed cannot be written: {error.strerror}."
 
 
 def _stop_printing(status: int) -> NoReturn:

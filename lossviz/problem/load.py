@@ -214,7 +214,7 @@ def load_model(ref: ProblemRef) -> tuple[nn.Module, list[str]]:
 
 def make_model(piece: Piece, ref: ProblemRef) -> tuple[nn.Module, list[str] | None]:
     """Make the model of a problem; with notes where it has read its checkpoint itself, else None."""
-    if ref.model and is_pretrained(piece):
+    if ref.model and is_pretrained(piece, ref.checkpoint):
         return read_pretrained(piece, ref.checkpoint, dict(ref.model_args), matching_of(ref))
     return make_module(piece, dict(ref.model_args)), None
 

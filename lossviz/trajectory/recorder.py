@@ -79,6 +79,7 @@ class TrajectoryRecorder:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="lossviz-recorder")
         self._written: list[SnapshotFile] = []
         self._told = 0
+        self._odd_loss = False
         self._closed = False
         _make_folder(self.path, start)
         self._record({})
@@ -101,7 +102,7 @@ class TrajectoryRecorder:
                 own beside it.
         """
         self._step = self._step + 1 if step is None else int(step)
-        self._epoch, self._loss = epoch, loss
+        self._epoch, self._loss = epoch, self._scalar(loss)
         self._watch_rate()
         if self._marks or self._step % self.every == 0:
             self._record(averages or {})
@@ -132,6 +133,23 @@ class TrajectoryRecorder:
         self.close()
 
     # ---------------------------------------------------------------- in the loop
+
+    def _scalar(self, loss: Any) -> float | Tensor | None:
+        """What can be recorded of a loss; anything else costs its own record and a warning, never the snapshot."""
+        if loss is None or (isinstance(loss, Tensor) and loss.numel() == 1 and not loss.is_complex()):
+            return loss
+        try:
+            return float(loss)
+        except (TypeError, ValueError, RuntimeError):
+            if not self._odd_loss:
+                shape = f" of shape {tuple(loss.shape)}" if hasattr(loss, "shape") else ""
+                warnings.warn(
+                    f"The loss given to the recorder is no single number (a {type(loss).__name__}{shape}) and is not "
+                    "recorded; the snapshots are. For one value per example give loss.mean().",
+                    stacklevel=3,
+                )
+            self._odd_loss = True
+            return None
 
     def _watch_rate(self) -> None:
         rate = _rate_of(self.optimizer)
@@ -184,8 +202,8 @@ class TrajectoryRecorder:
             write_snapshot(path, snapshot, state)
             self._written.append(SnapshotFile(path, snapshot.step, snapshot.series, bool(snapshot.marks)))
             self._thin()
-        except (OSError, RuntimeError) as error:
-            self.failures.append(str(error))
+        except Exception as error:  # whatever it is, it must not be lost with the thread's future
+            self.failures.append(str(error) or type(error).__name__)
         finally:
             self._room.release()
 

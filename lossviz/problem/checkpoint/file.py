@@ -17,6 +17,7 @@ from lossviz.problem.checkpoint.files import checkpoint_parts
 from lossviz.problem.checkpoint.other_formats import describe_file, describe_folder
 from lossviz.problem.checkpoint.safetensors import read_safetensors
 
+_MISSING_CLASS = re.compile(r"Can't get attribute '([^']+)' on <module '([^']+)'")
 _SMALL_BYTES = 2**28  # larger files are not read a second time for a better message
 
 
@@ -107,6 +108,18 @@ def _unreadable(path: Path, error: Exception) -> str:
     if path.stat().st_size and (known := describe_file(path)):
         return known
     text = str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"The checkpoint {path} holds Python objects of the package {error.name!r}, which is not installed here. "
+            "Install it, or save the parameters alone where it is: torch.save(model.state_dict(), 'net.pt')."
+        )
+    if isinstance(error, AttributeError) and (missing := _MISSING_CLASS.search(text)):
+        script = missing[2] in ("__main__", "__mp_main__")
+        where = "a notebook or script, where it was defined" if script else f"the module {missing[2]}"
+        return (
+            f"The checkpoint {path} holds objects of the class {missing[1]!r} of {where}; here there is no such class. "
+            "Save the parameters alone there: torch.save(model.state_dict(), 'net.pt')."
+        )
     code = re.search(r"GLOBAL ([\w.]+)|TorchScript", text)
     if code or _is_pickle(path):
         named = f" ({code[1]})" if code and code[1] else ""

@@ -164,6 +164,13 @@ def _most(candidates: Sequence[Candidate]) -> float:
 def no_parameters(path: Path, content: Any) -> str:
     """What to say of a file without a dict of tensors."""
     what = "no dict of tensors by name was found in it"
+    lists = [node for node in (content, *(content.values() if isinstance(content, Mapping) else ()))
+             if isinstance(node, (list, tuple)) and any(isinstance(entry, Mapping) for entry in node)]  # fmt: skip
+    if lists:
+        what = (
+            f"it holds a list of {len(lists[0])} dicts, the snapshots of a training; write each to a file of its own, "
+            "for example step-0010.pt, and name one, or their folder with --snapshots"
+        )
     if any("param_groups" in node for node in (content, *(content.values() if isinstance(content, Mapping) else ()))
            if isinstance(node, Mapping)):  # fmt: skip
         what = "it is the state of an optimizer, or has that alone; name the file with the model's state_dict"

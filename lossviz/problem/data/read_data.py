@@ -92,7 +92,9 @@ def arrange(found: dict[str, Any], path: Path) -> Any:
     if not by_split:
         raise ProblemError(f"{path} holds no tensors by name; it has {', '.join(found) or 'nothing'}.")
     arranged = {split: _columns(tensors) for split, tensors in by_split.items()}
-    return arranged[""] if arranged.keys() == {""} else {split or "train": c for split, c in arranged.items()}
+    if arranged.keys() == {""} and not isinstance(arranged[""], dict):
+        return arranged[""]  # of whatever split is asked for
+    return {split or "train": c for split, c in arranged.items()}
 
 
 def _split_of(name: str) -> tuple[str, str]:

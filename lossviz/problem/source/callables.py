@@ -17,6 +17,8 @@ from lossviz.problem.losses import make_loss
 from lossviz.problem.source.importing import find_file, import_word, split_word
 from lossviz.problem.source.words import LOSSES, split_reader
 
+TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+
 
 @dataclass(frozen=True)
 class Piece:
@@ -105,13 +107,19 @@ def imported_piece(word: str) -> Piece:
     return Piece(found, path, f"{name}()")
 
 
-def data_piece(word: str) -> Piece:
-    """What makes the data that a word names: a built-in reader, or a callable."""
+def data_piece(word: str, checkpoint: str | None = None) -> Piece:
+    """What makes the data that a word names: a built-in reader, or a callable.
+
+    Text is cut by the tokenizer that lies beside the checkpoint, where there is one.
+    """
     reader = split_reader(word)
     if reader is None:
         return imported_piece(word)
     name, path = reader
-    return Piece(partial(read_data, name, Path(path)), Path(path or name), f"the reader {name}")
+    usual = {}
+    if name == "text" and checkpoint and any((Path(checkpoint).parent / file).is_file() for file in TOKENIZERS):
+        usual = {"tokenizer": str(Path(checkpoint).parent)}
+    return Piece(partial(read_data, name, Path(path), **usual), Path(path or name), f"the reader {name}")
 
 
 def loss_piece(word: str, arguments: Mapping[str, Any]) -> Piece:

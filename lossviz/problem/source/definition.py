@@ -103,7 +103,7 @@ def read_definition(ref: ProblemRef) -> Definition:
     if ref.data or ref.loss:
         chance = {}  # it belongs to the data and loss of the source
     model = imported_piece(ref.model) if ref.model else pieces["model"]
-    data = data_piece(ref.data) if ref.data else pieces["data"]
+    data = data_piece(ref.data, ref.checkpoint) if ref.data else pieces["data"]
     arguments = dict(ref.loss_args)
     loss = loss_piece(ref.loss, arguments) if ref.loss else with_arguments(pieces["loss"], arguments)
     return Definition(name, model, data, loss, chance, pieces.get("parallelize"))

@@ -15,10 +15,19 @@ from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.source.callables import Piece, blamed_on, kind_in_words
 from lossviz.problem.source.words import CONFIG
 
+_LIBRARIES = ("transformers", "diffusers", "peft")
 
-def is_pretrained(piece: Piece) -> bool:
-    """Whether a piece is a class that reads its models from a folder."""
-    return inspect.isclass(piece.call) and callable(getattr(piece.call, "from_pretrained", None))
+
+def is_pretrained(piece: Piece, checkpoint: str | None) -> bool:
+    """Whether a piece is a class that reads its models from a folder.
+
+    Classes of other packages may have a ``from_pretrained`` of their own beside an ordinary constructor: they count
+    where the checkpoint lies in such a folder.
+    """
+    if not inspect.isclass(piece.call) or not callable(getattr(piece.call, "from_pretrained", None)):
+        return False
+    in_folder = checkpoint is not None and (Path(checkpoint).parent / CONFIG).is_file()
+    return in_folder or piece.call.__module__.partition(".")[0] in _LIBRARIES or hasattr(piece.call, "config_class")
 
 
 def read_pretrained(
