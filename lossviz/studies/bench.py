@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lossviz.errors import LossvizError
+from lossviz.evaluate.ways.abilities import ABILITIES
 from lossviz.evaluate.ways.choice import default_way, list_ways
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss
@@ -133,7 +134,7 @@ class _Singly(Dataset[Any]):
 def _ways(problem: Problem, compiled: bool) -> list[Way]:
     plain = default_way(problem)
     ways = [plain, *list_ways(problem, plain)]
-    return [way for way in ways if compiled or way.strategy not in ("compiled", "replayed")]
+    return [way for way in ways if compiled or not ABILITIES[way.strategy].compiles]
 
 
 def _set_up(

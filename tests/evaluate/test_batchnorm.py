@@ -13,7 +13,7 @@ from lossviz.evaluate.batchnorm import batchnorm_layers, even_batches, with_batc
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.evaluate.ways.loop import Loop
-from lossviz.evaluate.ways.stacked import Stacked
+from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.examples import Examples
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
@@ -79,7 +79,7 @@ def test_compiled_agrees_and_stacked_refuses():
     problem = with_batchnorm(cases.batchnorm_cnn(), "recompute", 12, 0)
     np.testing.assert_allclose(values(problem, Compiled)[0], values(problem)[0], rtol=1e-9)
     with pytest.raises(UsageError, match="take loop"):
-        values(problem, Stacked, points=2)
+        Way("stacked", 8, points=2).build(problem, make_plane(PlaneSpec(), 2, problem.params))
 
 
 def test_without_batchnorm_nothing_changes_and_it_is_said():

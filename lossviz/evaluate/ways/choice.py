@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from lossviz.errors import LossvizError, UsageError
+from lossviz.evaluate.ways.abilities import ABILITIES
 from lossviz.evaluate.ways.prefix import with_cached_prefix
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
@@ -84,7 +85,7 @@ def worth_s(way: Way) -> float:
     """Seconds of work that must be left for a way to be worth its trial."""
     if way.autotune:
         return WORTH_AUTOTUNING_S
-    return WORTH_COMPILING_S if way.strategy in ("compiled", "replayed") else WORTH_TRYING_S
+    return WORTH_COMPILING_S if ABILITIES[way.strategy].compiles else WORTH_TRYING_S
 
 
 def even_batch(examples: int, largest: int) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossviz.errors import UsageError
 from lossviz.evaluate.moments import MomentSums
 from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.problem.problem import Problem
@@ -21,16 +20,11 @@ class Replayed(Compiled):
 
     Only the sweep is recorded; moving the parameters to a point stays outside, in the same stream, so that each replay
     sees the point's own.
-
-    Raises:
-        UsageError: On a device other than CUDA.
     """
 
     name = "replayed"
 
     def __init__(self, problem: Problem, plane: Plane, **settings: Any) -> None:
-        if problem.device.type != "cuda":
-            raise UsageError("--strategy replayed records a CUDA graph and needs a CUDA device; try compiled.")
         super().__init__(problem, plane, **settings)
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]] = {}
 

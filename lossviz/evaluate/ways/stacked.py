@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from lossviz.errors import UsageError
 from lossviz.evaluate.moments import MomentSums, transfer
 from lossviz.evaluate.ways.loop import as_point
 from lossviz.problem.data.batch import count_examples
@@ -49,16 +48,11 @@ class Stacked:
         plane: Origin and directions, on the problem's device.
         batch_size: Examples a forward pass, B.
         points: Grid points a forward pass, K.
-
-    Raises:
-        UsageError: If BatchNorm statistics are to be computed at every point.
     """
 
     name = "stacked"
 
     def __init__(self, problem: Problem, plane: Plane, *, batch_size: int, points: int) -> None:
-        if problem.statistics is not None:
-            raise UsageError("--strategy stacked cannot recompute BatchNorm statistics; with recompute take loop.")
         self.problem, self.plane, self.batch_size, self.points = problem, plane, batch_size, points
         self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
         self._moved = Plane(plane.kind, *_only(plane))

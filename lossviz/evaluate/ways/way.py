@@ -6,13 +6,14 @@ import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 import torch
 
 from lossviz.errors import UsageError
 from lossviz.evaluate.sampling import Sampling
+from lossviz.evaluate.ways.abilities import Need, Strategy, check_strategy
 from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.evaluate.ways.folded import with_folded
 from lossviz.evaluate.ways.loop import Loop
@@ -22,8 +23,6 @@ from lossviz.evaluate.ways.stacked import Stacked
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
-
-Strategy = Literal["loop", "stacked", "compiled", "replayed"]
 
 
 class Evaluator(Protocol):
@@ -79,18 +78,13 @@ class Way:
                 f"--strategy {self.strategy} works on a copy of the model or changes its passes, and this one was laid "
                 f"out by its user ({problem.placement}): take loop."
             )
-        if problem.parts > 1 and self.strategy in ("stacked", "replayed"):
-            raise UsageError(f"--strategy {self.strategy} cannot sum in parts; with --ranks-per-point take loop.")
+        check_strategy(self.strategy, self._needs(problem, sampling))
         if self.channels_last:
             problem, plane = _with_channels_last(problem, plane)
         if self.folded:
             problem = with_folded(problem)
         elif self.cached:
             problem = with_cached_prefix(problem, plane.moved)
-        if self.lean and self.strategy == "stacked":
-            raise UsageError("--strategy stacked holds several points at once; with --low-memory take loop.")
-        if sampling and self.strategy in ("stacked", "replayed"):
-            raise UsageError(f"--strategy {self.strategy} cannot stop a point early; with --relative-error take loop.")
         if self.strategy == "stacked":
             return Stacked(problem, plane, batch_size=self.batch_size, points=self.points)
         settings = {"batch_size": self.batch_size, "lean": self.lean, "sampling": sampling}
@@ -98,6 +92,16 @@ class Way:
             return Loop(problem, plane, **settings)
         made = {"compiled": Compiled, "replayed": Replayed}[self.strategy]
         return made(problem, plane, autotune=self.autotune, **settings)
+
+    def _needs(self, problem: Problem, sampling: Sampling | None) -> set[Need]:
+        asked: dict[Need, bool] = {
+            "parts": problem.parts > 1,
+            "low memory": self.lean,
+            "early stop": sampling is not None,
+            "recomputed statistics": problem.statistics is not None,
+            "without CUDA": problem.device.type != "cuda",
+        }
+        return {need for need, wanted in asked.items() if wanted}
 
     def smaller(self) -> Way | None:
         """The same way in half the memory; None when there is no less."""

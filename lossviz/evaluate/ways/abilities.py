@@ -1,0 +1,63 @@
+"""What each strategy can do, and what to type in place of one that cannot do what a run needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from lossviz.errors import UsageError
+
+Strategy = Literal["loop", "stacked", "compiled", "replayed"]
+Need = Literal["parts", "low memory", "early stop", "recomputed statistics", "without CUDA"]
+ALL: frozenset[Need] = frozenset({"parts", "low memory", "early stop", "recomputed statistics", "without CUDA"})
+
+
+@dataclass(frozen=True)
+class Abilities:
+    """What one strategy can do.
+
+    Attributes:
+        meets: The needs of a run that it meets.
+        compiles: Whether its first point waits for the compiler.
+    """
+
+    meets: frozenset[Need] = ALL
+    compiles: bool = False
+
+
+ABILITIES: Mapping[Strategy, Abilities] = MappingProxyType(
+    {
+        "loop": Abilities(),
+        "stacked": Abilities(frozenset({"without CUDA"})),
+        "compiled": Abilities(compiles=True),
+        "replayed": Abilities(frozenset({"low memory", "recomputed statistics"}), compiles=True),
+    }
+)
+_REFUSALS: Mapping[Need, str] = MappingProxyType(
+    {
+        "parts": "cannot sum in parts; with --ranks-per-point take loop.",
+        "low memory": "holds several points at once; with --low-memory take loop.",
+        "early stop": "cannot stop a point early; with --relative-error take loop.",
+        "recomputed statistics": "cannot recompute BatchNorm statistics; with recompute take loop.",
+        "without CUDA": "records a CUDA graph and needs a CUDA device; try compiled.",
+    }
+)
+
+
+def check_strategy(strategy: Strategy, needs: Set[Need]) -> None:
+    """Refuse a strategy that does not meet all that a run needs.
+
+    Raises:
+        UsageError: With a sentence for each need that it does not meet.
+
+    Example:
+        >>> check_strategy("loop", {"parts", "early stop"})
+        >>> check_strategy("stacked", {"low memory"})
+        Traceback (most recent call last):
+        lossviz.errors.UsageError: --strategy stacked holds several points at once; with --low-memory take loop.
+    """
+    missing = needs - ABILITIES[strategy].meets
+    if missing:
+        raise UsageError("\n".join(f"--strategy {strategy} {_REFUSALS[need]}" for need in _REFUSALS if need in missing))
