@@ -51,20 +51,6 @@ def filter_normalize(
     return normalize(direction, origin, "filter", vectors=vectors, rules=rules)
 
 
-def layer_normalize(
-    direction: Params, origin: Params, *, vectors: Vectors = "zero", rules: Rules | None = None
-) -> Params:
-    """Give every tensor of ``direction`` the norm of its tensor in ``origin``.
-
-    Arguments, result and errors are as for :func:`filter_normalize`.
-
-    Example:
-        >>> layer_normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)})["w"].norm()
-        tensor(6.)
-    """
-    return normalize(direction, origin, "layer", vectors=vectors, rules=rules)
-
-
 def model_normalize(
     direction: Params, origin: Params, *, vectors: Vectors = "zero", rules: Rules | None = None
 ) -> Params:
@@ -79,15 +65,18 @@ def model_normalize(
     return normalize(direction, origin, "model", vectors=vectors, rules=rules)
 
 
-def no_normalize(direction: Params, origin: Params, *, vectors: Vectors = "zero", rules: Rules | None = None) -> Params:
-    """Leave ``direction`` at its own scale, but for the treatment of ``vectors``."""
-    return normalize(direction, origin, "none", vectors=vectors, rules=rules)
-
-
 def normalize(
     direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero", rules: Rules | None = None
 ) -> Params:
-    """Apply the normalization named ``how``; see the function of that name."""
+    """Apply the normalization named ``how``; arguments, result and errors are as for :func:`filter_normalize`.
+
+    ``"filter"`` and ``"model"`` are the functions of that name; ``"layer"`` gives every tensor of ``direction`` the
+    norm of its tensor in ``origin``; ``"none"`` leaves it at its own scale, but for the treatment of ``vectors``.
+
+    Example:
+        >>> normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)}, "layer")["w"].norm()
+        tensor(6.)
+    """
     return normalize_with_scales(direction, origin, how, vectors=vectors, rules=rules)[0]
 
 

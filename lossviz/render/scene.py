@@ -164,8 +164,8 @@ def make_scene(
     views = gather_views(surfaces, names, kind, difference=difference, most=most_panels)
 
     # 1. one key for all views of a quantity
-    paths = {id(view): make_paths(view) if path else () for view in views}
-    colours = colours or (PALE if any(len(found) > 1 for found in paths.values()) else DEFAULT)
+    paths = [make_paths(view) if path else () for view in views]
+    colours = colours or (PALE if any(len(found) > 1 for found in paths) else DEFAULT)
     keys = choose_keys(views, paths, kind, difference=difference, scale=scale, clip=clip, colours=colours)
     if kind in ("contour", "filled") and smooth and levels is None and is_rough(views, keys[0].scale):
         kind = "heatmap"  # lines would show the interpolation, not the loss

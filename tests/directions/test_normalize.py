@@ -1,3 +1,5 @@
+from typing import get_args
+
 import pytest
 import torch
 
@@ -5,12 +7,11 @@ from lossviz.directions.make import make_plane, norm_ratios
 from lossviz.directions.normalize import (
     filter_normalize,
     filter_norms,
-    layer_normalize,
     model_normalize,
-    no_normalize,
+    normalize,
 )
 from lossviz.errors import LayoutError
-from lossviz.records.plan import PlaneSpec
+from lossviz.records.plan import Normalization, PlaneSpec
 from lossviz.space.params import norm
 
 
@@ -32,9 +33,9 @@ def test_every_filter_has_the_norm_of_its_filter():
         torch.testing.assert_close(cosine, torch.ones_like(cosine))
 
 
-@pytest.mark.parametrize("normalize", [filter_normalize, layer_normalize, model_normalize, no_normalize])
-def test_vectors_are_held_or_scaled_as_one(normalize):
-    held, kept = normalize(RAW, ORIGIN), normalize(RAW, ORIGIN, vectors="keep")
+@pytest.mark.parametrize("how", get_args(Normalization))
+def test_vectors_are_held_or_scaled_as_one(how):
+    held, kept = normalize(RAW, ORIGIN, how), normalize(RAW, ORIGIN, how, vectors="keep")
     for name in ("bias", "scalar"):
         assert not held[name].any()
         assert kept[name].abs().min() > 0
@@ -47,7 +48,7 @@ def test_kept_vectors_take_the_origins_norm():
 
 
 def test_layer_and_model_norms():
-    layer, model = layer_normalize(RAW, ORIGIN), model_normalize(RAW, ORIGIN)
+    layer, model = normalize(RAW, ORIGIN, "layer"), model_normalize(RAW, ORIGIN)
     for name in ("conv", "linear"):
         assert layer[name].norm() == pytest.approx(float(ORIGIN[name].norm()), rel=1e-6)
     moved = {name: ORIGIN[name] for name in ("conv", "linear")}

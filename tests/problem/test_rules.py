@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from lossviz.directions.normalize import apply_scales, filter_normalize, filter_norms, layer_normalize, scale_factors
+from lossviz.directions.normalize import apply_scales, filter_normalize, filter_norms, normalize, scale_factors
 from lossviz.errors import PlanError
 from lossviz.problem.effective import fold_pairs, fold_weight_norm
 from lossviz.problem.problem import Problem
@@ -126,9 +126,9 @@ def test_a_grouped_transposed_convolution_scales_as_the_outputs_it_makes():
 def test_roles_are_layers_of_their_own():
     origin = {"w": torch.cat([torch.ones(2, 3), 10 * torch.ones(2, 3)])}
     raw = {"w": torch.cat([5 * torch.ones(2, 3), torch.ones(2, 3)])}
-    made = layer_normalize(raw, origin, rules={"w": Rule(roles=2)})["w"]
+    made = normalize(raw, origin, "layer", rules={"w": Rule(roles=2)})["w"]
     torch.testing.assert_close(made, origin["w"])
-    assert not torch.allclose(layer_normalize(raw, origin)["w"], origin["w"])
+    assert not torch.allclose(normalize(raw, origin, "layer")["w"], origin["w"])
 
 
 def test_patterns_override_and_say_what_they_miss():

@@ -92,11 +92,6 @@ def unpack(text: str, place: list[int | str]) -> np.ndarray:
     return (sums << out).view(f"<{dtype}")
 
 
-def unpack_words(text: str, place: list[int]) -> str:
-    """Words out of the text of a block."""
-    return zlib.decompress(base64.b85decode(text.replace(",", "<")))[place[0] : sum(place)].decode()
-
-
 def _planes(table: np.ndarray, out: int) -> bytes:
     size = table.dtype.itemsize
     if size < 8:

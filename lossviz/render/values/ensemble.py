@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from lossviz.render.values.view import View, make_views
 
 MOST_VIEWS = 60  # of a page, which shows some of them at a time
 FINE_MAP, FINE_SURFACE = 320, 480
-Paths = Mapping[int, tuple[Path, ...]]  # by the view's id
+Paths = Sequence[tuple[Path, ...]]  # those of each view, in the order of the views
 
 
 class Levels(NamedTuple):
@@ -69,10 +69,16 @@ def choose_keys(
     clip = parse_clip(clip) if isinstance(clip, str) else clip
     if kind == "line" and clip == "auto":
         clip = "none"  # a profile has room for its highest point
-    groups = [[view for view in views if view.quantity == quantity] for quantity in _quantities(views)]
-    if difference:
-        return [make_difference_key(group, clip=clip) for group in groups]
-    return [make_key(own, scale=scale, clip=clip, colours=colours, also=_own_losses(own, paths)) for own in groups]
+    keys = []
+    for quantity in _quantities(views):
+        own = [index for index, view in enumerate(views) if view.quantity == quantity]
+        group = [views[index] for index in own]
+        if difference:
+            keys.append(make_difference_key(group, clip=clip))
+        else:
+            losses = _own_losses(group, [path for index in own for path in paths[index]])
+            keys.append(make_key(group, scale=scale, clip=clip, colours=colours, also=losses))
+    return keys
 
 
 def make_panels(
@@ -81,12 +87,12 @@ def make_panels(
     """A panel for each view, with the values between its grid points if ``smooth``."""
     quantities, fewest = _quantities(views), FINE_SURFACE if kind == "surface" else FINE_MAP
     panels = []
-    for view, title in zip(views, titles, strict=True):
+    for view, title, own in zip(views, titles, paths, strict=True):
         index, field = quantities.index(view.quantity), None
         if kind != "line":
             x, y, scale = view.coordinates(0), view.coordinates(1), keys[index].scale
             field = make_field(x, y, view.values(), view.evaluated(), scale, fewest=fewest, smooth=smooth)
-        panels.append(make_panel(view, title, index, keys[index], field, smooth=smooth, paths=paths[id(view)]))
+        panels.append(make_panel(view, title, index, keys[index], field, smooth=smooth, paths=own))
     return tuple(panels)
 
 
@@ -134,9 +140,9 @@ def _quantities(views: Sequence[View]) -> list[str]:
     return list(dict.fromkeys(view.quantity for view in views))
 
 
-def _own_losses(views: Sequence[View], paths: Paths) -> np.ndarray:
+def _own_losses(views: Sequence[View], paths: Sequence[Path]) -> np.ndarray:
     values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
-    return known_losses([path for view in views for path in paths[id(view)]], values)
+    return known_losses(paths, values)
 
 
 def _spread_values(panels: Sequence[Panel], index: int, scale: Scale) -> np.ndarray:

@@ -5,6 +5,7 @@ import html
 import io
 import json
 import re
+import zlib
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from PIL import Image
 
 from lossviz.errors import UsageError
 from lossviz.records.trajectory import Mark, Trajectory
-from lossviz.render.page.block import Block, unpack, unpack_words
+from lossviz.render.page.block import Block, unpack
 from lossviz.render.page.page_still import palette
 from lossviz.render.scene import make_scene
 from lossviz.render.words.colours import colour_table
@@ -25,6 +26,11 @@ from lossviz.render.write import draw
 def page_of(surfaces, tmp_path, **options):
     (path,) = draw(make_scene(surfaces, kind="html", **options), tmp_path / "net.html")
     return path
+
+
+def unpack_words(text, place):
+    """Words out of the text of a block, as the page reads them."""
+    return zlib.decompress(base64.b85decode(text.replace(",", "<")))[place[0] : sum(place)].decode()
 
 
 def data_of(path):
