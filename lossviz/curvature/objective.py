@@ -11,8 +11,10 @@ from torch import Tensor, nn
 from lossviz.errors import ProblemError
 from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch
-from lossviz.problem.loss_call import weighted_loss
+from lossviz.problem.isolation import outside_inference_mode
+from lossviz.problem.loss_call import check_modes, weighted_loss
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
 from lossviz.space.params import Params, check_layout, entries
 
 
@@ -46,6 +48,7 @@ class Objective:
         if split not in problem.examples:
             known = ", ".join(problem.examples)
             raise ProblemError(f"The data have no split {split!r}; choose one of {known} with --split.")
+        check_modes(problem)
         self.problem, self.split, self.quantity = problem, split, quantity
         self.batch_size = batch_size or (256 if problem.device.type == "cpu" else 2048)
         named = dict(problem.model.named_parameters(remove_duplicate=False))
@@ -82,17 +85,15 @@ class Objective:
     @contextmanager
     def active(self, point: Params | None = None) -> Iterator[list[nn.Parameter]]:
         """Put the model at ``point``, by default :attr:`point`, with gradients on; leave it as it was found."""
-        before = [(p.detach().clone(), p.requires_grad) for p in self._parameters]
-        try:
-            self._place([(point or self.point)[name] for name in self.names])
-            with torch.enable_grad(), _differentiable_recurrence(self.problem.model):
-                for parameter in self._parameters:
-                    parameter.requires_grad_(True)
-                yield self._parameters
-        finally:
-            self._place([value for value, _ in before])
-            for parameter, (_, gradients) in zip(self._parameters, before, strict=True):
-                parameter.requires_grad_(gradients)
+        here = {name: (point or self.point)[name] for name in self.names}
+        with (
+            standing(self.problem.model, here),
+            torch.enable_grad(),
+            _differentiable_recurrence(self.problem.model),
+        ):
+            for parameter in self._parameters:
+                parameter.requires_grad_(True)
+            yield self._parameters
 
     def weighted_sum(self, batch: Batch) -> tuple[Tensor, float | Tensor]:
         """``Σ w x`` of a batch as a differentiable scalar, and ``Σ w``, from the model where it stands.
@@ -140,11 +141,6 @@ class Objective:
                 sums.add(differentiate(summed, parameters), weight)
         return float(total / sums.weight), sums.mean()
 
-    def _place(self, tensors: Sequence[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, tensor in zip(self._parameters, tensors, strict=True):
-                parameter.copy_(tensor)
-
 
 def check_one_device(problem: Problem) -> None:
     """Refuse a model on several devices, whose parameters cannot be laid out as one row.
@@ -172,7 +168,8 @@ class GradientSums:
 
     def __init__(self, objective: Objective) -> None:
         self._names = objective.names
-        self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.problem.params.values()]
+        with outside_inference_mode():
+            self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.problem.params.values()]
         self.weight: float | Tensor = 0.0
 
     def add(self, tensors: Sequence[Tensor], weight: float | Tensor) -> None:

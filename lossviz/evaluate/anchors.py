@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lossviz.errors import PlanError, ProblemError
-from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
+from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.evaluate.precision import probe_coordinates
 from lossviz.evaluate.sampling import RULE, Sampling
 from lossviz.evaluate.strata import Strata, shares
@@ -16,6 +16,7 @@ from lossviz.evaluate.stratified import StratifiedSums
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.outcome import Outcome, weigh
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import walking
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.space.plane import Plane
@@ -105,15 +106,11 @@ def _strata_of(values: Sequence[Outcome], seed: int) -> Strata:
 def _values(loop: Loop, coordinates: np.ndarray, split: str) -> list[Outcome]:
     """The values of all examples at each point, float64 on the host, as one batch."""
     found: list[Outcome] = []
-    with torch.no_grad():
-        try:
-            for coordinate in coordinates:
-                loop.placement.move_to(coordinate.tolist())
-                refresh_statistics(loop.problem)
-                found.append(_joined([loop.forward(batch) for batch in loop.batches[split]]))
-        finally:
-            loop.placement.restore()
-            restore_statistics(loop.problem)
+    with walking(loop.problem, loop.placement) as go:
+        for coordinate in coordinates:
+            go(coordinate.tolist())
+            refresh_statistics(loop.problem)
+            found.append(_joined([loop.forward(batch) for batch in loop.batches[split]]))
     return found
 
 

@@ -16,7 +16,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from lossviz.errors import ProblemError
 from lossviz.problem.data.examples import Examples, choose_subset
+from lossviz.problem.habits import Habits
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
@@ -48,6 +50,7 @@ def with_batchnorm(problem: Problem, mode: BatchNorm, examples: int | None, seed
         subset = _subset(problem.examples[split], examples, seed)
         note = f"BatchNorm statistics are computed at every point over {subset.count} examples of {split!r}."
         return replace(problem, statistics=subset, notes=(*problem.notes, note))
+    problem = replace(problem, habits=Habits())  # tried anew in that mode
     for layer in layers:  # so torch takes the batch's statistics and leaves the running ones alone
         layer.train()
         layer.track_running_stats = False
@@ -89,15 +92,11 @@ def refresh_statistics(problem: Problem) -> None:
     with torch.no_grad(), _gathering(problem.model):
         for batch in problem.statistics.batches(STATISTICS_BATCH):
             take_loss(problem, batch)
-
-
-def restore_statistics(problem: Problem) -> None:
-    """Put the checkpoint's statistics back, exactly."""
-    if problem.statistics is None:
-        return
-    with torch.no_grad():
-        for name, buffer in problem.model.named_buffers():
-            buffer.copy_(problem.buffers[name])
+            if not all(layer.training for layer in batchnorm_layers(problem.model)):
+                raise ProblemError(
+                    "loss() puts BatchNorm into evaluation mode (model.eval()?), which undoes --batchnorm recompute: "
+                    "take that out of loss(), for the mode is set before it is called; or leave --batchnorm out."
+                )
 
 
 @contextmanager

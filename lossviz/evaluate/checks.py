@@ -13,6 +13,7 @@ from torch import nn
 from lossviz.errors import PlanError, ProblemError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
+from lossviz.problem.loss_call import check_modes
 from lossviz.problem.problem import Problem
 from lossviz.records.doubts import agree
 from lossviz.records.plan import Plan
@@ -31,6 +32,7 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     Raises:
         ProblemError: If the loss there is not finite or not repeatable; the message gives the likely reason.
     """
+    check_modes(problem)
     origin, errors, noise, seconds = {}, {}, 0.0, 0.0
     for split in plan.splits:
         before = _random_state()

@@ -16,9 +16,9 @@ import numpy as np
 from lossviz.curvature.extremes import MOST, SETTLE, TOLERANCE, Extremes
 from lossviz.curvature.operator import Operator
 from lossviz.errors import PlanError
-from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
-from lossviz.evaluate.ways.loop import Placement
+from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.quantity import split_quantities
@@ -43,7 +43,7 @@ class Derivatives:
 
     def __init__(self, problem: Problem, plane: Plane, names: Sequence[str], splits: Sequence[str]) -> None:
         self.problem, self.names = problem, tuple(names)
-        self._placement, self._plane = Placement.of(problem, plane), plane
+        self._plane = plane
         self._ends = {split: Extremes(Operator(problem, split), names) for split in splits}
 
     @property
@@ -60,18 +60,13 @@ class Derivatives:
 
     def extend(self, points: Sequence[Point], coordinates: Mapping[int, np.ndarray]) -> list[Point]:
         """The points with their derivatives, which have no standard error; ``coordinates`` (k,) by flat index."""
-        try:
-            return [self._extended(point, coordinates[point.index]) for point in points]
-        finally:
-            self._placement.restore()
-            restore_statistics(self.problem)
+        return [self._extended(point, coordinates[point.index]) for point in points]
 
     def _extended(self, point: Point, coordinates: np.ndarray) -> Point:
-        if self.problem.statistics is not None:
-            self._placement.move_to(coordinates.tolist())
+        here = self._plane.point(coordinates)
+        with standing(self.problem.model, here):
             refresh_statistics(self.problem)
-            self._placement.restore()
-        found = self._ends[point.split].evaluate(self._plane.point(coordinates))
+            found = self._ends[point.split].evaluate(here)
         sums = {name: value * point.weight for name, value in found.items()}
         unknown = dict.fromkeys(found, float("nan"))
         return replace(point, sums={**point.sums, **sums}, m2={**point.m2, **unknown})

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.batch import tensors as tensors_of
-from lossviz.problem.loss_call import take_loss
+from lossviz.problem.loss_call import habits_of, take_loss
 from lossviz.problem.problem import Problem
 
 PROBED = (4, 12)  # examples of the two passes that the cost of one more is read from
@@ -139,6 +139,7 @@ def format_bytes(size: int) -> str:
 
 
 def _pass_bytes(problem: Problem, batch: Any) -> int:
+    habits_of(problem)  # tried apart, or the trial would be counted
     with torch.no_grad(), LiveBytes() as live:
         take_loss(problem, batch)
     return live.peak

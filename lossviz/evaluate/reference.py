@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import nn
 
-from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
+from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.problem.blame import blamed_on_loss
+from lossviz.problem.isolation import outside_inference_mode
+from lossviz.problem.loss_call import habits_of
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -29,20 +33,22 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
     averaged: set[str] = set()
-    with blamed_on_loss(), torch.no_grad(), _placed_at(problem, params):
-        try:
-            refresh_statistics(problem)
-            for batch in problem.examples[split].batches(batch_size):
-                outcome = read_outcome(problem.loss(problem.model, batch), batch)
-                size = outcome.examples
-                weight = np.ones(size) if outcome.weight is None else outcome.weight.double().cpu().numpy()
-                weights.append(weight)
-                averaged |= {name for name, value in outcome.values.items() if not value.ndim}
-                for name, value in outcome.values.items():
-                    each = np.broadcast_to(value.double().cpu().numpy(), size)
-                    values.setdefault(name, []).append(np.where(weight != 0, each, 0.0))  # even 0/0 counts nothing
-        finally:
-            restore_statistics(problem)
+    habits = habits_of(problem)
+    with blamed_on_loss(), outside_inference_mode(), torch.no_grad(), _placed_at(problem, params):
+        refresh_statistics(problem)
+        for parameter in (_named(problem)[name] for name in problem.params if habits.differentiates):
+            parameter.requires_grad_(True)
+        for batch in problem.examples[split].batches(batch_size):
+            own = copy.deepcopy(batch) if habits.writes else batch
+            with torch.set_grad_enabled(habits.differentiates):
+                outcome = read_outcome(problem.loss(problem.model, own), batch)
+            size = outcome.examples
+            weight = np.ones(size) if outcome.weight is None else outcome.weight.detach().double().cpu().numpy()
+            weights.append(weight)
+            averaged |= {name for name, value in outcome.values.items() if not value.ndim}
+            for name, value in outcome.values.items():
+                each = np.broadcast_to(value.detach().double().cpu().numpy(), size)
+                values.setdefault(name, []).append(np.where(weight != 0, each, 0.0))  # even 0/0 counts nothing
     w, x = np.concatenate(weights), {name: np.concatenate(parts) for name, parts in values.items()}
     with np.errstate(invalid="ignore", over="ignore"):
         sums = {name: float((w * value).sum()) for name, value in x.items()}
@@ -53,7 +59,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
 
 @contextmanager
 def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
-    """The model with other parameters for the time of the block."""
+    """The model with other parameters for the time of the block; then everything in it is put back by hand."""
     if problem.mover is not None:
         problem.mover.put(params)
         try:
@@ -61,12 +67,24 @@ def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
         finally:
             problem.mover.restore()
         return
-    model_params = dict(problem.model.named_parameters(remove_duplicate=False))
-    before = {name: model_params[name].detach().to(params[name].device, copy=True) for name in params}
+    named = _named(problem)
+    before = {name: named[name].detach().clone() for name in params}
+    buffers = {name: (buffer, buffer.clone()) for name, buffer in problem.model.named_buffers()}
+    modes = {module: module.training for module in problem.model.modules()}
     try:
         for name, tensor in params.items():
-            model_params[name].copy_(tensor)
+            named[name].copy_(tensor)
         yield
     finally:
         for name, tensor in before.items():
-            model_params[name].copy_(tensor)
+            named[name].copy_(tensor)
+        for name in problem.params:
+            named[name].requires_grad_(False)
+        for buffer, value in buffers.values():
+            buffer.copy_(value)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _named(problem: Problem) -> dict[str, nn.Parameter]:
+    return dict(problem.model.named_parameters(remove_duplicate=False))

@@ -39,6 +39,23 @@ def preserved_globals(*, seed: int = FIXED_SEED) -> Iterator[None]:
                         write(value)
 
 
+@contextmanager
+def outside_inference_mode() -> Iterator[None]:
+    """Gradient mode as it is, but out of ``torch.inference_mode``, whose tensors can never be differentiated."""
+    if not torch.is_inference_mode_enabled():
+        yield
+        return
+    with torch.inference_mode(False), torch.no_grad():
+        yield
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """Gradients off, and out of ``torch.inference_mode``."""
+    with outside_inference_mode(), torch.no_grad():
+        yield
+
+
 def _settings() -> list[Setting]:
     """Pairs of reader and writer, the ones that depend on others last."""
     backends = torch.backends

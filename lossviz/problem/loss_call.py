@@ -1,16 +1,31 @@
-"""The one place that calls the user's ``loss(model, batch)``: read, blamed by file and line, and summed by weight."""
+"""The one place that calls the user's ``loss(model, batch)``: read, blamed by file and line, and summed by weight.
+
+A loss may do more than return values. One of a physics-informed network differentiates by its inputs, one of
+meta-learning by the parameters; both need gradients on, which cost memory that other losses should not pay. Some write
+into their batch, some switch the model to training mode. So each loss is tried once, with gradients off and on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lossviz.errors import ProblemError
-from lossviz.problem.blame import blamed_on_loss
-from lossviz.problem.data.batch import Batch
+from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
+from lossviz.problem.data.batch import Batch, map_tensors, tensors
 from lossviz.problem.data.examples import Examples, columns
+from lossviz.problem.habits import Habits
+from lossviz.problem.isolation import preserved_globals, untracked
 from lossviz.problem.outcome import Outcome, read_outcome
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
+
+TRIED = 8  # examples
+_NO_MEMORY = "memory does not suffice"
 
 
 def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) -> Outcome:
@@ -29,13 +44,66 @@ def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) ->
         >>> take_loss(problem, problem.examples["train"].batches(3)[0]).values["loss"].shape
         torch.Size([3])
     """
+    model, habits = problem.model if model is None else model, habits_of(problem)
     with blamed_on_loss():
-        return call_loss(problem, batch, problem.model if model is None else model)
+        if habits.writes:
+            batch = map_tensors(torch.clone, batch)
+        if torch.is_grad_enabled() or not habits.differentiates:
+            return call_loss(problem, batch, model)
+        with gradients_on(model, problem.params):
+            return call_loss(problem, batch, model).detached()
 
 
 def call_loss(problem: Problem, batch: Batch, model: nn.Module) -> Outcome:
     """The bare call, for programs that are traced: what it raises is the caller's to blame."""
     return read_outcome(problem.loss(model, batch), batch)
+
+
+def habits_of(problem: Problem) -> Habits:
+    """What the problem's loss does beside returning values, tried on a few examples the first time."""
+    habits = problem.habits
+    if not habits.known:
+        habits.known = True
+        if problem.mover is None and problem.examples:  # a divided model's ranks all run with gradients off
+            _try(problem, habits)
+    return habits
+
+
+def check_modes(problem: Problem) -> None:
+    """Refuse a loss that runs BatchNorm in another mode than the plan says.
+
+    Raises:
+        ProblemError: If it does, with what to do.
+    """
+    habits = habits_of(problem)
+    if not habits.switched:
+        return
+    if habits.switched_to_training:
+        raise ProblemError(
+            f"loss() runs the BatchNorm layer {habits.switched} in training mode (model.train()?), so that it "
+            "normalizes with each batch's own statistics, which the result would not say. Pass --batchnorm batch, "
+            "which says it; or leave these layers in evaluation mode: set model.training = True alone where forward "
+            "asks for it."
+        )
+    raise ProblemError(
+        f"loss() runs the BatchNorm layer {habits.switched} in evaluation mode (model.eval()?), which undoes "
+        "--batchnorm batch: take that out of loss(), for the mode is set before it is called; or leave --batchnorm out."
+    )
+
+
+@contextmanager
+def gradients_on(model: nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """Gradient mode and the gradient flags of the parameters ``names`` on for the time of the block."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    off = [named[name] for name in names if not named[name].requires_grad]
+    try:
+        for parameter in off:
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            yield
+    finally:
+        for parameter in off:
+            parameter.requires_grad_(False)
 
 
 def weighted_loss(
@@ -67,6 +135,64 @@ def weighted_loss(
     if value.ndim and not bool((counted | torch.isfinite(value)).all()):
         outcome = take_loss(problem, _counted_examples(batch, counted), model)
     return outcome.weighted_sum(name), outcome.total_weight
+
+
+def _try(problem: Problem, habits: Habits) -> None:
+    """Call the loss with gradients off and on, from the same random state, and compare."""
+    batch = next(iter(problem.examples.values())).batches(TRIED)[0]
+    with standing(problem.model), _watched_modes(problem.model, habits):
+        with untracked():
+            plain = _tried(problem, batch, habits)
+        with gradients_on(problem.model, problem.params):
+            tracked = _tried(problem, batch, habits)
+    if isinstance(tracked, str) or isinstance(plain, str):
+        # where both fail, with gradients on it says what is really wrong
+        habits.differentiates = isinstance(plain, str) and plain != tracked and tracked != _NO_MEMORY
+    else:
+        habits.differentiates = not _same(plain, tracked)
+
+
+def _tried(problem: Problem, batch: Batch, habits: Habits) -> Outcome | str:
+    """What the loss gives on a copy of a batch, or why it does not."""
+    own = map_tensors(torch.clone, batch)
+    versions = [tensor._version for tensor in tensors(own)]
+    try:
+        with preserved_globals():
+            outcome = call_loss(problem, own, problem.model).detached()
+    except Exception as error:  # of user code: the call that follows blames it
+        return _NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+    habits.writes |= versions != [tensor._version for tensor in tensors(own)]
+    return outcome
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    """Whether two outcomes are the same up to rounding, for fused kernels may run with gradients off alone."""
+    if one.values.keys() != other.values.keys():
+        return False
+    for name, value in one.values.items():
+        slack = max(1e-5, 10 * torch.finfo(value.dtype).eps)
+        if not torch.allclose(value, other.values[name], rtol=slack, atol=slack, equal_nan=True):
+            return False
+    return True
+
+
+@contextmanager
+def _watched_modes(model: nn.Module, habits: Habits) -> Iterator[None]:
+    """Note the first BatchNorm layer that runs in another mode than it is in now."""
+    handles = []
+    for name, layer in model.named_modules():
+        if isinstance(layer, _BatchNorm) and layer.running_mean is not None:
+
+            def note(module: nn.Module, _: object, name: str = name, expected: bool = layer.training) -> None:
+                if module.training != expected and not habits.switched:
+                    habits.switched, habits.switched_to_training = name, module.training
+
+            handles.append(layer.register_forward_pre_hook(note))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _counted_examples(batch: Batch, counted: Tensor) -> Batch:

@@ -35,6 +35,11 @@ class Outcome:
     weight: Tensor | None
     examples: int
 
+    def detached(self) -> Outcome:
+        """The same numbers, cut from what they were computed from."""
+        weight = None if self.weight is None else self.weight.detach()
+        return Outcome({name: value.detach() for name, value in self.values.items()}, weight, self.examples)
+
     @property
     def total_weight(self) -> Tensor | float:
         """Σ w over the examples; the number of examples where nothing is weighed."""

@@ -17,6 +17,8 @@ from lossviz.problem.data.batch import Batch
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
+from lossviz.problem.habits import Habits
+from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
 from lossviz.problem.shards import Shards
@@ -81,6 +83,7 @@ class Problem:
         shards: What of a model that is divided among ranks lies here.
         state_sha256: Of such a model's parameters and buffers before it was divided.
         mover: What moves such a model; :attr:`params` are whole tensors on the host then.
+        habits: What the loss does beside returning values, once it was tried.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Problem:
     shards: Shards | None = None
     state_sha256: str | None = None
     mover: Mover | None = None
+    habits: Habits = field(default_factory=Habits, compare=False, repr=False)
 
     @property
     def device(self) -> torch.device:
@@ -169,17 +173,18 @@ class Problem:
         if splits is None:
             splits = tuple(data) if isinstance(data, Mapping) else ("train",)
         reader = Reader(torch.device(device), dtype, samples=samples, seed=seed)
-        examples = reader.read_splits(data, splits)
-        return assemble(
-            private_copy(model, dtype),
-            loss,
-            examples,
-            device=torch.device(device),
-            name=name,
-            chance=check_chance(chance or {}, name),
-            warnings=reader.warnings,
-            move=move,
-        )
+        with outside_inference_mode():
+            examples = reader.read_splits(data, splits)
+            return assemble(
+                private_copy(model, dtype),
+                loss,
+                examples,
+                device=torch.device(device),
+                name=name,
+                chance=check_chance(chance or {}, name),
+                warnings=reader.warnings,
+                move=move,
+            )
 
 
 def assemble(

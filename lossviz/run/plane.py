@@ -17,11 +17,12 @@ import numpy as np
 from lossviz.directions.kinds import Making, choose_params, make_directions, window_of
 from lossviz.directions.stored import Directions, directions_of
 from lossviz.errors import PlanError, StoreError, UsageError
-from lossviz.evaluate.batchnorm import batchnorm_layers, refresh_statistics, restore_statistics
+from lossviz.evaluate.batchnorm import batchnorm_layers, refresh_statistics
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ways.choice import default_way
 from lossviz.problem.checkpoint.files import file_sha256, find_checkpoint
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneRequest, window_text
@@ -96,22 +97,20 @@ def settle_plane(
 def _make(
     plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots], progress: Progress
 ) -> Directions:
-    # second derivatives and gradients with the BatchNorm statistics that the centre is evaluated with
-    refresh_statistics(problem)
-    making = Making(
-        words=request.words,
-        problem=problem,
-        spec=plan.plane,
-        moved=choose_params(_may_move(plan, request, problem), request.params, request.hold),
-        snapshots=runs,
-        rules=find_rules(plan, problem),
-        split=plan.splits[0],
-        progress=progress,
-    )
-    try:
+    with standing(problem.model):
+        # second derivatives and gradients with the BatchNorm statistics that the centre is evaluated with
+        refresh_statistics(problem)
+        making = Making(
+            words=request.words,
+            problem=problem,
+            spec=plan.plane,
+            moved=choose_params(_may_move(plan, request, problem), request.params, request.hold),
+            snapshots=runs,
+            rules=find_rules(plan, problem),
+            split=plan.splits[0],
+            progress=progress,
+        )
         return make_directions(making)
-    finally:
-        restore_statistics(problem)
 
 
 def _may_move(plan: Plan, request: PlaneRequest, problem: Problem) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from lossviz.errors import LossvizError, StoppedError, StoreError, UsageError, join_mistakes
 from lossviz.evaluate.engine import Engine
@@ -18,6 +16,7 @@ from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -187,7 +186,8 @@ class Seer:
 
     def own_points(self, state: Params) -> list[Point]:
         """Every split evaluated at a snapshot, with its own buffers and frozen parameters."""
-        with _standing_at(self.problem, state):
+        known = self.problem.model.state_dict().keys()
+        with standing(self.problem.model, {name: tensor for name, tensor in state.items() if name in known}):
             here = {n: state[n].to(origin) for n, origin in self.plane.origin.items()}
             plane = Plane(self.plane.kind, here, self.plane.directions)
             return self._evaluate(plane, np.zeros(self.plane.dimension))
@@ -212,23 +212,6 @@ def _beside(
     """What the run's checkpoint was let off, and what the snapshots are beside it."""
     both = (*known.skip, *skip), (*known.renames, *renames), known.trust_pickle or trust_pickle
     return Matching(*both, known.weights)
-
-
-@contextmanager
-def _standing_at(problem: Problem, state: Params) -> Iterator[None]:
-    """The model with everything a file holds, for the time of the block."""
-    tensors = problem.model.state_dict()
-    held = {name: tensors[name] for name in state if name in tensors}
-    before = {name: tensor.clone() for name, tensor in held.items()}
-    try:
-        with torch.no_grad():
-            for name, tensor in held.items():
-                tensor.copy_(state[name])
-        yield
-    finally:
-        with torch.no_grad():
-            for name, tensor in held.items():
-                tensor.copy_(before[name])
 
 
 def _columns(evaluated: Sequence[Sequence[Point]]) -> dict[str, np.ndarray]:

@@ -20,6 +20,7 @@ from lossviz.problem.data.batch import Batch
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.loss_call import weighted_loss
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import put_params
 from lossviz.space.params import Params
 from lossviz.trajectory.recorder import TrajectoryRecorder
 
@@ -194,9 +195,7 @@ def _make(table: Mapping[str, type], name: str, option: str, first: Any, setting
 def _trainable(problem: Problem, start: Params | None, *, train_mode: bool) -> nn.Module:
     model = problem.copied_model()
     named = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, tensor in (start or problem.params).items():
-            named[name].copy_(tensor)
+    put_params(model, start or problem.params)
     for name in problem.params:
         named[name].requires_grad_(True)
     return model.train(train_mode)

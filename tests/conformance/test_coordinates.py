@@ -8,8 +8,9 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.ways.loop import Loop, Placement
+from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import Placement
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.surface import Surface

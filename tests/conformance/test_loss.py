@@ -13,8 +13,8 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.batchnorm import with_batchnorm
 from lossviz.evaluate.checks import check_centre
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.ways.loop import Placement
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import Placement
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Status

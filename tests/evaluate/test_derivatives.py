@@ -105,16 +105,13 @@ def test_statistics_recomputed_at_a_point_are_those_derivatives_are_taken_with()
     point = evaluate_params(problem, plane.point(grid_point), "train", index=3)
     (found,) = derivatives.extend([point], {3: grid_point})
     # the same by a difference of losses whose statistics are those of the point
-    from lossviz.evaluate.batchnorm import refresh_statistics, restore_statistics
-    from lossviz.evaluate.ways.loop import Placement
+    from lossviz.evaluate.batchnorm import refresh_statistics
+    from lossviz.problem.stand import standing
 
-    placement = Placement.of(problem, plane)
-    placement.move_to(grid_point.tolist())
-    refresh_statistics(problem)
-    derivatives._ends["train"].operator.move_to(plane.point(grid_point))
-    gradient = derivatives._ends["train"].operator.objective.gradient()[1]
-    placement.restore()
-    restore_statistics(problem)
+    with standing(problem.model, plane.point(grid_point)):
+        refresh_statistics(problem)
+        derivatives._ends["train"].operator.move_to(plane.point(grid_point))
+        gradient = derivatives._ends["train"].operator.objective.gradient()[1]
     want = sum(float(t.square().sum()) for t in gradient.values()) ** 0.5
     assert found.mean("gradient_norm") == pytest.approx(want)
     fixed = Derivatives(cases.batchnorm_cnn(examples=20), plane, ("gradient_norm",), ("train",))

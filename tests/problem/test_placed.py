@@ -11,9 +11,9 @@ from lossviz.curvature.operator import Operator
 from lossviz.errors import ProblemError, UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ways.choice import default_way
-from lossviz.evaluate.ways.loop import Placement
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.placed import check_placed, describe_devices, is_placed, type_of
+from lossviz.problem.stand import Placement
 from lossviz.run.compute import compute
 from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
 from lossviz.space.plane import Plane

@@ -23,11 +23,11 @@ from torch.distributed import DistError
 from lossviz.errors import LaunchError, LossvizError, ProblemError
 from lossviz.evaluate.precision import passes_in, precision_now
 from lossviz.evaluate.ranks.group import LOST, Group
-from lossviz.evaluate.ways.loop import Placement
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.data.batch import Batch, count_examples, map_tensors, tensors
 from lossviz.problem.problem import Problem
 from lossviz.problem.shards import is_divided
+from lossviz.problem.stand import Placement, put
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 
@@ -168,16 +168,15 @@ class Divided:
     def _put(self, order: Put, whole: Sequence[Tensor]) -> None:
         self._shards.release()
         source = iter(whole)
-        for name in order.names:
-            self._shards.local[name].copy_(self._received(name, order.dtype, next(source, None)))
+        for name in order.names:  # one whole tensor at a time
+            put([self._shards.local[name]], [self._received(name, order.dtype, next(source, None))])
 
     def _move(self, coordinates: tuple[float, ...] | None) -> None:
         self._shards.release()
         if coordinates is not None and self._placement is not None:
             self._placement.move_to(coordinates)
             return
-        for name, origin in self._origin.items():
-            self._shards.local[name].copy_(origin)
+        put([self._shards.local[name] for name in self._origin], list(self._origin.values()))
 
     def _run(self, order: Run, known: Batch | None) -> Any:
         if order.forget:

@@ -20,6 +20,7 @@ from lossviz.evaluate.ways.loop import Loop
 from lossviz.evaluate.ways.prefix import with_cached_prefix
 from lossviz.evaluate.ways.replayed import Replayed
 from lossviz.evaluate.ways.stacked import Stacked
+from lossviz.problem.loss_call import habits_of
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
@@ -79,6 +80,11 @@ class Way:
                 f"out by its user ({problem.placement}): take loop."
             )
         check_strategy(self.strategy, self._needs(problem, sampling))
+        habits = habits_of(problem)
+        plain = self.strategy == "loop" and not self.folded and not self.cached
+        if not plain and (habits.differentiates or habits.writes):
+            does = "takes derivatives itself" if habits.differentiates else "changes its batch in place"
+            raise UsageError(f"loss() {does}, which only the plain loop allows for: take --strategy loop.")
         if self.channels_last:
             problem, plane = _with_channels_last(problem, plane)
         if self.folded:

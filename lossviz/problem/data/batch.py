@@ -122,7 +122,8 @@ def move(batch: Batch, device: torch.device, dtype: torch.dtype) -> Batch:
     if isinstance(batch, np.ndarray):
         batch = torch.from_numpy(batch)
     if isinstance(batch, Tensor):
-        return batch.detach().to(device, dtype if batch.is_floating_point() else None)
+        moved = batch.detach().to(device, dtype if batch.is_floating_point() else None)
+        return moved.clone() if moved.is_inference() else moved  # or it could not be differentiated by
     if callable(getattr(batch, "to", None)) and not _rule(batch):
         return map_tensors(lambda t: t.to(dtype) if t.is_floating_point() else t, batch.to(device))
     held = children(batch)

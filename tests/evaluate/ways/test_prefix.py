@@ -16,6 +16,7 @@ from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.choice import Choice
 from lossviz.evaluate.ways.prefix import CachedPrefix, with_cached_prefix
 from lossviz.evaluate.ways.way import Way
+from lossviz.problem.loss_call import habits_of
 from lossviz.records.grid import Grid
 from lossviz.space.plane import Plane
 from tests import cases
@@ -85,6 +86,7 @@ def test_values_are_the_references(make, pattern, way):
 def test_the_frozen_part_runs_once_a_batch():
     problem = classified(InPlace, images())
     runs = []
+    habits_of(problem)  # tried before what is counted
     problem.model.first.register_forward_hook(lambda *_: runs.append(1))
     engine = Engine(problem, restricted(problem, "third.*"), way=Way("loop", 5, cached=True))
     list(engine.evaluate(GRID, {"train": np.arange(GRID.size)}))

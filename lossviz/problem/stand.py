@@ -1,0 +1,212 @@
+"""The one place that moves a model to a point and puts everything back.
+
+Put back are parameters, buffers that a forward pass changed, modes and gradient flags, whatever happens in between and
+in whatever mode torch is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, _foreach_add_, _foreach_copy_, nn  # pyright: ignore[reportPrivateImportUsage]
+
+from lossviz.problem.isolation import outside_inference_mode, untracked
+from lossviz.problem.problem import Mover, Problem
+from lossviz.space.params import Params
+from lossviz.space.plane import Plane
+
+
+class Kept:
+    """What a forward pass may change of a model beside its parameters: buffers, modes and gradient flags.
+
+    Args:
+        model: As it is to be left.
+        trusted: Whether torch's count of writes says which buffers changed; BatchNorm in training mode is not counted.
+
+    Example:
+        >>> model = nn.BatchNorm1d(2).eval()
+        >>> kept = Kept(model)
+        >>> _ = model.train()(torch.ones(3, 2))
+        >>> kept.put_back()
+        >>> model.training, model.running_mean.tolist()
+        (False, [0.0, 0.0])
+    """
+
+    def __init__(self, model: nn.Module, *, trusted: bool = False) -> None:
+        self._trusted, modules = trusted, list(model.modules())
+        self._modes = [(module, module.training) for module in modules]
+        self._flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+        named = [(m, name, b) for m in modules for name, b in m._buffers.items() if b is not None]
+        self._buffers = [(module, name, buffer, buffer.detach().clone()) for module, name, buffer in named]
+        self._versions = [_version(buffer) for *_, buffer, _ in self._buffers]
+
+    def put_back(self) -> None:
+        """Leave the model as it was found."""
+        for module, mode in self._modes:
+            if module.training != mode:
+                module.training = mode
+        for parameter, flag in self._flags:
+            if parameter.requires_grad != flag:
+                parameter.requires_grad_(flag)
+        for place, (module, name, buffer, value) in enumerate(self._buffers):
+            if module._buffers[name] is not buffer:
+                setattr(module, name, buffer)
+            if not self._trusted or _version(buffer) != self._versions[place]:
+                with torch.no_grad():
+                    buffer.copy_(value)
+                self._versions[place] = _version(buffer)
+
+
+class Placement:
+    """Moves a model's parameters to points of a plane: origin + Σ coordinate × direction, never accumulated steps.
+
+    Three fused calls a point. The sum is made in the origin's type (float32 or wider) and cast to the model's.
+
+    Args:
+        params: The parameters that move, sharing storage with the model's.
+        origin: Theirs.
+        directions: k displacements of them.
+    """
+
+    def __init__(self, params: list[Tensor], origin: list[Tensor], directions: list[list[Tensor]]) -> None:
+        self.params, self.origin, self.directions = params, origin, directions
+        narrow = any(p.dtype != o.dtype for p, o in zip(self.params, self.origin, strict=True))
+        self.sum = [torch.empty_like(o) for o in self.origin] if narrow else self.params
+
+    @classmethod
+    def of(cls, problem: Problem, plane: Plane) -> Placement:
+        """For a model of this process and a plane on its devices."""
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        moved = plane.moved
+        directions = [[direction[name] for name in moved] for direction in plane.directions]
+        return cls([named[name].detach() for name in moved], [plane.origin[name] for name in moved], directions)
+
+    def move_to(self, coordinates: Sequence[float]) -> None:
+        """Put the model at ``coordinates`` (k,)."""
+        _foreach_copy_(self.sum, self.origin)
+        for coordinate, direction in zip(coordinates, self.directions, strict=True):
+            _foreach_add_(self.sum, direction, alpha=float(coordinate))
+        if self.sum is not self.params:
+            _foreach_copy_(self.params, self.sum)
+
+    def restore(self) -> None:
+        """Put the model back at the origin, exactly."""
+        _foreach_copy_(self.params, self.origin)
+
+
+class LeanPlacement:
+    """The same moves with origin and directions on the host: one tensor of them lies on the device at a time.
+
+    The sums are those of :class:`Placement` to the last bit. It costs a transfer of the whole plane at every point, so
+    that a point should have many examples.
+    """
+
+    def __init__(self, problem: Problem, plane: Plane) -> None:
+        named = dict(problem.model.named_parameters(remove_duplicate=False))
+        self.params = [named[name].detach() for name in plane.moved]
+        self.origin = [pinned(plane.origin[name], problem.device) for name in plane.moved]
+        self.directions = [[pinned(d[name], problem.device) for name in plane.moved] for d in plane.directions]
+
+    def move_to(self, coordinates: Sequence[float]) -> None:
+        """Put the model at ``coordinates`` (k,)."""
+        for i, param in enumerate(self.params):
+            point = self.origin[i].to(param.device, non_blocking=True, copy=True)
+            for coordinate, direction in zip(coordinates, self.directions, strict=True):
+                point.add_(direction[i].to(param.device, non_blocking=True), alpha=float(coordinate))
+            param.copy_(point)
+
+    def restore(self) -> None:
+        """Put the model back at the origin, exactly."""
+        put(self.params, self.origin)
+
+
+def placement_of(problem: Problem, plane: Plane, *, lean: bool = False) -> Placement | LeanPlacement | Mover:
+    """What moves a problem's model through a plane."""
+    if problem.mover is not None:
+        problem.mover.lay(plane)
+        return problem.mover
+    away = next(iter(plane.origin.values())).device != problem.device
+    return LeanPlacement(problem, plane) if lean or away else Placement.of(problem, plane)
+
+
+@contextmanager
+def walking(
+    problem: Problem, placement: Placement | LeanPlacement | Mover
+) -> Iterator[Callable[[Sequence[float]], None]]:
+    """A function that moves the model to coordinates (k,) of a plane; the model stands as it was found at the end.
+
+    Each point begins with the buffers and modes that the model had, whatever the one before it did to them.
+    """
+    with untracked():
+        kept = None if problem.mover is not None else Kept(problem.model, trusted=not problem.habits.switched)
+
+        def go(coordinates: Sequence[float]) -> None:
+            if kept is not None:
+                kept.put_back()
+            placement.move_to(coordinates)
+
+        try:
+            yield go
+        finally:
+            placement.restore()
+            if kept is not None:
+                kept.put_back()
+
+
+@contextmanager
+def standing(model: nn.Module, point: Params | None = None) -> Iterator[None]:
+    """The model at a point for the time of the block, and as it was found afterwards.
+
+    Args:
+        model: Its parameters and buffers that are not named in ``point`` stay where they are.
+        point: Tensors by name, parameters or buffers; None stays.
+
+    Example:
+        >>> model = nn.Linear(1, 1, bias=False)
+        >>> before = model.weight.item()
+        >>> with standing(model, {"weight": torch.tensor([[3.0]])}):
+        ...     print(model.weight.item())
+        3.0
+        >>> model.weight.item() == before
+        True
+    """
+    with outside_inference_mode():
+        kept, held = Kept(model), _tensors_of(model, point or {})
+        before = [tensor.clone() for tensor in held]
+        try:
+            put(held, list((point or {}).values()))
+            yield
+        finally:
+            put(held, before)
+            kept.put_back()
+
+
+def put_params(model: nn.Module, point: Params) -> None:
+    """Put a model at a point for good."""
+    put(_tensors_of(model, point), list(point.values()))
+
+
+def put(targets: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Copy values into tensors of a model, in one fused call where they allow it."""
+    if targets:
+        with torch.no_grad():
+            _foreach_copy_(list(targets), list(values))
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A host tensor in memory that a CUDA ``device`` can fetch from while it computes; itself for other devices."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
+
+
+def _tensors_of(model: nn.Module, point: Params) -> list[Tensor]:
+    named = dict(model.named_parameters(remove_duplicate=False))
+    if not point.keys() <= named.keys():
+        named = {**model.state_dict(), **named}
+    return [named[name].detach() for name in point]
+
+
+def _version(tensor: Tensor) -> int | None:
+    """How often a tensor was written to, as far as torch counts."""
+    return None if tensor.is_inference() else tensor._version
