@@ -10,7 +10,7 @@ from matplotlib.path import Path
 
 from lossviz.render.draw.colour_bar import band_positions
 from lossviz.render.draw.labels import place_labels
-from lossviz.render.draw.map_axes import add_map_axes, finish_figure, finish_map
+from lossviz.render.draw.map_axes import add_map_axes, finish_figure, finish_map, place_map
 from lossviz.render.draw.path_lines import path_places
 from lossviz.render.draw.signs import CHANCE_DASHES, clip_pattern
 from lossviz.render.scene import Scene
@@ -161,7 +161,7 @@ def _occupied(panel: Panel, scale: np.ndarray) -> list[tuple[float, float]]:
 
 def _draw_numbers(axes: Axes, panel: Panel, key: Key, scene: Scene, lines: ContourSet) -> None:
     # 1. every connected line in millimetres on paper
-    box, style = scene.layout.panels[scene.panels.index(panel)], scene.style
+    box, style = place_map(scene.layout.panels[scene.panels.index(panel)], panel), scene.style
     assert panel.y is not None
     scale = np.array([box.width / np.ptp(panel.x), box.height / np.ptp(panel.y)]) * MM_PER_INCH
     start = np.array([panel.x[0], panel.y[0]])

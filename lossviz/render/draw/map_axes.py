@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,10 +13,10 @@ from lossviz.render.draw.colour_bar import draw_colour_bar
 from lossviz.render.draw.path_lines import draw_paths
 from lossviz.render.draw.signs import cell_patch, draw_legend, mark_line, sample_look
 from lossviz.render.draw.strip import draw_strip
-from lossviz.render.paper.layout import GAP_EM, PT, label_size, stack_label
+from lossviz.render.paper.layout import GAP_EM, PT, Box, label_size, map_height, stack_label
 from lossviz.render.scene import Scene
 from lossviz.render.values.cells import Cell, cell_outlines
-from lossviz.render.values.panel import Panel
+from lossviz.render.values.panel import Panel, axes_agree
 from lossviz.render.words.colours import colour_at
 from lossviz.render.words.quantity import format_coordinate
 from lossviz.render.words.style import Style
@@ -25,33 +27,41 @@ OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUA
 
 
 def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
-    """Axes for one panel, with inner tick labels left out."""
+    """Axes for one panel at its own aspect; inner tick labels are left out where all panels have the same axis."""
     layout, panel = scene.layout, scene.panels[index]
     assert panel.y is not None
-    axes = figure.add_axes(layout.panels[index].fraction(layout.width, layout.height), gid=f"panel {index}")
+    box = place_map(layout.panels[index], panel)
+    axes = figure.add_axes(box.fraction(layout.width, layout.height), gid=f"panel {index}")
     axes.set_xlim(panel.x[0], panel.x[-1])
     axes.set_ylim(panel.y[0], panel.y[-1])
     em = scene.style.font_pt * PT
-    room = layout.panels[index].width + 0.7 * GAP_EM * em
+    room = box.width + 0.7 * GAP_EM * em
     axes.set_title(panel.title, fontsize=title_size(panel.title, room, style=scene.style))
-    last_row = bool(layout.strips[index]) or index + layout.columns >= len(scene.panels)
-    box = layout.panels[index]
+    same_x, same_y = axes_agree(scene.panels)
+    last_row = bool(layout.strips[index]) or not same_x or index + layout.columns >= len(scene.panels)
+    first_column = not same_y or index % layout.columns == 0
     fitting = max(
         2, min(5, int(box.width / (NUMBER_EM * em)))
     )  # numbers side by side need room, one above another less
-    for axis, outer, most in ((axes.xaxis, last_row, fitting), (axes.yaxis, index % layout.columns == 0, 5)):
+    for axis, outer, most in ((axes.xaxis, last_row, fitting), (axes.yaxis, first_column, 5)):
         axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 2.5, 5, 10]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: format_coordinate(value)))
         axis.set_tick_params(labelbottom=outer, labelleft=outer)
     if last_row:
-        room = layout.panels[index].width + GAP_EM * em
+        room = box.width + GAP_EM * em
         label = stack_label(panel.x_label, room, em)
         axes.set_xlabel(label, fontsize=label_size(label, room, scene.style.font_pt))
-    if index % layout.columns == 0:
+    if first_column:
         room = layout.panels[index].height
         label = stack_label(panel.y_label, room, em)
         axes.set_ylabel(label, fontsize=label_size(label, room, scene.style.font_pt))
     return axes
+
+
+def place_map(box: Box, panel: Panel) -> Box:
+    """The part of a panel's box that a map of equal units fills from the top: the whole width, and the height of its own ranges."""
+    height = min(box.height, map_height(panel.aspect)(box.width))
+    return replace(box, bottom=box.bottom + box.height - height, height=height)
 
 
 def title_size(title: str, room: float, style: Style) -> float:
@@ -91,7 +101,7 @@ def draw_marks(scene: Scene, axes: Axes, index: int, *, open_ends: bool = False)
     for mark in panel.shown_marks:
         axes.add_line(mark_line(mark, mark.x, mark.y, style, clip_on=False))
     if panel.paths:
-        draw_paths(axes, panel.paths, style, scene.layout.panels[index])
+        draw_paths(axes, panel.paths, style, place_map(scene.layout.panels[index], panel))
 
 
 def finish_figure(scene: Scene, figure: Figure) -> None:

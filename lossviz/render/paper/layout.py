@@ -80,6 +80,7 @@ def plan_layout(
     below: Sequence[str] = (),
     strip_em: float = 0.0,
     left_letters: int = 0,
+    agree: tuple[bool, bool] = (True, True),
 ) -> Layout:
     """Arrange panels in rows.
 
@@ -97,12 +98,14 @@ def plan_layout(
         upright: Labels that stand along the height of a panel: at its left, and at its colour bar.
         below: Labels that stand under a panel.
         left_letters: Length of the longest number at the left of a panel, where it is longer than a coordinate.
+        agree: Whether all panels have the same x axis, and the same y axis; else each has numbers of its own.
         strip_em: Height of a strip under each panel, in units of the type size; 0 for none.
     """
     em = style.font_pt * PT
     left, bottom = (max(4.6, 3.0 + 0.55 * left_letters) * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
     gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
     gap_x = max(gap_x, STRIP_NUMBERS_EM * em) if strip_em else gap_x
+    gap_x = gap_x if agree[1] else max(gap_x, left)
     bar_room = ((3.9 if axes_outside else 2.4) + 0.6 * bar_letters) * em  # beside a surface its label stands above it
     top = (1.9 if titled else 0.9) * em
     rows = -(-count // columns)
@@ -120,14 +123,15 @@ def plan_layout(
         height = max(height_of(width), SMALLEST_LABEL * LETTER_EM * em * max(map(len, parts)))
     if axes_outside and any("\n" in stack_label(label, width + gap_x, em) for label in below):
         bottom += STACKED_EM * em
+    labelled = bool(strip_em) or not agree[0]  # numbers under every row
     footer = footer_lines * 1.25 * em * 0.8
     legend_height = legend_rows * LEGEND_ROW_EM * em
     foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)
     # a strip has its panel's labels above it, and its own below
     beneath = bottom + (STRIP_TITLE_EM + strip_em) * em if strip_em else 0.0
     bottom = STRIP_LABELS_EM * em if strip_em else bottom
-    row_height = height + top + beneath + (gap_y + bottom * bool(strip_em) if rows > 1 else 0)
-    figure_height = foot + bottom * (not (strip_em and rows > 1)) + rows * row_height + 0.15 * em
+    row_height = height + top + beneath + (gap_y + bottom * labelled if rows > 1 else 0)
+    figure_height = foot + bottom * (not (labelled and rows > 1)) + rows * row_height + 0.15 * em
     panels: list[Box] = []
     bars: list[Box | None] = []
     strips: list[Box | None] = []

@@ -10,7 +10,7 @@ import numpy as np
 from lossviz.render.paper.layout import PROFILE, PT, Layout, map_height, plan_layout, relief_height
 from lossviz.render.paper.legend import LegendEntry, arrange
 from lossviz.render.values.camera import Camera, common_bounds
-from lossviz.render.values.panel import Panel
+from lossviz.render.values.panel import Panel, axes_agree
 from lossviz.render.values.terrain import Terrain
 from lossviz.render.values.track import Path
 from lossviz.render.words.style import Style
@@ -72,6 +72,7 @@ def lay_out(
         bar_letters=bar_letters,
         strip_em=strip_em,
         left_letters=bar_letters if kind == "line" else 0,
+        agree=axes_agree(panels) if kind not in ("line", "surface") else (True, True),
         below=[panel.x_label for panel in panels],
         upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )
@@ -96,7 +97,7 @@ def _height_of(style, kind, panels, terrains, camera) -> Callable[[float], float
         return map_height(PROFILE)
     if kind == "surface":
         return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT)
-    return map_height(max(float(np.ptp(panel.y) / np.ptp(panel.x)) for panel in panels))
+    return map_height(max(panel.aspect for panel in panels))
 
 
 PARTS_EM = {"own loss": 5.0, "distance": 2.6, "learning rate": 2.6}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -98,6 +99,12 @@ class Panel:
         return any(len(p.x) > 0 and abs(p.x[at]) + abs(p.y[at]) <= reach for p in self.paths)
 
     @property
+    def aspect(self) -> float:
+        """Range of y in units of the range of x, of a plane."""
+        assert self.y is not None
+        return float(np.ptp(self.y) / np.ptp(self.x))
+
+    @property
     def done(self) -> int:
         """Number of points that are evaluated."""
         return self.kinds.size - self.counts[Cell.NOT_EVALUATED]
@@ -137,6 +144,13 @@ def make_panel(
         y_label=axis_label(view.surface, view.axes[1]) if y is not None else key.label,
         paths=paths,
     )
+
+
+def axes_agree(panels: Sequence[Panel]) -> tuple[bool, bool]:
+    """Whether range, unit and name agree on all panels: along x, and along y."""
+    x = {(float(panel.x[0]), float(panel.x[-1]), panel.x_label) for panel in panels}
+    y = {(float(p.y[0]), float(p.y[-1]), p.y_label) for p in panels if p.y is not None}
+    return len(x) <= 1, len(y) <= 1
 
 
 def find_extremes(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, y: np.ndarray | None) -> Extremes | None:

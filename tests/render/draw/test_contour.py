@@ -156,3 +156,30 @@ def test_samples_are_dotted(bowl):
     (axes,) = axes_named(drawn(make_scene([bowl], samples=True)), "panel 0")
     (dots,) = [line for line in axes.lines if line.get_gid() == "samples"]
     assert len(dots.get_xydata()) == 13 * 21
+
+
+@pytest.mark.usefixtures("coarse")
+@pytest.mark.parametrize("style", ["paper", "wide"])
+def test_panels_of_unlike_ranges_keep_their_shape_and_their_numbers(surface_of, style):
+    x, y, short = np.linspace(-1, 1, 21), np.linspace(-1, 1, 17), np.linspace(-0.5, 0.5, 9)
+    square = surface_of(x, y, train_loss=1 + np.add.outer(y**2, x**2))
+    flat = surface_of(x, short, train_loss=1 + np.add.outer(short**2, x**2))
+    scene = make_scene([square, flat], titles=["a", "b"], style=style)
+    with settings(scene):
+        figure = make_figure(scene)
+        figure.canvas.draw()
+    panels = [axes for axes in figure.axes if (axes.get_gid() or "").startswith("panel")]
+    for axes, aspect in zip(panels, (1.0, 0.5), strict=True):
+        box = axes.get_window_extent()
+        assert box.height / box.width == pytest.approx(aspect, rel=0.01)
+        assert any(text.get_text() for text in axes.get_yticklabels() if text.get_visible())
+        assert axes.yaxis.get_tick_params()["labelleft"] and axes.get_ylabel()
+    assert panels[1].get_ylim() == (-0.5, 0.5)
+    boxes = [axes.get_tightbbox() for axes in panels]
+    assert not boxes[0].overlaps(boxes[1])
+    # the same ranges and names: the inner numbers are left out, as before
+    scene = make_scene([square, square], titles=["a", "b"], style="wide")
+    with settings(scene):
+        figure = make_figure(scene)
+    second = next(axes for axes in figure.axes if axes.get_gid() == "panel 1")
+    assert not second.yaxis.get_tick_params()["labelleft"] and not second.get_ylabel()
