@@ -59,7 +59,7 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
 
 
 def place_map(box: Box, panel: Panel) -> Box:
-    """The part of a panel's box that a map of equal units fills from the top: the whole width, and the height of its own ranges."""
+    """The top of a panel's box, as high as a map of equal units along both axes is."""
     height = min(box.height, map_height(panel.aspect)(box.width))
     return replace(box, bottom=box.bottom + box.height - height, height=height)
 
