@@ -20,7 +20,7 @@ from lossviz.problem.data.splits import Reader
 from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.placed import check_placed, is_placed, type_of
-from lossviz.problem.problem import Problem, assemble, cast, private_copy
+from lossviz.problem.problem import Problem, assemble, cast, private_copy, with_own_batches
 from lossviz.problem.shards import Shards, divide
 from lossviz.problem.source.callables import Piece, blamed_on
 from lossviz.problem.source.definition import Definition, find_parallelize, make_module, model_piece, read_definition
@@ -124,6 +124,7 @@ def load_problem(
         read_twice=read_twice,
         move=move,
     )
+    problem = with_own_batches(problem)
     problem = replace(problem, matching=matching_of(ref), modules=modules)
     if parallelize is None:
         return problem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -175,7 +175,7 @@ class Problem:
         reader = Reader(torch.device(device), dtype, samples=samples, seed=seed)
         with outside_inference_mode():
             examples = reader.read_splits(data, splits)
-            return assemble(
+            made = assemble(
                 private_copy(model, dtype),
                 loss,
                 examples,
@@ -185,6 +185,7 @@ class Problem:
                 warnings=reader.warnings,
                 move=move,
             )
+            return with_own_batches(made)
 
 
 def assemble(
@@ -237,6 +238,36 @@ def assemble(
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
         placement=describe_devices(model) if placed else "",
     )
+
+
+def with_own_batches(problem: Problem) -> Problem:
+    """The same with the batches of the user's loaders, where the loss gives one value a batch.
+
+    Such a loss may depend on what shares a batch (contrasts, Dice, a network that takes one example at a time), and
+    only the loader's size is what the user trained with.
+    """
+    kept, notes = dict(problem.examples), list(problem.notes)
+    for split, examples in problem.examples.items():
+        size = getattr(examples, "own_size", None)
+        if size is None or size >= examples.count or not _gives_one_value(problem, examples.batches(size)[0]):
+            continue
+        kept[split] = examples.in_own_batches()
+        notes.append(f"The loss gives one value a batch, so the {split} loader's batches of {size} are kept.")
+    return replace(problem, examples=kept, notes=tuple(notes))
+
+
+def _gives_one_value(problem: Problem, batch: Batch) -> bool:
+    """Whether a quantity of the loss is one value for a whole batch; what is wrong with the loss is said later."""
+    state = torch.get_rng_state()
+    try:
+        with torch.no_grad():
+            found = problem.loss(problem.model, batch)
+    except Exception:
+        return False
+    finally:
+        torch.set_rng_state(state)
+    values = found.values() if isinstance(found, Mapping) else [found]
+    return any(isinstance(value, Tensor) and not value.ndim for value in values)
 
 
 def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:

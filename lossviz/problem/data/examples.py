@@ -20,6 +20,7 @@ class Examples:
     Args:
         parts: Ready-made batches; or, when ``recuttable``, one tree in which every tensor has D as its leading
             dimension.
+        own_size: Of the batches that the user's loader makes of examples that may be cut.
         recuttable: Whether batches of any size may be cut. Ready-made batches stay as the user made them, for a loss
             may depend on what shares a batch (padding, contrasts).
 
@@ -29,8 +30,9 @@ class Examples:
         (5, [[0, 1], [2, 3], [4]])
     """
 
-    def __init__(self, parts: Sequence[Batch], *, recuttable: bool = False) -> None:
+    def __init__(self, parts: Sequence[Batch], *, recuttable: bool = False, own_size: int | None = None) -> None:
         self._parts = list(parts)
+        self.own_size = own_size
         self.recuttable = recuttable
         self._counts = [count_examples(part) for part in self._parts]
         self.count = sum(self._counts)
@@ -50,6 +52,10 @@ class Examples:
             return list(self._parts)
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
         return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
+
+    def in_own_batches(self) -> Examples:
+        """The same examples as ready-made batches of the loader's size."""
+        return Examples(self.batches(self.own_size))
 
     def reordered(self, order: np.ndarray) -> Examples:
         """The same examples in another order, int64 (D,); :meth:`sha256` is that of the data as they were read.

@@ -87,12 +87,12 @@ class Reader:
             tree = map_columns(tree, lambda column: _take(column, chosen))
         return Examples([self._move(tree, split)], recuttable=True)
 
-    def _from_items(self, items: Any, split: str) -> Examples:
+    def _from_items(self, items: Any, split: str, own_size: int | None = None) -> Examples:
         """A map-style dataset, stacked once into resident tensors."""
         indices = self._indices(len(items), split)
         check_repeatable(items, indices, split)
         with self._enough_memory(split):
-            return Examples([stack(items, indices, self.device, self.dtype, split)], recuttable=True)
+            return Examples([stack(items, indices, self.device, self.dtype, split)], recuttable=True, own_size=own_size)
 
     def _from_loader(self, loader: DataLoader, split: str) -> Examples:
         """A loader's dataset in its own order, every example once, whatever the loader shuffles or drops."""
@@ -104,14 +104,20 @@ class Reader:
             items = dataset if streamed else (dataset[i] for i in range(len(dataset)))
             return self._from_ready(map(loader.collate_fn, items), split)
         items = read_stream(dataset, split) if streamed else self._sampled(loader, split)
+        size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or LOADER_BATCH
         if loader.collate_fn is default_collate:
-            return self._from_items(items, split)
+            try:
+                return self._from_items(items, split, own_size=size)
+            except ProblemError:
+                if size > 1:
+                    raise
         # batches of the user's own making are not cut anew
         indices = self._indices(len(items), split)
         check_repeatable(items, indices, split)
-        size = loader.batch_size or getattr(loader.batch_sampler, "batch_size", None) or LOADER_BATCH
-        cuts = (indices[start : start + size] for start in range(0, len(indices), size))
-        return self._keep((loader.collate_fn(fetch(items, cut)) for cut in cuts), split)
+        cuts = [indices[start : start + size] for start in range(0, len(indices), size)]
+        batches = [loader.collate_fn(fetch(items, cut)) for cut in cuts]
+        _check_counts(batches, [len(cut) for cut in cuts], split)
+        return self._keep(batches, split)
 
     def _from_ready(self, batches: Iterable[Batch], split: str) -> Examples:
         """Ready-made batches; a subset takes whole batches."""
@@ -222,6 +228,18 @@ def _take(column: Any, chosen: np.ndarray) -> Any:
     if isinstance(column, Tensor):
         return column[torch.from_numpy(chosen).to(column.device)]
     return [column[i] for i in chosen]
+
+
+def _check_counts(batches: Sequence[Batch], items: Sequence[int], split: str) -> None:
+    """Refuse batches whose first tensor has not a row per item: a mean over examples would be weighed by its rows."""
+    for number, (batch, count) in enumerate(zip(batches, items, strict=True)):
+        rows = next((tensor.shape[0] for tensor in tensors(batch) if tensor.ndim), count)
+        if rows * items[0] != count * next((t.shape[0] for t in tensors(batches[0]) if t.ndim), items[0]):
+            raise ProblemError(
+                f"Batch {number} of split {split!r} is made of {count} examples, and its first tensor has {rows} rows, "
+                "by which examples are counted. Let collate_fn put a tensor with one row per example first, such as "
+                "the targets: (y, x, index)."
+            )
 
 
 def _check_ready(batch: Batch, number: int, split: str) -> None:

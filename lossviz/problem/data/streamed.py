@@ -33,12 +33,17 @@ class StreamedExamples(Examples):
         def pin(tensor: Tensor) -> Tensor:
             return tensor.pin_memory() if device.type == "cuda" else tensor
 
-        super().__init__([map_tensors(pin, part) for part in examples.batches(None)], recuttable=examples.recuttable)
+        parts = [map_tensors(pin, part) for part in examples.batches(None)]
+        super().__init__(parts, recuttable=examples.recuttable, own_size=examples.own_size)
         self.device, self._place = device, examples._place
 
     def batches(self, batch_size: int | None) -> Sequence[Batch]:
         """All examples in their order, each batch moved when its turn comes, see :meth:`Examples.batches`."""
         return Ahead(super().batches(batch_size), self._move)
+
+    def in_own_batches(self) -> Examples:
+        """As :meth:`Examples.in_own_batches`, on the host too."""
+        return StreamedExamples(Examples(super().batches(self.own_size)), self.device)
 
     def reordered(self, order: np.ndarray) -> Examples:
         """As :meth:`Examples.reordered`, on the host too."""
