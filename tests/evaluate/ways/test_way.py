@@ -1,5 +1,6 @@
 """Every way of evaluating agrees with the plain reference, on models of every kind, or is refused with a reason."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -281,3 +282,44 @@ def test_a_thread_team_must_win_clearly():
             choice = Choice(problem, plane_for(problem), lambda *a: [], lambda: Way("loop", 256), trials)
             chosen.append(choice.best.way.threads)
     assert chosen == [1, None]
+
+
+def test_other_work_on_the_machine_does_not_spoil_the_choice(monkeypatch):
+    """Waiting for a core lengthens what a clock on the wall says, and not the thread's own time."""
+    problem = cases.mlp(examples=600, dtype=torch.float32)
+    honest, calls = choosing._evaluate, {"number": 0}
+
+    def disturbed(evaluator, way, indices, coordinates, splits):
+        calls["number"] += 1
+        time.sleep(0.02 * (calls["number"] % 3))
+        return honest(evaluator, way, indices, coordinates, splits)
+
+    monkeypatch.setattr(choosing, "_evaluate", disturbed)
+    with cpu_threads(1):
+        engine, _, _ = measured(problem, monkeypatch)
+        quiet = {str(t.way): t.seconds for t in engine.trials if not t.reason}
+    assert calls["number"] > len(quiet)  # some were timed again, in turn
+    assert max(quiet.values()) < 0.01  # 20 ms of waiting are in none of them
+
+
+def test_ways_that_are_close_are_timed_in_turn_and_the_fastest_round_counts(monkeypatch):
+    problem, told = cases.mlp(), []
+    first, second = Trial(Way("loop", 256, threads=1), 0.010), Trial(Way("loop", 512, threads=1), 0.011)
+    choice = Choice(problem, plane_for(problem), lambda *a: [], lambda: first.way, [first, second])
+    made = {512: object(), 256: object()}
+    choice._rivals = [(first, made[256]), (second, made[512])]
+    clock = {"now": 0.0}
+    costs = {256: iter([0.020, 0.009, 0.030]), 512: iter([0.004, 0.012, 0.005])}
+
+    def evaluate(evaluator, way, indices, coordinates, splits):
+        told.append(way.batch_size)
+        clock["now"] += next(costs[way.batch_size]) * len(indices)
+        return [indices]
+
+    monkeypatch.setattr(choosing, "_evaluate", evaluate)
+    monkeypatch.setattr(Choice, "_clock", lambda self, way: clock["now"])
+    points = list(choice._time_in_turn(np.arange(1000), np.zeros((1000, 2)), ["train"]))
+    assert told == [256, 512] * 3
+    assert np.concatenate([part for (part,) in points]).tolist() == list(range(sum(len(p) for (p,) in points)))
+    assert (first.seconds, second.seconds) == (pytest.approx(0.009), pytest.approx(0.004))
+    assert choice.best is second and choice.evaluator is made[512]
