@@ -15,6 +15,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.run.compute import compute
 from lossviz.run.load import load_divided
+from lossviz.run.settings import Settings
 
 # a tied embedding, a frozen layer, a buffer, and sizes that two ranks cannot halve
 PROBLEM = """
@@ -83,7 +84,7 @@ def main(folder):
             if ranks.rank:
                 follow(group, lambda plan=plan: load_divided(plan, "cpu", group), lambda: False)
             else:
-                compute(plan, folder / f"{name}.h5", device="cpu", batch_size=8, group=group)
+                compute(plan, folder / f"{name}.h5", group=group, settings=Settings(device="cpu", batch_size=8))
                 group.tell(None)
 
 

@@ -13,6 +13,7 @@ from lossviz.cli.options.common import Mistakes, device_option
 from lossviz.cli.options.plan_options import plan_options, read_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.watch import WARNING
 
 EPILOG = """\b
 Examples:
@@ -40,13 +41,12 @@ def check(context: click.Context, problem: SourceWords, device: str, **words: An
     assert plan is not None
     from lossviz.records.verdict import is_sound, table_of
     from lossviz.run.check import check_plan
+    from lossviz.run.settings import Settings
 
-    def warn(text: str) -> None:
-        click.echo(f"lossviz: warning: {text}", err=True)
-
+    settings = Settings(device)
     with TemporaryDirectory() as folder:  # a plane made of data is what its file says
-        plan, plane_from = asked.settle(plan, Path(folder, "check.h5"), None, device, warn)
-        checks = check_plan(plan, device=device, plane_from=plane_from, warn=warn)
+        plan, plane_from = asked.settle(plan, Path(folder, "check.h5"), None, settings, WARNING)
+        checks = check_plan(plan, settings, WARNING, plane_from=plane_from)
     click.echo("\n".join(table_of(checks)))
     if not is_sound(checks):
         context.exit(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -17,16 +17,17 @@ from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.rules import describe_rules
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.closing import describe_peak, describe_plan, describe_report
+from lossviz.cli.show.watch import warn, watch_of
 from lossviz.errors import UsageError
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import RanksDivide
-from lossviz.records.verdict import Check, table_of
 
 if TYPE_CHECKING:
     from lossviz.evaluate.ranks.group import Group
     from lossviz.records.plan import Plan
     from lossviz.records.surface import Surface
-    from lossviz.run.settings import Report
+    from lossviz.records.watch import Watch
+    from lossviz.run.settings import Report, Settings
 
 # how a run is carried out; the other options say what it is
 SETTINGS = ("device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s")
@@ -105,7 +106,9 @@ def compute(
     ranks = Ranks.read(os.environ)
     if words["ranks_divide"] == "examples":
         refuse_ranks()
-    settings = {name: words.pop(name) for name in SETTINGS}
+    from lossviz.run.settings import Settings
+
+    settings = Settings(**{name: words.pop(name) for name in SETTINGS})
     asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
     plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
     if dry_run:
@@ -120,33 +123,28 @@ def compute(
         return
     _refuse_one_process(plan, out, prepare_only or show_rules)
     if show_rules:
-        click.echo(describe_rules(plan, settings["device"]))
+        click.echo(describe_rules(plan, settings.device))
         return
     from lossviz.cli.show.progress import show_progress, show_stages
     from lossviz.cli.show.signals import stop_on_signal
     from lossviz.cli.show.warned import requeued_when_warned
     from lossviz.run.workers import devices_of
 
-    devices = devices_of(settings["device"], workers)
-    settings["device"] = devices[0]
+    devices = devices_of(settings.device, workers)
+    settings = replace(settings, device=devices[0])
     stages = progress if progress == "bar" and not asked.is_plain else "none"  # json has a line a point and no other
-    with stop_on_signal() as stop, requeued_when_warned(stop, requeue, _warn):
-        with show_stages(stages) as tell_stage:
-            plan, plane_from = asked.settle(plan, out, plane_from, settings["device"], _warn, tell_stage)
+    with stop_on_signal() as stop, requeued_when_warned(stop, requeue, warn):
+        watch = watch_of(stop)
+        with show_stages(stages) as stage:
+            plan, plane_from = asked.settle(plan, out, plane_from, settings, replace(watch, stage=stage))
         if prepare_only:
-            _prepare_only(plan, out, plane_from, settings, stop)
+            _prepare_only(plan, out, settings, watch, plane_from)
             return
         with show_progress(progress, plan.grid) as tell:
-            report = _run(
-                plan, out, settings, devices, plane_from=plane_from, progress=tell, stop=stop, warn=_warn, tell=_tell
-            )
-        with show_stages(stages) as tell_stage:
-            paths = asked.draw_paths(out, settings["device"], stop, _warn, tell_stage)
+            report = _run(plan, out, settings, devices, replace(watch, progress=tell), plane_from)
+        with show_stages(stages) as stage:
+            paths = asked.draw_paths(out, settings, replace(watch, stage=stage))
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
-
-
-def _tell(checks: list[Check]) -> None:
-    click.echo("\n".join(table_of(checks)), err=True)
 
 
 def refuse_ranks() -> None:
@@ -169,23 +167,20 @@ def _refuse_one_process(plan: Plan, out: Path, ready: bool) -> None:
         )
 
 
-def _run(plan: Plan, out: Path, settings: dict[str, Any], devices: list[str], **how: Any) -> Report:
+def _run(
+    plan: Plan, out: Path, settings: Settings, devices: list[str], watch: Watch, plane_from: Path | None
+) -> Report:
     if len(devices) == 1:
         from lossviz.run.compute import compute as run_compute
 
-        return run_compute(plan, out, **settings, **how)
-    from lossviz.run.settings import Settings
+        return run_compute(plan, out, settings, watch, plane_from=plane_from)
     from lossviz.run.workers import compute_with_workers
 
-    return compute_with_workers(out, plan, Settings(**settings), devices, **how)
-
-
-def _warn(message: str) -> None:
-    click.echo(f"lossviz: warning: {message}", err=True)
+    return compute_with_workers(out, plan, settings, devices, watch, plane_from=plane_from)
 
 
 def _compute_divided(
-    plan: Plan, out: Path, asked: AskedPlane, settings: dict[str, Any], ranks: Ranks, *, plane_from: Path | None,
+    plan: Plan, out: Path, asked: AskedPlane, settings: Settings, ranks: Ranks, *, plane_from: Path | None,
     progress: str, prepare_only: bool,
 ) -> None:  # fmt: skip
     """The same by ranks that hold the model together; the first of them speaks."""
@@ -205,32 +200,27 @@ def _compute_divided(
         from lossviz.run.compute import compute as run_compute
         from lossviz.run.compute import prepare_only as run_prepare_only
         from lossviz.run.ranks import lead
-        from lossviz.run.settings import Settings
 
-        settings["device"] = ranks.device(settings["device"], torch.cuda.device_count())
-        how: dict[str, Any] = {"plane_from": plane_from, "stop": lambda: stop(), "warn": _warn, "tell": _tell}
+        settings = replace(settings, device=ranks.device(settings.device, torch.cuda.device_count()))
+        # a point is finished: the other ranks would wait for ever
+        watch = replace(watch_of(stop), interruptible=nullcontext)
         with show_progress("none" if prepare_only or ranks.rank else progress, plan.grid) as tell:
 
             def command(group: Group) -> str:
+                how: dict[str, Any] = {"plane_from": plane_from, "group": group}
                 if prepare_only:
-                    return _describe_prepared(
-                        run_prepare_only(out, plan, Settings(**settings), group=group, **how), out
-                    )
-                return describe_report(run_compute(plan, out, group=group, progress=tell, **settings, **how))
+                    return _describe_prepared(run_prepare_only(out, plan, settings, watch, **how), out)
+                return describe_report(run_compute(plan, out, settings, replace(watch, progress=tell), **how))
 
-            said = lead(command, plan, ranks, settings["device"], stop)
+            said = lead(command, plan, ranks, settings.device, stop)
     if said is not None:
         click.echo(said, err=progress == "json")
 
 
-def _prepare_only(
-    plan: Plan, out: Path, plane_from: Path | None, settings: dict[str, Any], stop: Callable[[], bool]
-) -> None:
+def _prepare_only(plan: Plan, out: Path, settings: Settings, watch: Watch, plane_from: Path | None) -> None:
     from lossviz.run.compute import prepare_only
-    from lossviz.run.settings import Settings
 
-    surface = prepare_only(out, plan, Settings(**settings), plane_from=plane_from, warn=_warn, stop=stop, tell=_tell)
-    click.echo(_describe_prepared(surface, out))
+    click.echo(_describe_prepared(prepare_only(out, plan, settings, watch, plane_from=plane_from), out))
 
 
 def _describe_prepared(surface: Surface, out: Path) -> str:

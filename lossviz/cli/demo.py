@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,12 @@ def demo(out: Path, progress: str) -> None:
     """
     from lossviz.cli.show.progress import show_stages
     from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.cli.show.watch import watch_of
+    from lossviz.records.watch import QUIET
     from lossviz.studies.demo import demo as run_demo
 
-    with show_stages(progress) as tell, stop_on_signal() as stop:
-        made = run_demo(out, progress=tell, stop=stop, warn=_warn)
+    with show_stages(progress) as stage, stop_on_signal() as stop:
+        made = run_demo(out, watch=replace(watch_of(stop), stage=stage, tell=QUIET.tell))
     click.echo(describe_demonstration(made), err=progress == "json")
 
 
@@ -52,7 +55,3 @@ def describe_demonstration(made: Demonstration) -> str:
             f"Next: lossviz plot {files} --quantity test_error --kind heatmap --out error.png",
         ]
     )
-
-
-def _warn(message: str) -> None:
-    click.echo(f"lossviz: warning: {message}", err=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,13 +55,13 @@ def project(
     runs = dict(zip(name_runs(sources, names), sources, strict=True))
     from lossviz.cli.show.progress import show_stages
     from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.cli.show.watch import watch_of
+    from lossviz.run.settings import Settings
     from lossviz.studies.project import project as run_project
 
-    with show_stages(progress) as tell, stop_on_signal() as stop:
-        made = run_project(
-            run, runs, device=device, force=force, stop=stop, progress=tell, **matching,
-            warn=lambda message: click.echo(f"lossviz: warning: {message}", err=True),
-        )  # fmt: skip
+    with show_stages(progress) as stage, stop_on_signal() as stop:
+        watch = replace(watch_of(stop), stage=stage)
+        made = run_project(run, runs, Settings(device), watch, force=force, **matching)
     lines = [describe_trajectory(trajectory) for trajectory in made.values()]
     click.echo(
         "\n".join([*lines, f"Next: lossviz plot {shlex.quote(str(run))} --kind contour"]), err=progress == "json"

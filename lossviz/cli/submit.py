@@ -18,6 +18,7 @@ from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.slurm_options import How, make_request, slurm_options
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.watch import WARNING, watch_of
 from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.division import Speed
 from lossviz.launch.duration import span
@@ -91,11 +92,6 @@ def add_compute_options() -> None:
 add_compute_options()
 
 
-def warn(message: str) -> None:
-    """Say what does not stop the command."""
-    click.echo(f"lossviz: warning: {message}", err=True)
-
-
 def _refuse_words() -> None:
     """A run that exists has its plan already."""
     from click.core import ParameterSource
@@ -134,13 +130,14 @@ def _planned(
     out, plane_from = words.pop("out"), words.pop("plane_from")
     asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
     plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
-    return plan, out, lambda: (*asked.settle(plan, out, plane_from, settings.device, warn), settings)
+    return plan, out, lambda: (*asked.settle(plan, out, plane_from, settings, WARNING), settings)
 
 
 def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None, Any]], draft: Draft) -> float:
     """Make the run unless it is there, once the cluster would take it; returns how long that took, in seconds."""
     from lossviz.cli.show.signals import stop_on_signal
     from lossviz.launch.submit import check_no_round_alive
+    from lossviz.records.watch import QUIET
     from lossviz.run.compute import prepare_only
 
     _check_cluster(draft)
@@ -149,7 +146,8 @@ def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None
     with stop_on_signal() as stop:
         plan, plane_from, settings = settle()
         click.echo(f"Preparing {run} …", err=True)
-        prepare_only(run, plan, _for_cluster(settings, draft.request), plane_from=plane_from, warn=warn, stop=stop)
+        watch = replace(watch_of(stop), tell=QUIET.tell)
+        prepare_only(run, plan, _for_cluster(settings, draft.request), watch, plane_from=plane_from)
     return time.perf_counter() - started
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,14 @@ def trace(problem: SourceWords, out: Path, progress: str, **words: Any) -> None:
     descent = make_descent(words)
     from lossviz.cli.show.progress import show_stages
     from lossviz.cli.show.signals import stop_on_signal
+    from lossviz.cli.show.watch import watch_of
+    from lossviz.run.settings import Settings
     from lossviz.studies.trace import trace as run_trace
 
-    settings = {name: words[name] for name in ("start", "split", "samples", "precision", "device")}
-    with show_stages(progress) as tell, stop_on_signal() as stop:
-        taken = run_trace(ref, descent, out, progress=tell, stop=stop, **settings)
+    start = {name: words[name] for name in ("start", "split", "samples", "precision")}
+    with show_stages(progress) as stage, stop_on_signal() as stop:
+        watch = replace(watch_of(stop), stage=stage)
+        taken = run_trace(ref, descent, out, settings=Settings(words["device"]), watch=watch, **start)
     if taken < descent.steps:
         click.echo(f"lossviz: warning: the loss was no longer finite after step {taken} of {descent.steps}.", err=True)
     to_err = progress == "json"

@@ -7,12 +7,14 @@ import shlex
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from lossviz.cli.options.common import device_option, journal_options, progress_option, trust_options
+from lossviz.cli.show.watch import warn, watch_of
 
 EPILOG = """\b
 Examples:
@@ -67,20 +69,21 @@ def work(
         share = groups.part_of(asked)
         import torch
 
+        from lossviz.run.settings import Settings
+
         device = ranks.device(device, torch.cuda.device_count())
         with show_progress(progress if plan else "none", plan.grid if plan else None) as tell:
-            how: dict[str, Any] = {
-                "round_number": number, "device": device, "sync_interval_s": sync_interval_s,
-                "disk_wait_s": disk_wait_s, "progress": tell, "stop": stop, "warn": warn, **trust,
-            }  # fmt: skip
+            settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
+            watch = replace(watch_of(stop), progress=tell)
+            how: dict[str, Any] = {"round_number": number, **trust}
             if plan is not None and several:
                 from lossviz.run.ranks import work_as_rank
 
-                report = work_as_rank(run, plan, asked, ranks, **how)
+                report = work_as_rank(run, plan, asked, ranks, settings, watch, **how)
             else:
                 from lossviz.run.worker import work as run_work
 
-                report = run_work(run, share, **how)
+                report = run_work(run, share, settings, watch, **how)
     if report is None:  # another rank speaks for this one
         return
     left = len(report.surface.pending())
@@ -98,8 +101,3 @@ def _end_with(parent: int) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, daemon=True).start()
-
-
-def warn(message: str) -> None:
-    """Say what does not stop the run."""
-    click.echo(f"lossviz: warning: {message}", err=True)

@@ -26,10 +26,9 @@ from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
 from lossviz.records.rule import Rule
+from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params, norm
 from lossviz.trajectory.snapshots import Snapshots, read_state
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -44,7 +43,7 @@ class Making:
         snapshots: Of one or more runs, for principal components.
         rules: Which slices of each parameter are its filters, by name; None takes slices along axis 0.
         split: On which gradient and Hessian are taken.
-        progress: Called with a stage, how much of it is done, and how much there is.
+        watch: Told of each stage.
         facts: What the makers have to say for the recipe, JSON values.
     """
 
@@ -55,7 +54,7 @@ class Making:
     snapshots: Sequence[Snapshots] = ()
     rules: Mapping[str, Rule] | None = None
     split: str = "train"
-    progress: Progress = lambda stage, done, total: None
+    watch: Watch = QUIET
     facts: dict[str, Any] = field(default_factory=dict)
     _components: Components | None = None
     _eigen: EigenDirections | None = None
@@ -67,7 +66,7 @@ class Making:
             if not self.snapshots:
                 raise UsageError("--plane pca needs the snapshots of a run: --snapshots FOLDER.")
             found = principal_components(
-                Joined(self.snapshots), self.words.components, origin=self.moved, progress=self.progress
+                Joined(self.snapshots), self.words.components, origin=self.moved, watch=self.watch
             )
             self._components = found
             self.facts["explained_variance"] = found.explained_variance.tolist()
@@ -82,7 +81,7 @@ class Making:
         if self._eigen is None:
             params = {name: self.problem.params[name] for name in self.moved}
             operator = Operator(replace(self.problem, params=params), self.split)
-            operator.on_product = lambda: self.progress("products", operator.products, 0)
+            operator.on_product = lambda: self.watch.stage("products", operator.products, 0)
             self._eigen = eigen_directions(operator, *self.words.eigenvectors, seed=self.spec.seed)
             if operator.notes:
                 self.facts["notes"] = list(operator.notes)

@@ -7,7 +7,7 @@ it passes is the origin's business, and coordinates are found by least squares.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +16,12 @@ from torch import Tensor
 
 from lossviz.errors import UsageError
 from lossviz.records.trajectory import random_walk_null
+from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params, entries
 from lossviz.trajectory.snapshots import SnapshotSource
 
 BLOCK_BYTES = 1 << 29
 _RANK = 1e-12  # of the largest eigenvalue; below lies the rounding of float64
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def principal_components(
     *,
     origin: Params,
     block_bytes: int = BLOCK_BYTES,
-    progress: Progress = lambda stage, done, total: None,
+    watch: Watch = QUIET,
 ) -> Components:
     """The ``count`` leading principal components of the snapshots about their mean.
 
@@ -65,7 +65,7 @@ def principal_components(
         count: Components wanted, k.
         origin: Gives names and shapes; displacements are taken from it, which changes rounding only.
         block_bytes: Room for one block of all snapshots; what is held beside is k + 1 times the parameters.
-        progress: Called with a stage, how much of it is done, and how much there is.
+        watch: Told of each stage.
 
     Raises:
         UsageError: If the snapshots span fewer than ``count`` directions.
@@ -78,13 +78,13 @@ def principal_components(
         >>> found.directions[0]["w"], found.explained_variance
         (tensor([0.6000, 0.8000]), array([1.]))
     """
-    gram = snapshot_gram(source, origin, block_bytes=block_bytes, progress=progress)
+    gram = snapshot_gram(source, origin, block_bytes=block_bytes, watch=watch)
     used = np.isfinite(np.diagonal(gram))
     left_out = tuple(int(t) for t in np.flatnonzero(~used))
     eigenvalues, vectors = _eigenpairs(gram[np.ix_(used, used)], count, left_out)
     coefficients = np.zeros((len(source), count))
     coefficients[used] = vectors / np.sqrt(eigenvalues[:count])
-    directions = combine(source, coefficients, origin, progress=progress)
+    directions = combine(source, coefficients, origin, watch=watch)
     return Components(
         directions=directions,
         explained_variance=eigenvalues[:count] / eigenvalues.sum(),
@@ -99,7 +99,7 @@ def snapshot_gram(
     origin: Params,
     *,
     block_bytes: int = BLOCK_BYTES,
-    progress: Progress = lambda stage, done, total: None,
+    watch: Watch = QUIET,
 ) -> np.ndarray:
     """Inner products of the snapshots' displacements from ``origin``, float64 (T, T).
 
@@ -111,7 +111,7 @@ def snapshot_gram(
     blocks = list(_cut(origin, width))
     gram, columns = np.zeros((snapshots, snapshots)), np.empty((snapshots, min(width, entries(origin))))
     for number, block in enumerate(blocks):
-        progress("reading snapshots", number, len(blocks))
+        watch.stage("reading snapshots", number, len(blocks))
         filled = 0
         for t in range(snapshots):
             params, filled = source.params(t), 0
@@ -121,7 +121,7 @@ def snapshot_gram(
                 filled += stop - start
         with np.errstate(invalid="ignore", over="ignore"):
             gram += columns[:, :filled] @ columns[:, :filled].T
-    progress("reading snapshots", len(blocks), len(blocks))
+    watch.stage("reading snapshots", len(blocks), len(blocks))
     return gram
 
 
@@ -130,7 +130,7 @@ def combine(
     coefficients: np.ndarray,
     origin: Params,
     *,
-    progress: Progress = lambda stage, done, total: None,
+    watch: Watch = QUIET,
 ) -> tuple[Params, ...]:
     """Σ_t coefficient_tk · (snapshot_t − origin) for each column k of (T, k), summed in float64; float32 on the CPU.
 
@@ -139,13 +139,13 @@ def combine(
     count = coefficients.shape[1]
     totals = {name: torch.zeros((count, tensor.numel()), dtype=torch.float64) for name, tensor in origin.items()}
     for t, row in enumerate(coefficients):
-        progress("adding snapshots", t, len(coefficients))
+        watch.stage("adding snapshots", t, len(coefficients))
         if not row.any():
             continue
         params, weights = source.params(t), torch.from_numpy(np.ascontiguousarray(row))
         for name, total in totals.items():
             total.addr_(weights, _flat(params[name]).double() - _flat(origin[name]).double())
-    progress("adding snapshots", len(coefficients), len(coefficients))
+    watch.stage("adding snapshots", len(coefficients), len(coefficients))
     return tuple({n: totals[n][k].reshape(t.shape).float() for n, t in origin.items()} for k in range(count))
 
 

@@ -1,4 +1,4 @@
-"""One more process on a run that exists: load what its file says, and check that values come out here as there."""
+"""One more process on a run that exists: put together what its file says, and check that values come out the same."""
 
 from __future__ import annotations
 
@@ -6,53 +6,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lossviz.errors import StoreError
-from lossviz.evaluate.anchors import find_sampling
 from lossviz.evaluate.checks import check_stored
-from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.ranks.group import Group
-from lossviz.evaluate.ways.way import Way
-from lossviz.problem.problem import Problem
 from lossviz.records.doubts import agree
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
+from lossviz.records.watch import QUIET, Watch
+from lossviz.run.assembly import Assembly, assemble, stored_source
 from lossviz.run.prepare import prepare_facts
-from lossviz.run.reuse import check_modules
-from lossviz.space.plane import Plane
+from lossviz.run.settings import Settings
 from lossviz.store.surface_file import read_surface
 from lossviz.store.trust import trusted_plan
 
-Warn = Callable[[str], None]
-
 
 def load_stored(
-    out: Path,
-    plan: Plan,
-    surface: Surface,
-    device: str,
-    warn: Warn = lambda message: None,
-    group: Group | None = None,
-) -> tuple[Problem, Plane]:
-    """Problem, before any change of its precision, and plane of a run that exists, as its way wants them."""
-    if "engine" not in surface.facts:
-        raise StoreError(f"{out} holds values alone, of another program or an unprepared run: none can be evaluated.")
-    check_modules(out, surface.facts.get("modules_sha256", {}), plan)
-    lean = Way.from_json(surface.facts["engine"]["way"]).lean
-    problem = load_plan_problem(plan, device, low_memory=lean, group=group)
-    directions = find_directions(plan, problem, out, warn, stored=True)
-    return problem, prepare_plane(plan, problem, directions, on_host=lean)
+    out: Path, plan: Plan, surface: Surface, device: str = "auto", watch: Watch = QUIET, group: Group | None = None
+) -> Assembly:
+    """Put together a run that exists, in its own way.
+
+    Raises:
+        StoreError: If its file holds values alone.
+    """
+    return assemble(plan, stored_source(out, surface.facts), Settings(device), watch, group=group, joining=True)
 
 
 def join_run(
-    out: Path,
-    plan: Plan,
-    surface: Surface,
-    device: str,
-    warn: Warn = lambda message: None,
-    group: Group | None = None,
+    out: Path, plan: Plan, surface: Surface, device: str = "auto", watch: Watch = QUIET, group: Group | None = None
 ) -> Engine:
     """An engine for a run that exists, in its own way, after checking that values come out here as they did there.
 
@@ -60,26 +41,22 @@ def join_run(
         out: The run's HDF5 file.
         plan: Its plan.
         surface: What it has so far.
-        device: As for :func:`lossviz.run.compute.compute`.
-        warn: Called with sentences that do not stop the run.
+        device: Where to evaluate.
+        watch: Warned of what does not stop the run.
         group: The ranks that sum each point together, this process leading them.
 
     Raises:
         ProblemError: If the centre's loss is another one here.
         PlanError: If stored points come out otherwise.
     """
-    problem, plane = load_stored(out, plan, surface, device, warn, group)
-    way = Way.from_json(surface.facts["engine"]["way"])
-    derivatives = find_derivatives(plan, problem, plane)
-    problem = in_precision(problem, surface.facts["precision"]["used"])
-    engine = Engine(problem, plane, way=way, derivatives=derivatives, group=group)
-    found = prepare_facts(plan, problem, plane, engine)
+    made = load_stored(out, plan, surface, device, watch, group)
+    found = prepare_facts(made)
     for name, value in surface.facts["origin"].items():
         count = surface.facts["examples"][surface.split_of(name)]
         if not agree(name, found["origin"][name], value, count):
             raise StoreError(f"{name} at the checkpoint is {found['origin'][name]:.7g} here and {value:.7g} in {out}.")
-    engine = engine.stopping(find_sampling(plan, problem, plane, surface.facts, batch_size=way.batch_size))
-    check_stored(surface, engine.exhaustive() if derivatives else engine)
+    engine = made.engine.stopping(made.sampling())
+    check_stored(surface, engine.exhaustive() if engine.derivatives else engine)
     return engine
 
 

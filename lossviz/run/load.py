@@ -25,12 +25,12 @@ from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule, override
+from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
 from lossviz.store.other_run import OtherRun
 from lossviz.store.schema import directions_path
 
-Warn = Callable[[str], None]
 HELD = Rule("held")
 
 
@@ -57,6 +57,11 @@ def load_plan_problem(
         problem = _lead_loading(plan, device, group, reread_s)
     else:
         problem = _load(plan, device, low_memory=low_memory, reread_s=reread_s, initial_seed=initial_seed)
+    return fit_problem(problem, plan, for_new_plane=for_new_plane)
+
+
+def fit_problem(problem: Problem, plan: Plan, *, for_new_plane: bool = False) -> Problem:
+    """A problem, freshly loaded, as the plan wants it: its quantities, order of examples, parts and BatchNorm."""
     if for_new_plane:  # by all that the loss returns, whichever quantities are asked for
         # in a divided model there is no graph from loss to parameters to look at, so that all of it moves
         problem = replace(problem, unused=find_unused(problem) if problem.mover is None else None)
@@ -105,7 +110,7 @@ def _load(plan: Plan, device: str, *, splits: tuple[str, ...] | None = None, **h
 
 
 def find_directions(
-    plan: Plan, problem: Problem, out: Path, warn: Warn, *, stored: bool, other: OtherRun | None = None
+    plan: Plan, problem: Problem, out: Path, warn: Callable[[str], None], *, stored: bool, other: OtherRun | None = None
 ) -> Directions:
     """The directions of a run: ``stored`` beside one that exists, or those of another run, or newly drawn.
 
@@ -161,26 +166,19 @@ def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_ho
     return Plane(moved.kind, problem.params, moved.directions) if same else moved
 
 
-def choose_way(
-    problem: Problem,
-    facts: Mapping[str, Any],
-    *,
-    strategy: str = "auto",
-    batch_size: int | None = None,
-    low_memory: bool = False,
-) -> Way | None:
+def choose_way(problem: Problem, facts: Mapping[str, Any], settings: Settings = DEFAULT) -> Way | None:
     """The way asked for, or the one an earlier session settled on; None leaves it to measuring.
 
     Raises:
         UsageError: If there is no such strategy.
     """
-    before = facts.get("engine", {})
+    before, strategy, batch_size = facts.get("engine", {}), settings.strategy, settings.batch_size
     stored = Way.from_json(before["way"]) if before.get("settled") else None
     if stored and problem.mover is not None and strategy == "auto":  # what does not fit would end all its ranks
         return replace(stored, batch_size=batch_size or stored.batch_size)
-    if strategy != "auto" or low_memory:
+    if strategy != "auto" or settings.low_memory:
         name = "loop" if strategy == "auto" else strategy
         way = Way(cast(Strategy, name), default_way(problem, batch_size).batch_size)
         way = replace(way, points=16) if way.strategy == "stacked" else way
-        return replace(way, lean=low_memory)
+        return replace(way, lean=settings.low_memory)
     return stored

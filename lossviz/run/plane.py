@@ -7,7 +7,7 @@ made of, and from there on the run is like any that takes its plane from a file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from lossviz.problem.stand import standing
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneRequest, window_text
+from lossviz.records.watch import QUIET, Watch
 from lossviz.run.load import find_rules, held_unused, load_plan_problem
+from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import canonical_path, directions_path
@@ -34,7 +36,6 @@ from lossviz.store.surface_file import peek_plan
 from lossviz.trajectory.project import project_snapshots
 from lossviz.trajectory.snapshots import Snapshots, open_snapshots
 
-Progress = Callable[[str, int, int], None]
 _FIRST_STEP = 2.0**-10
 _DOUBLINGS = 20
 
@@ -43,10 +44,8 @@ def settle_plane(
     plan: Plan,
     request: PlaneRequest,
     out: Path,
-    *,
-    device: str = "auto",
-    progress: Progress = lambda stage, done, total: None,
-    warn: Callable[[str], None] = lambda message: None,
+    settings: Settings = DEFAULT,
+    watch: Watch = QUIET,
 ) -> tuple[Plan, Path | None]:
     """Make the plane that is asked for and the grid that fits it, or take those of the run that is there already.
 
@@ -54,9 +53,8 @@ def settle_plane(
         plan: With a grid of the right dimension, which counts unless the grid is automatic.
         request: The plane.
         out: The run's file; directions are written beside it.
-        device: Where gradients and losses are evaluated.
-        progress: Called with a stage, how much of it is done, and how much there is.
-        warn: Called with sentences about what was left out.
+        settings: The device where gradients and losses are evaluated.
+        watch: Told of each stage, and warned of what was left out.
 
     Returns:
         The plan with its grid; and the directions file to take the plane from, None where the plan says it all.
@@ -70,21 +68,21 @@ def settle_plane(
             "--snapshots need a plane that is made of them, --plane pca; or project them on any plane: lossviz project."
         )
     known = peek_plan(canonical_path(out))
-    problem = load_plan_problem(plan, device, for_new_plane=known is None)
-    runs = [open_snapshots(source, problem, warn=warn)[""] for source in request.snapshots]
+    problem = load_plan_problem(plan, settings.device, for_new_plane=known is None)
+    runs = [open_snapshots(source, problem, warn=watch.warn)[""] for source in request.snapshots]
     wanted = _wanted(plan, request, runs)
     if known is not None:
         _check_same(out, known, wanted, request)
         file = None if request.is_plain else directions_path(canonical_path(out))
         return (replace(plan, grid=known.grid) if request.auto else plan), file
-    directions = _make(plan, request, problem, runs, progress)
+    directions = _make(plan, request, problem, runs, watch)
     plane = Plane(request.words.kind, _host(problem), directions.tensors)
     check_plane(plane)
     warnings = list(_warnings(plan, request, problem, runs))
     for warning in warnings:
-        warn(warning)
+        watch.warn(warning)
     if request.auto is not None:
-        window = _window(problem, plane, runs, directions, request, plan, progress)
+        window = _window(problem, plane, runs, directions, request, plan, watch)
         plan = replace(plan, grid=Grid.parse(window_text(window, request.auto)))
     if request.is_plain:
         return plan, None
@@ -94,9 +92,7 @@ def settle_plane(
     return plan, file
 
 
-def _make(
-    plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots], progress: Progress
-) -> Directions:
+def _make(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots], watch: Watch) -> Directions:
     with standing(problem.model):
         # second derivatives and gradients with the BatchNorm statistics that the centre is evaluated with
         refresh_statistics(problem)
@@ -108,7 +104,7 @@ def _make(
             snapshots=runs,
             rules=find_rules(plan, problem),
             split=plan.splits[0],
-            progress=progress,
+            watch=watch,
         )
         return make_directions(making)
 
@@ -177,11 +173,11 @@ def _check_same(out: Path, known: Plan, wanted: dict[str, Any], request: PlaneRe
 
 def _window(
     problem: Problem, plane: Plane, runs: Sequence[Snapshots], directions: Directions, request: PlaneRequest,
-    plan: Plan, progress: Progress,
+    plan: Plan, watch: Watch,
 ) -> np.ndarray:  # fmt: skip
     """First and last coordinate of each direction, float64 (k, 2)."""
     if runs:
-        seen = np.concatenate([project_snapshots(run, plane, progress=progress).coordinates for run in runs])
+        seen = np.concatenate([project_snapshots(run, plane, watch).coordinates for run in runs])
         return window_around(seen[np.isfinite(seen).all(1)], plane.gram.diagonal().sqrt().numpy())
     window = window_of(directions.recipe)
     return climb(problem, plane, plan.splits[0], request.rise) if window is None else window
@@ -234,12 +230,12 @@ def climb(problem: Problem, plane: Plane, split: str, rise: float) -> np.ndarray
     return window
 
 
-def read_plane(out: Path, problem: Problem, warn: Callable[[str], None] = lambda message: None) -> Plane:
+def read_plane(out: Path, problem: Problem, watch: Watch = QUIET) -> Plane:
     """The plane of a stored run, through the parameters of ``problem``."""
     file = directions_path(canonical_path(out))
     if not file.exists():
         raise StoreError(f"There is no plane of {out}: its directions would lie in {file}.")
-    directions = directions_of(read_directions(file), problem.params, str(file), warn)
+    directions = directions_of(read_directions(file), problem.params, str(file), watch.warn)
     return Plane("file", _host(problem), directions.tensors)
 
 

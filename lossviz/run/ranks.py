@@ -7,11 +7,12 @@ The ranks of a point divide its examples, each with the whole model, or the mode
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lossviz.errors import UsageError
-from lossviz.evaluate.precision import in_precision
 from lossviz.evaluate.ranks.divided import follow
 from lossviz.evaluate.ranks.group import Group, joined
 from lossviz.evaluate.ranks.served import serve
@@ -19,10 +20,11 @@ from lossviz.launch.ranks import Ranks
 from lossviz.problem.device import choose_device
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
+from lossviz.records.watch import QUIET, Watch
 from lossviz.run.join import load_stored
 from lossviz.run.load import load_divided
-from lossviz.run.settings import Report, Warn
-from lossviz.run.worker import Stop, work
+from lossviz.run.settings import DEFAULT, Report, Settings
+from lossviz.run.worker import work
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
 
@@ -34,10 +36,8 @@ def work_as_rank(
     plan: Plan,
     part: tuple[int, int],
     ranks: Ranks,
-    *,
-    device: str = "auto",
-    stop: Stop = lambda: False,
-    warn: Warn = lambda message: None,
+    settings: Settings = DEFAULT,
+    watch: Watch = QUIET,
     **how: Any,
 ) -> Report | None:
     """Take this process's place among the ranks that evaluate a run's points together.
@@ -45,16 +45,15 @@ def work_as_rank(
     The first rank of every group of ``plan.ranks_per_point`` decides, saves and is told to stop. The others hold a
     copy of the model and sum their part of the examples whenever it says so; or hold their part of the model, and run
     it beside the first. All ranks of the world call this at once. A point that is begun is finished, or lost with the
-    process: it is not dropped for a ``stop``.
+    process: it is not interrupted by a stop.
 
     Args:
         out: The prepared run's HDF5 file.
         plan: Its plan.
         part: Share I of N of the points that all ranks take together, I counting from 1.
         ranks: This process among them.
-        device: Of this process.
-        stop: Asked between chunks.
-        warn: Called with sentences that do not stop the run.
+        settings: Device of this process, and intervals.
+        watch: Who is told, and who may stop it.
         how: The rest, as for :func:`lossviz.run.worker.work`.
 
     Returns:
@@ -64,21 +63,25 @@ def work_as_rank(
         UsageError: If the ranks do not make whole groups.
         LossvizError: As for :func:`lossviz.run.worker.work`.
     """
-    groups = ranks.groups_of(plan.ranks_per_point, str(out))
+    groups, whole = ranks.groups_of(plan.ranks_per_point, str(out)), replace(watch, interruptible=nullcontext)
     if plan.ranks_divide == "model":
-        how.update(device=device, stop=lambda: stop(), warn=warn)
-        return lead(lambda group: work(out, groups.part_of(part), group=group, **how), plan, ranks, device, stop)
+        return lead(
+            lambda group: work(out, groups.part_of(part), settings, whole, group=group, **how),
+            plan, ranks, settings.device, watch.stop,
+        )  # fmt: skip
     with joined(ranks, plan.ranks_per_point) as group:
         if group.rank:
-            serve(group, lambda: _load(out, plan, device))
+            serve(group, lambda: _load(out, plan, settings.device))
             return None
         try:
-            return work(out, groups.part_of(part), device=device, stop=lambda: stop(), warn=warn, group=group, **how)
+            return work(out, groups.part_of(part), settings, whole, group=group, **how)
         finally:
             group.tell(None)
 
 
-def lead(command: Callable[[Group], T], plan: Plan, ranks: Ranks, device: str, stop: Stop = lambda: False) -> T | None:
+def lead(
+    command: Callable[[Group], T], plan: Plan, ranks: Ranks, device: str, stop: Callable[[], bool] = QUIET.stop
+) -> T | None:
     """Run a command on a model that ranks divide: the first of a group does, the others carry out its orders.
 
     Args:
@@ -108,6 +111,5 @@ def lead(command: Callable[[Group], T], plan: Plan, ranks: Ranks, device: str, s
 
 
 def _load(out: Path, plan: Plan, device: str) -> tuple[Problem, Plane]:
-    surface = read_surface(out)
-    problem, plane = load_stored(out, plan, surface, device)
-    return in_precision(problem, surface.facts["precision"]["used"]), plane
+    made = load_stored(out, plan, read_surface(out), device)
+    return made.problem, made.plane

@@ -11,12 +11,13 @@ from lossviz.problem.source.file import import_folders
 from lossviz.problem.source.local_modules import changed_modules
 from lossviz.records.plan import Plan
 from lossviz.records.surface import Surface
+from lossviz.records.watch import Watch
 from lossviz.run.load import load_plan_problem
-from lossviz.run.settings import Settings, Warn
+from lossviz.run.settings import Settings
 from lossviz.space.params import state_sha256
 
 
-def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, warn: Warn) -> None:
+def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, watch: Watch) -> None:
     """Demand of a run that has nothing left to evaluate that the same would be evaluated today.
 
     Args:
@@ -24,7 +25,7 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
         surface: What it holds.
         plan: What is asked for now, with the same digest.
         settings: How to load the problem.
-        warn: Called where it cannot be compared.
+        watch: Warned where it cannot be compared.
 
     Raises:
         PlanError: If code, parameters or examples are not those that the file was made from.
@@ -32,7 +33,7 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
     facts = surface.facts
     check_modules(out, facts.get("modules_sha256", {}), plan)
     if "state_sha256" not in facts or plan.ranks_divide == "model":
-        warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")
+        watch.warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")
         return
     lean = bool(facts.get("engine", {}).get("way", {}).get("lean"))
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)

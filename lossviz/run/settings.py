@@ -1,20 +1,12 @@
-"""How a run is carried out, and who is told of it."""
+"""How a run is carried out, and what it reports at its end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossviz.directions.stored import StoreDirections
-from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.records.verdict import Check
-
-Tell = Callable[[list[Check]], None]
-
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -23,11 +15,12 @@ class Settings:
 
     Attributes:
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``.
-        strategy: ``"auto"`` measures and chooses; else the name of a :data:`~lossviz.evaluate.ways.way.Strategy`.
-        batch_size: Examples a forward pass; None takes the device's default.
+        strategy: ``"auto"`` measures and chooses; else the name of a :data:`~lossviz.evaluate.ways.way.Strategy`. A run
+            that goes on keeps the way it began with.
+        batch_size: Examples per forward pass; None takes the device's default.
         low_memory: Keep origin, directions and examples on the host; the device holds the model and a batch.
         store_directions: ``"auto"`` stores them up to 4 GiB and above that their recipe; ``"always"``; ``"recipe"``.
-        sync_interval_s: Most work a power cut may take.
+        sync_interval_s: Maximum work lost in a power failure.
         disk_wait_s: How long to wait for room on a full disk.
     """
 
@@ -40,19 +33,7 @@ class Settings:
     disk_wait_s: float = 600.0
 
 
-@dataclass(frozen=True)
-class Update:
-    """What a progress callback is told: points just saved to disk, and how far the run is.
-
-    Attributes:
-        saved: Points that are now safe, whatever happens to the process.
-        done: Grid points evaluated in every split, of earlier sessions too.
-        total: Grid points, N.
-    """
-
-    saved: Sequence[Point]
-    done: int
-    total: int
+DEFAULT = Settings()
 
 
 @dataclass(frozen=True)
@@ -72,9 +53,3 @@ class Report:
     seconds: float
     evaluated: int
     doubts: list[str] = field(default_factory=list)
-
-
-Progress = Callable[[Update], None]
-
-
-Warn = Callable[[str], None]

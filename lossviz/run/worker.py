@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,10 +18,11 @@ from lossviz.launch.requeue import place_of
 from lossviz.launch.rounds import read_points
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
+from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.compute import until_dropped
 from lossviz.run.join import join_run
 from lossviz.run.prepare import open_run
-from lossviz.run.settings import Progress, Report, Settings, Stop, Update, Warn
+from lossviz.run.settings import DEFAULT, Report, Settings
 from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan, read_surface
 from lossviz.store.trust import trusted_plan
@@ -38,14 +38,10 @@ def share_of(surface: Surface, split: str, part: tuple[int, int], points: np.nda
 def work(
     out: Path,
     part: tuple[int, int],
+    settings: Settings = DEFAULT,
+    watch: Watch = QUIET,
     *,
     round_number: int | None = None,
-    device: str = "auto",
-    sync_interval_s: float = 1.0,
-    disk_wait_s: float = 600.0,
-    progress: Progress = lambda update: None,
-    stop: Stop = lambda: False,
-    warn: Warn = lambda message: None,
     group: Group | None = None,
     trust_problem: bool = False,
     trust_pickle: bool = False,
@@ -53,15 +49,11 @@ def work(
     """Evaluate what is missing of one share of a prepared run; any number of processes may do so at once.
 
     Args:
-        out: The run's HDF5 file, made by :func:`prepare_only` or by a run that was stopped.
+        out: The run's HDF5 file, made by :func:`~lossviz.run.compute.prepare_only` or by a run that was stopped.
         part: Share I of N, I counting from 1.
+        settings: Device and intervals; the way of evaluating is the run's own.
+        watch: Who is told, and who may stop it.
         round_number: Of the submission whose points are shared; None shares the whole grid.
-        device: As for :func:`lossviz.run.compute.compute`.
-        sync_interval_s: Most work a power cut may take.
-        disk_wait_s: How long to wait for room on a full disk.
-        progress: Called after points were saved.
-        stop: Asked between chunks.
-        warn: Called with sentences that do not stop the run.
         group: The ranks that this process leads, for a run with several ranks a point; see :mod:`lossviz.run.ranks`.
         trust_problem: Run what the file names, whoever made it.
         trust_pickle: Python objects in its checkpoint too.
@@ -70,7 +62,7 @@ def work(
         UntrustedError: If this user has neither computed nor trusted the problem.
         UsageError: If the run's points take several ranks each and there is no group.
         StoreError: If there is no prepared run at ``out``.
-        StoppedError: If ``stop`` says so; everything evaluated is saved then.
+        StoppedError: If ``watch.stop`` says so; everything evaluated is saved then.
     """
     plan = peek_plan(out)
     if plan is None or not read_surface(out).facts.get("engine"):
@@ -78,18 +70,17 @@ def work(
     plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     if group is None:
         Ranks().groups_of(plan.ranks_per_point, str(out))
-    settings = Settings(device, sync_interval_s=sync_interval_s, disk_wait_s=disk_wait_s)
-    points = read_points(out, round_number, plan.grid.size, warn)
+    points = read_points(out, round_number, plan.grid.size, watch.warn)
     with open_run(
-        out, plan, settings, warn, stop, role="worker", part=f"{part[0]}/{part[1]}", **place_of(os.environ)
+        out, plan, settings, watch, role="worker", part=f"{part[0]}/{part[1]}", **place_of(os.environ)
     ) as run:
         pending = {split: share_of(run.surface, split, part, points) for split in run.surface.splits}
         if not any(map(len, pending.values())):
             return Report(run.surface, out, 0.0, 0)
-        engine = unless_dropped(lambda: join_run(out, plan, run.surface, device, warn, group), stop)
+        engine = unless_dropped(lambda: join_run(out, plan, run.surface, settings.device, watch, group), watch)
         if engine is None:
             raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
-        evaluated = _fill_share(run, engine, pending, progress, stop)
+        evaluated = _fill_share(run, engine, pending, watch)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
 
 
@@ -106,7 +97,7 @@ def run_task(
         run: The run's HDF5 file, made by ``lossviz compute … --prepare-only``.
         index: Which share, from 0.
         count: How many there are.
-        device: As for :func:`lossviz.run.compute.compute`.
+        device: Where to evaluate.
         trust_problem: Run what the file names, whoever made it.
         trust_pickle: Python objects in its checkpoint too.
 
@@ -122,33 +113,32 @@ def run_task(
     """
     if not 0 <= index < count:
         raise UsageError(f"index is {index} and count {count}; index runs from 0 to count - 1.")
-    return work(
-        Path(run), (index + 1, count), device=device, trust_problem=trust_problem, trust_pickle=trust_pickle
-    ).evaluated
+    report = work(
+        Path(run), (index + 1, count), Settings(device), trust_problem=trust_problem, trust_pickle=trust_pickle
+    )
+    return report.evaluated
 
 
-def unless_dropped(make: Callable[[], T], stop: Stop) -> T | None:
-    """What ``make`` returns; None if ``stop`` gives up on it meanwhile."""
+def unless_dropped(make: Callable[[], T], watch: Watch) -> T | None:
+    """What ``make`` returns; None if it was interrupted."""
     try:
-        with getattr(stop, "while_evaluating", nullcontext)():
+        with watch.interruptible():
             return make()
     except PointDropped:
         return None
 
 
-def _fill_share(
-    run: Run, engine: Engine, pending: dict[str, np.ndarray], progress: Progress, stop: Stop
-) -> list[float]:
+def _fill_share(run: Run, engine: Engine, pending: dict[str, np.ndarray], watch: Watch) -> list[float]:
     seconds, total = [], run.surface.plan.grid.size
 
     def tell(saved: list[Point]) -> None:
         if saved:
-            progress(Update(saved, int(run.surface.evaluated().sum()), total))
+            watch.progress(Update(saved, int(run.surface.evaluated().sum()), total))
 
-    for points in until_dropped(engine.evaluate(run.surface.plan.grid, pending), stop):
+    for points in until_dropped(engine.evaluate(run.surface.plan.grid, pending), watch):
         tell(run.save(points))
         seconds += [point.seconds for point in points]
-        if stop():
+        if watch.stop():
             break
     tell(run.sync())
     if len(seconds) < sum(map(len, pending.values())):

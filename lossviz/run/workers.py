@@ -15,9 +15,10 @@ from lossviz.evaluate.ways.way import cpu_threads
 from lossviz.launch.local import Workers, threads_each
 from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
+from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.compute import is_finished, prepare_only
 from lossviz.run.prepare import open_run
-from lossviz.run.settings import Progress, Report, Settings, Stop, Tell, Update, Warn
+from lossviz.run.settings import Report, Settings
 from lossviz.store.surface_file import read_surface
 from lossviz.store.trust import trust_options, trusted_plan
 
@@ -29,12 +30,9 @@ def compute_with_workers(
     plan: Plan,
     settings: Settings,
     devices: Sequence[str],
+    watch: Watch = QUIET,
     *,
     plane_from: Path | None = None,
-    progress: Progress = lambda update: None,
-    stop: Stop = lambda: False,
-    warn: Warn = lambda message: None,
-    tell: Tell = lambda checks: None,
 ) -> Report:
     """As :func:`lossviz.run.compute.compute`, with a worker process for each of ``devices``; this process publishes.
 
@@ -45,19 +43,16 @@ def compute_with_workers(
     # one process makes the run and settles the way that all evaluate in, with the threads that each will have
     settings = replace(settings, device=devices[0])
     with cpu_threads(threads_each(len(devices)) if "OMP_NUM_THREADS" not in os.environ else None):
-        prepare_only(out, plan, settings, plane_from=plane_from, warn=warn, stop=stop, tell=tell)
-    return fill_with_workers(out, devices, settings, progress=progress, stop=stop, warn=warn,
-                             trust=trust_options(plan.problem))  # fmt: skip
+        prepare_only(out, plan, settings, watch, plane_from=plane_from)
+    return fill_with_workers(out, devices, settings, watch, trust=trust_options(plan.problem))
 
 
 def fill_with_workers(
     out: Path,
     devices: Sequence[str],
     settings: Settings | None = None,
+    watch: Watch = QUIET,
     *,
-    progress: Progress = lambda update: None,
-    stop: Stop = lambda: False,
-    warn: Warn = lambda message: None,
     trust: Sequence[str] = (),
 ) -> Report:
     """Fill a prepared run with a worker process for each of ``devices``; this process publishes.
@@ -65,29 +60,29 @@ def fill_with_workers(
     The workers run what the file names if this user computed it here before, or ``trust`` has the options for that.
 
     Raises:
-        StoppedError: If ``stop`` says so; everything evaluated is saved then.
+        StoppedError: If ``watch.stop`` says so; everything evaluated is saved then.
         UntrustedError: If this user has neither computed nor trusted the problem.
         LaunchError: If a worker failed; what was saved is kept.
     """
     settings = settings or Settings(devices[0])
     plan = read_surface(out).plan
     trust = trust or trust_options(trusted_plan(out, plan).problem)
-    run = open_run(out, plan, settings, warn, stop)
+    run = open_run(out, plan, settings, watch)
     surface, start, before = run.surface, time.perf_counter(), int(run.surface.evaluated().sum())
     try:
         # 1. workers fill it; with plan.refine their values may ask for more
-        while len(surface.pending()) and not stop():
+        while len(surface.pending()) and not watch.stop():
             with Workers(out, devices, settings.sync_interval_s, settings.disk_wait_s, trust) as workers:
-                while workers.alive and not stop():
+                while workers.alive and not watch.stop():
                     time.sleep(LOOK_S)
                     if saved := run.take_in():
-                        progress(Update(saved, int(surface.evaluated().sum()), plan.grid.size))
+                        watch.progress(Update(saved, int(surface.evaluated().sum()), plan.grid.size))
                     run.publish_when_due()
                 workers.end()
                 run.take_in()
                 for warning in workers.warnings:
-                    warn(warning)
-                if not stop():
+                    watch.warn(warning)
+                if not watch.stop():
                     workers.check()
         # 2. what they saved, published whole
         run.take_in_whole()

@@ -19,10 +19,10 @@ from lossviz.problem.source.resolve import BUILT_IN, resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.surface import Surface
+from lossviz.records.watch import QUIET, Watch, as_stage
 from lossviz.render.scene import make_scene
 from lossviz.render.write import draw
 from lossviz.run.compute import compute
-from lossviz.run.settings import Update
 from lossviz.store.atomic_file import whole_file
 from lossviz.store.run import check_writable
 from lossviz.studies.demo_paths import Guide, PathView, compare_optimizers, path_on_random_plane, training_path
@@ -37,7 +37,6 @@ OPTIMIZER_STEPS = 72
 SPLITS = ("train", "test")
 TITLES = ("With skip connections", "Without skip connections")
 
-Progress = Callable[[str, int, int], None]
 Stop = Callable[[], bool]
 
 
@@ -66,9 +65,7 @@ def demo(
     epochs: int = RECIPE["epochs"],
     path_points: int = PATH_POINTS,
     optimizer_steps: int = OPTIMIZER_STEPS,
-    progress: Progress = lambda stage, done, total: None,
-    stop: Stop = lambda: False,
-    warn: Callable[[str], None] = lambda message: None,
+    watch: Watch = QUIET,
 ) -> Demonstration:
     """Train both networks, compute their train and test surfaces, and draw them side by side on one scale.
 
@@ -83,15 +80,13 @@ def demo(
         epochs: Passes over the training examples.
         path_points: Points of each axis of the plane of the training path.
         optimizer_steps: Steps of each of the four optimizers.
-        progress: Called with what is being done, how much of it is done, and how much there is.
-        stop: Asked now and then; when it says True, what is made is kept and :class:`StoppedError` raised.
-        warn: Called with sentences that do not stop the demonstration.
+        watch: Told of each stage, warned of what does not stop it, and asked now and then whether to stop.
 
     Raises:
         MissingExtraError: If scikit-learn, which carries the digits, is not installed.
         UnwritableError: If the folder cannot be made or written to.
         UsageError: If the folder holds checkpoints that were trained otherwise.
-        StoppedError: If ``stop`` says so; the same call goes on.
+        StoppedError: If ``watch.stop`` says so; the same call goes on.
     """
     # 1. fail early: the data are there, the folder takes files
     splits = digits.data()
@@ -100,8 +95,7 @@ def demo(
 
     # 2. two networks
     checkpoints = tuple(
-        train_digits(skips, out, seed=seed, epochs=epochs, splits=splits, progress=progress, stop=stop)
-        for skips in (True, False)
+        train_digits(skips, out, seed=seed, epochs=epochs, splits=splits, watch=watch) for skips in (True, False)
     )
 
     # 3. their surfaces, on planes of one recipe
@@ -109,22 +103,18 @@ def demo(
     for skips, checkpoint in zip((True, False), checkpoints, strict=True):
         problem = resolve_problem("digits", model_args={"skips": skips}, checkpoint=checkpoint)
         plan = Plan(problem, PlaneSpec(seed=seed), Grid.parse(grid), splits=SPLITS)
-        stage = f"surface {_adjective(skips)}"
-
-        def tell(update: Update, stage: str = stage) -> None:
-            progress(stage, update.done, update.total)
-
         with one_thread():
-            reports.append(compute(plan, checkpoint.with_suffix(".h5"), progress=tell, stop=stop, warn=warn))
+            told = as_stage(watch, f"surface {_adjective(skips)}")
+            reports.append(compute(plan, checkpoint.with_suffix(".h5"), watch=told))
 
     # 4. where optimizers went, on planes of their own and on the random one
-    guide = Guide(out, path_points, optimizer_steps, progress, stop, warn)
+    guide = Guide(out, path_points, optimizer_steps, watch)
     with one_thread():
         paths = _path_views(guide, checkpoints[0], reports[0].path, min(START_EPOCH, epochs))
 
     # 5. pictures of both networks on one scale
     surfaces = [report.surface for report in reports]
-    figures = (*_draw_figures(surfaces, out, progress), *(view.figure for view in paths))
+    figures = (*_draw_figures(surfaces, out, watch), *(view.figure for view in paths))
     findings = (
         *_training_findings(surfaces),
         _shape_finding(surfaces),
@@ -149,8 +139,7 @@ def train_digits(
     seed: int = 0,
     epochs: int = RECIPE["epochs"],
     splits: dict[str, tuple[Tensor, Tensor]] | None = None,
-    progress: Progress = lambda stage, done, total: None,
-    stop: Stop = lambda: False,
+    watch: Watch = QUIET,
 ) -> Path:
     """Train the network of the built-in problem, or take the checkpoint of an earlier training by the same recipe.
 
@@ -163,15 +152,14 @@ def train_digits(
         seed: Of the first parameters and of the order of examples.
         epochs: Passes over the training examples.
         splits: The digits, if they are at hand.
-        progress: Called after each epoch.
-        stop: Asked after each epoch.
+        watch: Told of each epoch, and asked after it whether to stop.
 
     Returns:
         The checkpoint, ``digits-skips.pt`` or ``digits-plain.pt``.
 
     Raises:
         UsageError: If the folder holds a checkpoint of that name that was trained otherwise; it is left as it is.
-        StoppedError: If ``stop`` says so; nothing of this training but its snapshots is kept.
+        StoppedError: If ``watch.stop`` says so; nothing of this training but its snapshots is kept.
     """
     name = f"digits-{'skips' if skips else 'plain'}"
     path = out / f"{name}.pt"
@@ -183,12 +171,12 @@ def train_digits(
     _make_folder(snapshots)
     stage = f"training {_adjective(skips)}"
     for epoch, model in _epochs(skips, (splits or digits.data())["train"], recipe):
-        progress(stage, epoch, epochs)
+        watch.stage(stage, epoch, epochs)
         if epoch % SNAPSHOT_EPOCHS == 0 or epoch == epochs:
             _save(model, recipe, epoch, snapshots / f"epoch-{epoch:03d}.pt")
         if epoch == epochs:
             _save(model, recipe, epoch, path)
-        elif stop():
+        elif watch.stop():
             raise StoppedError("Stopped while training. Run the same command to train again and go on.")
     return path
 
@@ -260,15 +248,15 @@ def _make_folder(folder: Path) -> None:
         raise UnwritableError(f"The folder {folder} cannot be made: {error.strerror}. Choose another --out.") from error
 
 
-def _draw_figures(surfaces: list[Surface], out: Path, progress: Progress) -> Iterator[Path]:
+def _draw_figures(surfaces: list[Surface], out: Path, watch: Watch) -> Iterator[Path]:
     """Contours of train and of test loss, and the train loss in relief; both networks share one scale in each."""
     wanted = [("contour", "train_loss"), ("contour", "test_loss"), ("surface", "train_loss")]
     for number, (kind, quantity) in enumerate(wanted):
-        progress("drawing", number, len(wanted))
+        watch.stage("drawing", number, len(wanted))
         path = out / f"digits-{kind}-{quantity.removesuffix('_loss')}.png"
         draw(make_scene(surfaces, kind=kind, quantity=quantity, titles=TITLES, style="wide", footer=True), path)
         yield path
-    progress("drawing", len(wanted), len(wanted))
+    watch.stage("drawing", len(wanted), len(wanted))
 
 
 def _training_findings(surfaces: list[Surface]) -> Iterator[str]:

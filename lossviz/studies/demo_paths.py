@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,11 @@ from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.plane_words import PlaneRequest, PlaneWords
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import Trajectory
+from lossviz.records.watch import QUIET, Watch, as_stage
 from lossviz.render.scene import make_scene
 from lossviz.render.write import draw
 from lossviz.run.compute import compute
 from lossviz.run.plane import settle_plane
-from lossviz.run.prepare import Warn
-from lossviz.run.settings import Stop, Update
 from lossviz.store.surface_file import peek_plan, read_surface
 from lossviz.studies.project import project
 from lossviz.studies.trace import trace
@@ -35,8 +34,6 @@ OPTIMIZERS: Mapping[str, tuple[str, Mapping[str, float]]] = {
 }
 BATCH_SIZE = 128
 QUANTITY = "train_loss"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -56,17 +53,18 @@ class Guide:
         out: Folder for everything.
         points: Of each axis of the plane of the training path; that of the optimizers is smoother and takes fewer.
         steps: Of each optimizer.
-        progress: Called with a stage, how much of it is done, and how much there is.
-        stop: Asked between points and steps.
-        warn: Called with sentences that do not stop it.
+        watch: Who is told, and who may stop it.
     """
 
     out: Path
     points: int
     steps: int
-    progress: Progress
-    stop: Stop
-    warn: Warn
+    watch: Watch
+
+    @property
+    def silent(self) -> Watch:
+        """The same without stages, for steps too short to be told of."""
+        return replace(self.watch, stage=QUIET.stage)
 
 
 def training_path(checkpoint: Path, snapshots: Path, guide: Guide) -> PathView:
@@ -91,8 +89,8 @@ def path_on_random_plane(random: Path, snapshots: Path, guide: Guide) -> PathVie
     assert known is not None
     plan, out = replace(known, splits=("train",)), guide.out / "digits-path-random.h5"
     if not _is_there(out, {"training"}):
-        compute(plan, out, plane_from=random, stop=guide.stop, warn=guide.warn)
-        project(out, {"training": snapshots}, force=True, stop=guide.stop, warn=guide.warn)
+        compute(plan, out, watch=guide.watch, plane_from=random)
+        project(out, {"training": snapshots}, watch=guide.silent, force=True)
     surface = read_surface(out)
     (path,) = surface.trajectories.values()
     shares = path.explained_variance
@@ -139,13 +137,9 @@ def _with_paths(
     """The surface of a plane made of runs, with those runs in its file; read where it is there already."""
     if _is_there(out, set(runs)):
         return read_surface(out)
-
-    def tell(update: Update) -> None:
-        guide.progress(stage, update.done, update.total)
-
-    plan, plane_from = settle_plane(plan, request, out, warn=guide.warn)
-    compute(plan, out, plane_from=plane_from, progress=tell, stop=guide.stop, warn=guide.warn)
-    project(out, runs, stop=guide.stop, warn=guide.warn)
+    plan, plane_from = settle_plane(plan, request, out, watch=guide.silent)
+    compute(plan, out, watch=as_stage(guide.watch, stage), plane_from=plane_from)
+    project(out, runs, watch=guide.silent)
     return read_surface(out)
 
 
@@ -161,9 +155,9 @@ def _trace(plan: Plan, descent: Descent, folder: Path, number: int, guide: Guide
     shutil.rmtree(part, ignore_errors=True)
 
     def tell(stage: str, done: int, total: int) -> None:
-        guide.progress("optimizers", number * total + done, len(OPTIMIZERS) * total)
+        guide.watch.stage("optimizers", number * total + done, len(OPTIMIZERS) * total)
 
-    trace(plan.problem, descent, part, progress=tell, stop=guide.stop)
+    trace(plan.problem, descent, part, watch=replace(guide.watch, stage=tell))
     part.rename(folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from lossviz.errors import LossvizError, StoppedError, StoreError, UsageError, join_mistakes
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision
+from lossviz.evaluate.ways.choice import default_way
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.problem import Problem
@@ -21,9 +21,10 @@ from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import Mark, Trajectory, random_walk_null
-from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
+from lossviz.records.watch import QUIET, Watch
+from lossviz.run.join import load_stored
 from lossviz.run.prepare import open_run
-from lossviz.run.settings import Settings
+from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 from lossviz.store.run import Run
@@ -32,23 +33,18 @@ from lossviz.store.trust import trusted_plan
 from lossviz.trajectory.project import check_visible, project_snapshots
 from lossviz.trajectory.snapshots import Snapshots, open_snapshots
 
-Progress = Callable[[str, int, int], None]
-Warn = Callable[[str], None]
-
 
 def project(
     out: Path,
     runs: Mapping[str, str | Path],
+    settings: Settings = DEFAULT,
+    watch: Watch = QUIET,
     *,
-    device: str = "auto",
     force: bool = False,
     skip: tuple[str, ...] = (),
     renames: tuple[tuple[str, str], ...] = (),
     trust_pickle: bool = False,
     trust_problem: bool = False,
-    progress: Progress = lambda stage, done, total: None,
-    stop: Callable[[], bool] = lambda: False,
-    warn: Warn = lambda message: None,
 ) -> dict[str, Trajectory]:
     """Project the snapshots of one or more runs on the plane of the surface ``out``, and store them in its file.
 
@@ -58,22 +54,20 @@ def project(
     Args:
         out: A run made by :func:`lossviz.run.compute.compute`; it may be unfinished, but must not be going on.
         runs: Per name a folder or glob pattern of snapshots.
-        device: Where losses are evaluated.
+        settings: The device where losses are evaluated.
+        watch: Told of each stage, warned of snapshots that were left out, and asked after each whether to stop.
         force: Store a path even where it is no more than a dot on this plane.
         skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
         renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
         trust_pickle: Whether code in the snapshots may run.
         trust_problem: Run what the file names, whoever made it.
-        progress: Called with a stage, how much of it is done, and how much there is.
-        stop: Asked after each snapshot.
-        warn: Called with sentences about snapshots that were left out.
 
     Returns:
         The trajectories by name, as stored.
 
     Raises:
         StoreError: If there is no such run.
-        StoppedError: If it is being filled by another process, or ``stop`` says so.
+        StoppedError: If it is being filled by another process, or ``watch.stop`` says so.
         UsageError: For runs that cannot be projected; the others are stored all the same.
     """
     if not all(name.strip() for name in runs):
@@ -83,15 +77,16 @@ def project(
         made = f"lossviz compute … --out {shlex.quote(str(out))} --prepare-only"
         raise StoreError(f"There is no surface file {out}. Make one with: {made}")
     plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
-    with open_run(out, plan, Settings(device), warn, stop) as run:
-        seer = Seer.of(run.surface, plan, out, device, warn)
-        seer.problem = replace(seer.problem, matching=_beside(seer.problem.matching, skip, renames, trust_pickle))
+    with open_run(out, plan, settings, watch) as run:
+        projector = Projector.of(run.surface, plan, out, settings, watch)
+        problem = projector.problem
+        projector.problem = replace(problem, matching=_beside(problem.matching, skip, renames, trust_pickle))
         made, mistakes = {}, []
         for name, source in runs.items():
             try:
-                for series, snapshots in open_snapshots(source, seer.problem, warn=warn).items():
+                for series, snapshots in open_snapshots(source, projector.problem, warn=watch.warn).items():
                     full_name = f"{name} {series}".strip()
-                    made[full_name] = seer.see(snapshots, full_name, force=force, progress=progress, stop=stop)
+                    made[full_name] = projector.project(snapshots, full_name, watch, force=force)
             except StoppedError:
                 raise
             except LossvizError as error:
@@ -105,66 +100,52 @@ def project(
     return made
 
 
-class Seer:
-    """Sees snapshots on one plane of one problem.
+class Projector:
+    """Projects snapshots onto one plane of one problem.
 
     Args:
         problem: Model, loss and examples; its model is moved about and put back.
         plane: On the problem's device.
-        batch_size: Examples a forward pass; None takes the device's default.
+        way: How losses are evaluated; None takes the plain loop.
         made_of: Number of snapshots whose principal components span the plane; 0 for another plane.
         unused: Parameters that no loss depends on, whose motion is no part of a path.
     """
 
     def __init__(
-        self, problem: Problem, plane: Plane, batch_size: int | None = None, made_of: int = 0,
-        unused: Sequence[str] = (),
-    ) -> None:  # fmt: skip
-        self.problem, self.plane, self.batch_size, self.made_of = problem, plane, batch_size, made_of
+        self, problem: Problem, plane: Plane, way: Way | None = None, made_of: int = 0, unused: Sequence[str] = ()
+    ) -> None:
+        self.problem, self.plane, self.made_of = problem, plane, made_of
+        self.way = way or default_way(problem)
         self.unused = tuple(unused)
 
     @classmethod
-    def of(cls, surface: Surface, plan: Plan, out: Path, device: str, warn: Warn) -> Seer:
+    def of(cls, surface: Surface, plan: Plan, out: Path, settings: Settings, watch: Watch) -> Projector:
         """For the plane of a stored run, evaluating in its precision."""
-        facts = surface.facts
-        if "precision" not in facts:
-            raise StoreError(
-                f"{out} is not prepared yet. Run its lossviz compute command first, or with --prepare-only."
-            )
-        problem = load_plan_problem(plan, device)
-        plane = prepare_plane(plan, problem, find_directions(plan, problem, out, warn, stored=True))
-        way = facts.get("engine", {}).get("way")
-        batch_size = Way.from_json(way).batch_size if way else None
-        made_of = len(facts.get("plane", {}).get("coefficients", ())) if plane.kind == "pca" else 0
+        made, facts = load_stored(out, plan, surface, settings.device, watch), surface.facts
+        made_of = len(facts.get("plane", {}).get("coefficients", ())) if made.plane.kind == "pca" else 0
         unused = facts.get("probes", {}).get("not_moved", {}).get("unused", ())
-        return cls(in_precision(problem, facts["precision"]["used"]), plane, batch_size, made_of, unused)
+        way = made.engine.way
+        way = Way("loop", way.batch_size, lean=way.lean)
+        return cls(made.problem, made.plane, way, made_of, unused)
 
-    def see(
-        self,
-        snapshots: Snapshots,
-        name: str,
-        *,
-        force: bool = False,
-        progress: Progress = lambda stage, done, total: None,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Trajectory:
+    def project(self, snapshots: Snapshots, name: str, watch: Watch = QUIET, *, force: bool = False) -> Trajectory:
         """One trajectory, with the losses of its snapshots and of their nearest points of the plane.
 
         Raises:
             UsageError: If the path would be a dot, unless ``force``.
-            StoppedError: If ``stop`` says so.
+            StoppedError: If ``watch.stop`` says so.
         """
-        seen = project_snapshots(snapshots, self.plane.without(self.unused), progress=progress)
+        seen = project_snapshots(snapshots, self.plane.without(self.unused), watch)
         if not force:
             check_visible(seen, self.plane.kind, name)
         own, projected = [], []
         for t, coordinates in enumerate(seen.coordinates):
-            progress("evaluating snapshots", t, len(snapshots))
-            if stop():
+            watch.stage("evaluating snapshots", t, len(snapshots))
+            if watch.stop():
                 raise StoppedError("Stopped while evaluating snapshots; nothing of this trajectory is stored.")
             own.append(self.own_points(snapshots.state(t)))
             projected.append(self.points_at(coordinates) if np.isfinite(coordinates).all() else [])
-        progress("evaluating snapshots", len(snapshots), len(snapshots))
+        watch.stage("evaluating snapshots", len(snapshots), len(snapshots))
         return Trajectory(
             name=name,
             steps=np.array([fact.step for fact in snapshots.facts]),
@@ -199,11 +180,8 @@ class Seer:
         return {"random_walk_null": random_walk_null(self.plane.dimension, self.made_of).tolist()}
 
     def _evaluate(self, plane: Plane, coordinates: np.ndarray) -> list[Point]:
-        engine = Engine(self.problem, plane, way=self._way())
+        engine = Engine(self.problem, plane, way=self.way)
         return engine.evaluate_points([0], coordinates[None], tuple(self.problem.examples))
-
-    def _way(self) -> Way | None:
-        return Way("loop", self.batch_size) if self.batch_size else Engine(self.problem, self.plane).way
 
 
 def _beside(

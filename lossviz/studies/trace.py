@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from lossviz.errors import UsageError
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.records.watch import QUIET, Watch
 from lossviz.run.load import load_plan_problem
 from lossviz.run.plane import read_plane
+from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.params import Params
 from lossviz.trajectory.descent import Descent, descend
-
-Progress = Callable[[str, int, int], None]
 
 
 def trace(
@@ -29,9 +28,8 @@ def trace(
     split: str = "train",
     samples: int | None = None,
     precision: str = "float32",
-    device: str = "auto",
-    progress: Progress = lambda stage, done, total: None,
-    stop: Callable[[], bool] = lambda: False,
+    settings: Settings = DEFAULT,
+    watch: Watch = QUIET,
 ) -> int:
     """Load a problem, run an optimizer on it and record the snapshots in ``folder``.
 
@@ -45,9 +43,8 @@ def trace(
         split: Examples to train on.
         samples: A fixed random subset of them; None takes all.
         precision: ``"float32"`` or ``"float64"``.
-        device: As for :func:`lossviz.run.compute.compute`.
-        progress: Called with a stage, steps done, and steps in all.
-        stop: Asked after each step.
+        settings: The device to run on.
+        watch: Told of each step, and asked after it whether to stop.
 
     Returns:
         Steps taken.
@@ -60,11 +57,11 @@ def trace(
     plan = Plan(problem_ref, PlaneSpec(), grid, splits=(split,), samples=samples, precision=precision)  # pyright: ignore[reportArgumentType]
     if start == "fresh":
         blank = replace(plan, problem=replace(problem_ref, checkpoint=None, checkpoint_sha256=None))
-        problem = load_plan_problem(blank, device, initial_seed=descent.seed)
+        problem = load_plan_problem(blank, settings.device, initial_seed=descent.seed)
     else:
-        problem = load_plan_problem(plan, device)
+        problem = load_plan_problem(plan, settings.device)
     begin = None if start in ("checkpoint", "fresh") else point_of_run(start, problem)
-    return descend(problem, descent, folder, start=begin, split=split, progress=progress, stop=stop)
+    return descend(problem, descent, folder, start=begin, split=split, watch=watch)
 
 
 def point_of_run(text: str, problem: Problem) -> Params:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +21,11 @@ from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.loss_call import weighted_loss
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import put_params
+from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params
 from lossviz.trajectory.recorder import TrajectoryRecorder
 
 _PASS = 1024  # examples a forward pass where all of them make one step
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,7 @@ def descend(
     *,
     start: Params | None = None,
     split: str = "train",
-    progress: Progress = lambda stage, done, total: None,
-    stop: Callable[[], bool] = lambda: False,
+    watch: Watch = QUIET,
 ) -> int:
     """Run an optimizer from ``start`` on the problem's loss, and record its snapshots in ``folder``.
 
@@ -92,8 +91,7 @@ def descend(
         folder: For the snapshots; made if need be.
         start: Where to begin; None takes the checkpoint.
         split: Examples to train on.
-        progress: Called with a stage, steps done, and steps in all.
-        stop: Asked after each step.
+        watch: Told of each step, and asked after it whether to stop.
 
     Returns:
         Steps taken; fewer than asked for where the loss was no longer finite.
@@ -101,7 +99,7 @@ def descend(
     Raises:
         UsageError: If there is no such optimizer or scheduler, or it does not take these settings.
         ProblemError: If the loss cannot be differentiated, or the optimizer fails on it.
-        StoppedError: If ``stop`` says so; what is recorded stays.
+        StoppedError: If ``watch.stop`` says so; what is recorded stays.
         UnsavedError: If a snapshot could not be saved.
 
     Example:
@@ -134,8 +132,8 @@ def descend(
             size = descent.batch_size or count
             shown = {descent.average: averaged.module} if averaged is not None and descent.average else {}
             record.step(loss=loss, epoch=step * size / count, averages=shown if _begun(averaged) else None)
-            progress("tracing", step, descent.steps)
-            if stop():
+            watch.stage("tracing", step, descent.steps)
+            if watch.stop():
                 raise StoppedError(f"Stopped after {step} of {descent.steps} steps; their snapshots are in {folder}.")
     return descent.steps
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,13 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import UsageError
+from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane, coordinates_from
 from lossviz.trajectory.snapshots import SnapshotSource
 
 # a path of which less is seen on a plane is a dot there: its spread is a tenth of what it is in parameter space
 SMALLEST_SHARE = 0.01
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,7 @@ class Projection:
     explained_variance: np.ndarray | None
 
 
-def project_snapshots(
-    source: SnapshotSource, plane: Plane, *, progress: Progress = lambda stage, done, total: None
-) -> Projection:
+def project_snapshots(source: SnapshotSource, plane: Plane, watch: Watch = QUIET) -> Projection:
     """Find the nearest point of ``plane`` to each snapshot, and the distance to it.
 
     Coordinates solve the normal equations with the Gram matrix of the directions, for inner products divided by norms
@@ -47,7 +44,7 @@ def project_snapshots(
     Args:
         source: T snapshots.
         plane: Any plane, on any device; its directions may be far from orthogonal.
-        progress: Called with a stage, how much of it is done, and how much there is.
+        watch: Told of each stage.
 
     Example:
         >>> class Two:
@@ -64,14 +61,14 @@ def project_snapshots(
     total = {name: torch.zeros_like(tensor) for name, tensor in origin.items()}
     coordinates, distance, squares = np.empty((len(source), plane.dimension)), np.empty(len(source)), 0.0
     for t in range(len(source)):
-        progress("projecting snapshots", t, len(source))
+        watch.stage("projecting snapshots", t, len(source))
         step = _displacement(source.params(t), origin)
         coordinates[t], distance[t] = _least_squares(step, stacked, plane.gram)
         if np.isfinite(distance[t]):
             squares += sum(float(part @ part) for part in step.values())
             for name, part in step.items():
                 total[name] += part
-    progress("projecting snapshots", len(source), len(source))
+    watch.stage("projecting snapshots", len(source), len(source))
     finite = np.isfinite(distance)
     variance = squares - sum(float(part @ part) for part in total.values()) / max(finite.sum(), 1)
     return Projection(coordinates, distance, _shares(coordinates[finite], plane.gram, variance, squares))

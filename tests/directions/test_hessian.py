@@ -14,6 +14,7 @@ from lossviz.records.plane_words import PlaneRequest, PlaneWords
 from lossviz.render.words.plane_text import axis_label
 from lossviz.run.compute import compute
 from lossviz.run.plane import settle_plane
+from lossviz.run.settings import Settings
 from lossviz.space.params import gram
 from tests import cases
 
@@ -100,8 +101,8 @@ def test_a_saddle_and_a_minimum_are_told_apart_by_sign(tmp_path, small):
     words, out = PlaneWords.parse("hessian1,hessian-min"), tmp_path / "net.h5"
     problem = resolve_problem(str(tmp_path / "problem.py"), model_args={}, checkpoint=None)
     plan = Plan(problem, PlaneSpec(), Grid.parse("-1:1:5,-2:2:3"))
-    plan, file = settle_plane(plan, PlaneRequest(words), out, device="cpu")
-    surface = compute(plan, out, plane_from=file, device="cpu", strategy="loop").surface
+    plan, file = settle_plane(plan, PlaneRequest(words), out, settings=Settings(device="cpu"))
+    surface = compute(plan, out, plane_from=file, settings=Settings(device="cpu", strategy="loop")).surface
     assert surface.plan.plane.kind == "hessian"
     assert surface.facts["plane"]["eigenvalues"] == pytest.approx([6.0, small], rel=1e-5)
     x, y = surface.plan.grid.axes[0].coordinates, surface.plan.grid.axes[1].coordinates[:, None]

@@ -19,7 +19,9 @@ from lossviz.problem.source.importing import execute_file
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute
+from lossviz.run.settings import Settings
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import directions_path
 from lossviz.studies.project import project
@@ -247,7 +249,12 @@ def test_files_made_when_they_moved_go_on_as_they_are(here, monkeypatch):
         whole = compute(plan_for(), here / "whole.h5")
         saved = []
         with pytest.raises(Exception, match="Stopped at"):
-            compute(plan_for(), here / "net.h5", progress=saved.append, stop=lambda: bool(saved), strategy="loop")
+            compute(
+                plan_for(),
+                here / "net.h5",
+                settings=Settings(strategy="loop"),
+                watch=Watch(progress=saved.append, stop=lambda: bool(saved)),
+            )
     assert moved_in(here / "net.h5") == {"body.weight", "spare.weight"}
     report = compute(plan_for(), here / "net.h5")
     assert report.evaluated < 6 and moved_in(here / "net.h5") == {"body.weight", "spare.weight"}

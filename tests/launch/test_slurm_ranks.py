@@ -12,6 +12,7 @@ from lossviz.launch.rounds import logs_folder, read_rounds
 from lossviz.launch.status import read_status
 from lossviz.run.compute import compute
 from lossviz.run.join import recompute
+from lossviz.run.settings import Settings
 from lossviz.store.surface_file import read_surface
 from lossviz.store.verify import verify
 from tests.divided_ranks import PROBLEM as DIVIDED
@@ -71,7 +72,7 @@ def check_whole(path, folder):
     """Every point is there, none was announced twice, and the values are those of one process bit for bit."""
     points = announced(path)
     assert len(points) == len(set(points))
-    compute(read_surface(path).plan, folder / "one.h5", strategy="loop", device="cpu")
+    compute(read_surface(path).plan, folder / "one.h5", settings=Settings(strategy="loop", device="cpu"))
     assert read_surface(path).evaluated().all()
     assert values_of(path) == values_of(folder / "one.h5")
 

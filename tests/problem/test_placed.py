@@ -16,6 +16,7 @@ from lossviz.problem.placed import check_placed, describe_devices, is_placed, ty
 from lossviz.problem.stand import Placement
 from lossviz.run.compute import compute
 from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
+from lossviz.run.settings import Settings
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
 from tests.run.test_compute import PROBLEM, plan_of, values_of
@@ -45,7 +46,7 @@ def plans(tmp_path):
 
 def test_a_model_with_hooks_gives_the_bits_of_the_plain_one(plans, tmp_path):
     for name, plan in plans.items():
-        compute(plan, tmp_path / f"{name}.h5", strategy="loop", batch_size=8)
+        compute(plan, tmp_path / f"{name}.h5", settings=Settings(strategy="loop", batch_size=8))
     assert values_of(tmp_path / "hooked.h5") == values_of(tmp_path / "plain.h5")
     plain, hooked = (read_surface(tmp_path / f"{name}.h5") for name in plans)
     assert hooked.facts["state_sha256"] == plain.facts["state_sha256"]

@@ -8,11 +8,13 @@ from click.testing import CliRunner
 from torch import nn
 
 from lossviz.cli.main import cli
+from lossviz.errors import LossvizError
 from lossviz.problem.source.importing import execute_file
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.verdict import is_sound, verdict_of
+from lossviz.records.watch import Watch
 from lossviz.run.check import check_plan
 from lossviz.run.compute import compute
 
@@ -119,13 +121,13 @@ def test_float32_is_compared_with_float64_where_the_model_runs_in_it(tmp_path):
 
 def test_compute_tells_and_stores_the_same_verdict_before_the_first_point(tmp_path):
     told = []
-    report = compute(plan_for(tmp_path), tmp_path / "net.h5", tell=told.append)
+    report = compute(plan_for(tmp_path), tmp_path / "net.h5", watch=Watch(tell=told.append))
     stored = verdict_of(report.surface.plan, report.surface.facts)
     assert told == [stored] and is_sound(stored)
     direct = check_plan(plan_for(tmp_path))
     volatile = ("expected",)
     assert [c for c in direct if c.subject not in volatile] == [c for c in stored if c.subject not in volatile]
-    compute(replace(report.surface.plan), tmp_path / "net.h5", tell=told.append)
+    compute(replace(report.surface.plan), tmp_path / "net.h5", watch=Watch(tell=told.append))
     assert len(told) == 1  # going on says it no more
 
 
@@ -170,3 +172,26 @@ def test_the_command_prints_a_table_and_its_status_is_the_verdict(tmp_path, monk
     (tmp_path / "flat.py").write_text(HEAD + "M = model().eval()\n" + LOSS.replace("model(b", "M(b"))
     done = CliRunner().invoke(cli, ["check", "flat.py"])
     assert done.exit_code == 1 and "wrong  sensitivity" in done.output
+
+
+def refusal_of(act):
+    """What an act refuses, and how."""
+    with pytest.raises(LossvizError) as raised:
+        act()
+    return type(raised.value), str(raised.value)
+
+
+UNDIFFERENTIABLE = LOSS.replace("model(batch[0])", "model(batch[0]).detach()")
+
+
+@pytest.mark.parametrize(
+    ("loss", "quantities", "relative_error"),
+    [(LOSS, ("loss", "max_eigenvalue"), 0.1), (UNDIFFERENTIABLE, ("loss", "max_eigenvalue"), None)],
+    ids=["derivatives of few examples", "a loss without a gradient"],
+)
+def test_check_refuses_what_compute_refuses(tmp_path, loss, quantities, relative_error):
+    def plan():
+        found = plan_for(tmp_path, HEAD + loss)
+        return replace(found, quantities=quantities, relative_error=relative_error)
+
+    assert refusal_of(lambda: check_plan(plan())) == refusal_of(lambda: compute(plan(), tmp_path / "net.h5"))

@@ -14,8 +14,10 @@ from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
-from lossviz.run import load as conductor
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute
+from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
+from lossviz.run.settings import Settings
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import directions_path
 from lossviz.store.surface_file import read_surface
@@ -65,9 +67,9 @@ def test_every_value_equals_the_reference_in_float64(plan, tmp_path):
     assert report.doubts == []
     surface = read_surface(out)
     wide = replace(plan, precision="float64")
-    problem = conductor.load_plan_problem(wide, "cpu")
-    directions = conductor.find_directions(wide, problem, out, pytest.fail, stored=True)
-    plane = conductor.prepare_plane(wide, problem, directions)
+    problem = load_plan_problem(wide, "cpu")
+    directions = find_directions(wide, problem, out, pytest.fail, stored=True)
+    plane = prepare_plane(wide, problem, directions)
     for index in range(plan.grid.size):
         params = plane.point(plan.grid.coordinates([index])[0])
         for split in plan.splits:
@@ -111,8 +113,8 @@ def test_stopped_and_resumed_equals_straight_through_bit_for_bit(plan, tmp_path,
 
     for count in (3, 1, 9):
         with pytest.raises(StoppedError, match="Run the same command"):
-            compute(plan, out, stop=stop_after(count), progress=note)
-    compute(plan, out, progress=note)
+            compute(plan, out, watch=Watch(stop=stop_after(count), progress=note))
+    compute(plan, out, watch=Watch(progress=note))
     assert values_of(out) == values_of(tmp_path / "straight.h5")
     assert len(announced) == len(set(announced)) == 2 * plan.grid.size
 
@@ -140,7 +142,7 @@ def test_other_data_under_the_same_plan_are_refused(tmp_path):
     path.write_text(fewer.replace("x = torch.randn(15, 4, generator=generator)", reading))
     plan = plan_of(path, splits=("train",))
     with pytest.raises(StoppedError):
-        compute(plan, out, stop=stop_after(1))
+        compute(plan, out, watch=Watch(stop=stop_after(1)))
     np.save(tmp_path / "x.npy", np.zeros((15, 4), np.float32))
     with pytest.raises(PlanError, match="the examples are not those"):
         compute(plan, out)
@@ -159,8 +161,8 @@ def test_directions_are_stored_as_used(plan, tmp_path):
     out = tmp_path / "net.h5"
     compute(plan, out)
     stored = read_directions(directions_path(out))
-    problem = conductor.load_plan_problem(plan, "cpu")
-    made = conductor.find_directions(plan, problem, tmp_path / "other.h5", pytest.fail, stored=False)
+    problem = load_plan_problem(plan, "cpu")
+    made = find_directions(plan, problem, tmp_path / "other.h5", pytest.fail, stored=False)
     for have, want in zip(stored.directions, made.tensors, strict=True):
         assert all(np.array_equal(have[name], want[name].numpy()) for name in want)
 
@@ -200,7 +202,7 @@ def test_a_surface_that_does_not_move_is_doubted(tmp_path):
 def test_points_that_are_not_finite_are_counted(tmp_path):
     path = tmp_path / "problem.py"
     path.write_text(PROBLEM)
-    start = float(conductor.load_plan_problem(plan_of(path), "cpu").params["0.weight"].sum())
+    start = float(load_plan_problem(plan_of(path), "cpu").params["0.weight"].sum())
     branch = (
         f"moved = model[0].weight.sum() > {start + 0.01}\n    return torch.where(moved, torch.nan, 1.0) * nn.functional"
     )
@@ -244,13 +246,17 @@ def test_weak_directions_are_refused_before_anything_is_written(tmp_path):
 
 def test_an_unknown_device_is_refused(plan, tmp_path):
     with pytest.raises(UsageError, match="--device"):
-        compute(plan, tmp_path / "net.h5", device="cuda:99" if not torch.cuda.is_available() else "nonsense")
+        compute(
+            plan,
+            tmp_path / "net.h5",
+            settings=Settings(device="cuda:99" if not torch.cuda.is_available() else "nonsense"),
+        )
 
 
 def test_moving_the_folder_does_not_matter(plan, tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(StoppedError):
-        compute(plan, tmp_path / "a" / "net.h5", stop=stop_after(1))
+        compute(plan, tmp_path / "a" / "net.h5", watch=Watch(stop=stop_after(1)))
     shutil.move(tmp_path / "a", tmp_path / "b é 'x'")
     compute(plan, tmp_path / "b é 'x'" / "net.h5")
     compute(plan, tmp_path / "straight.h5")

@@ -18,6 +18,7 @@ from lossviz.errors import PlanError
 from lossviz.records.plan import Plan
 from lossviz.run.compute import compute
 from lossviz.run.join import recompute
+from lossviz.run.settings import Settings
 from lossviz.store.merge import merge
 from lossviz.store.surface_file import read_surface
 from lossviz.store.verify import verify
@@ -57,7 +58,7 @@ def test_two_ranks_that_divide_the_model_give_the_values_of_one_process(folder):
     for name, plan in plans(folder).items():
         out, one = folder / f"{name}.h5", folder / f"{name}-one.h5"
         whole = replace(plan, ranks_per_point=1, ranks_divide="examples")
-        compute(whole, one, device="cpu", strategy="loop", batch_size=8)
+        compute(whole, one, settings=Settings(device="cpu", strategy="loop", batch_size=8))
         found, expected = read_surface(out), read_surface(one)
         if name == "tensor":  # sums over hidden units come in another order
             for quantity in expected.names:
@@ -101,7 +102,11 @@ def test_the_example_by_its_own_commands(folder):
 def test_ranks_that_were_stopped_or_killed_go_on(folder, victim):
     (folder / "problem.py").write_text(PROBLEM + SLOWLY)
     plan = plans(folder)["fsdp"]
-    compute(replace(plan, ranks_per_point=1, ranks_divide="examples"), folder / "one.h5", strategy="loop", batch_size=8)
+    compute(
+        replace(plan, ranks_per_point=1, ranks_divide="examples"),
+        folder / "one.h5",
+        settings=Settings(strategy="loop", batch_size=8),
+    )
     words = [
         "compute",
         folder / "problem.py",

@@ -12,9 +12,11 @@ from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.plane_words import PlaneRequest, PlaneWords
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute
 from lossviz.run.load import load_plan_problem
 from lossviz.run.plane import climb, read_plane, settle_plane
+from lossviz.run.settings import Settings
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
 from lossviz.studies.project import project
@@ -68,8 +70,8 @@ def plan_of(grid="-1:1:5,-1:1:3", checkpoint="a.pt", **spec):
 def made(folder, text, *, grid="-1:1:5,-1:1:3", out="net.h5", **request):
     plan = plan_of(grid)
     asked = PlaneRequest(PlaneWords.parse(text, plan.grid.dimension), **request)
-    plan, file = settle_plane(plan, asked, folder / out, device="cpu")
-    return compute(plan, folder / out, device="cpu", plane_from=file).surface
+    plan, file = settle_plane(plan, asked, folder / out, settings=Settings(device="cpu"))
+    return compute(plan, folder / out, plane_from=file, settings=Settings(device="cpu")).surface
 
 
 def loss_of(folder, checkpoint):
@@ -82,7 +84,7 @@ def test_the_plane_of_three_checkpoints_passes_through_them(folder):
     (tmp := folder / "three").mkdir()
     for number, name in enumerate("abc"):
         torch.save(state(number), tmp / f"{number}{name}.pt")
-    seen = project(folder / "net.h5", {"three": tmp}, device="cpu")["three"]
+    seen = project(folder / "net.h5", {"three": tmp}, settings=Settings(device="cpu"))["three"]
     np.testing.assert_allclose(seen.coordinates[:2], [[0, 0], [1, 0]], atol=1e-6)
     np.testing.assert_allclose(seen.distance, 0, atol=1e-6)
     np.testing.assert_allclose(seen.projected["train_loss"], seen.own["train_loss"], atol=1e-6)
@@ -105,7 +107,7 @@ def test_a_line_must_start_at_the_checkpoint(folder):
 
 def test_a_pca_plane_holds_its_path_on_an_automatic_grid(folder):
     surface = made(folder, "pca", snapshots=("run",), auto=(9, 7))
-    path = project(folder / "net.h5", {"sgd": "run"}, device="cpu")["sgd"]
+    path = project(folder / "net.h5", {"sgd": "run"}, settings=Settings(device="cpu"))["sgd"]
     assert path.explained_variance.sum() > 0.9
     np.testing.assert_allclose(path.coordinates[-1], 0, atol=1e-6)
     np.testing.assert_allclose(path.distance[-1], 0, atol=1e-6)
@@ -139,13 +141,13 @@ def test_mixed_axes_and_restricted_parameters(folder):
 
 def test_a_plain_random_plane_needs_no_file_of_directions(folder):
     asked = PlaneRequest(PlaneWords.parse("random", 2), auto=(5, 7), rise=0.5)
-    plan, file = settle_plane(plan_of(), asked, folder / "net.h5", device="cpu")
+    plan, file = settle_plane(plan_of(), asked, folder / "net.h5", settings=Settings(device="cpu"))
     assert file is None
     assert plan.plane == PlaneSpec()
-    surface = compute(plan, folder / "net.h5", device="cpu").surface
+    surface = compute(plan, folder / "net.h5", settings=Settings(device="cpu")).surface
     assert np.nanmax(surface.values("train_loss")) > surface.facts["origin"]["train_loss"] + 0.5
     # asked again, the grid is the one of the run
-    assert settle_plane(plan_of(), asked, folder / "net.h5", device="cpu")[0].grid == plan.grid
+    assert settle_plane(plan_of(), asked, folder / "net.h5", settings=Settings(device="cpu"))[0].grid == plan.grid
 
 
 def test_climbing_stops_where_the_loss_has_risen():
@@ -187,7 +189,7 @@ def test_an_optimizer_starts_from_a_point_of_a_plane(folder):
     done = CliRunner().invoke(cli, [*words, "--out", "runs/sgd", "--device", "cpu"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "5 steps of sgd" in done.output
-    path = project(folder / "net.h5", {"sgd": "runs/sgd"}, device="cpu", force=True)["sgd"]
+    path = project(folder / "net.h5", {"sgd": "runs/sgd"}, force=True, settings=Settings(device="cpu"))["sgd"]
     np.testing.assert_allclose(path.coordinates[0], [1, -1], atol=1e-6)
     assert path.distance[0] == pytest.approx(0, abs=1e-5)
     assert path.own["train_loss"][0] == pytest.approx(surface.values("train_loss")[0, 4], rel=1e-5)
@@ -221,9 +223,9 @@ def test_with_batchnorm_recomputed_the_plane_passes_through_its_checkpoints_and_
     for batchnorm, examples in (("fixed", None), ("recompute", 23)):
         warned, out = [], folder / f"{batchnorm}.h5"
         plan = replace(plan_of(), batchnorm=batchnorm, batchnorm_examples=examples)
-        plan, file = settle_plane(plan, asked, out, device="cpu", warn=warned.append)
-        compute(plan, out, device="cpu", plane_from=file)
-        seen = project(out, {"three": folder / "three"}, device="cpu")["three"]
+        plan, file = settle_plane(plan, asked, out, settings=Settings(device="cpu"), watch=Watch(warn=warned.append))
+        compute(plan, out, plane_from=file, settings=Settings(device="cpu"))
+        seen = project(out, {"three": folder / "three"}, settings=Settings(device="cpu"))["three"]
         difference = np.abs(seen.projected["train_loss"] - seen.own["train_loss"])
         if batchnorm == "fixed":
             assert difference[1:].max() > 1e-3
@@ -239,5 +241,5 @@ def test_uneven_snapshots_are_said(folder):
     (folder / "run" / "step-5.pt").rename(folder / "run" / "step-42.pt")
     warned = []
     asked = PlaneRequest(PlaneWords.parse("pca", 2), snapshots=("run",))
-    settle_plane(plan_of(), asked, folder / "net.h5", device="cpu", warn=warned.append)
+    settle_plane(plan_of(), asked, folder / "net.h5", settings=Settings(device="cpu"), watch=Watch(warn=warned.append))
     assert "1 to 38 steps apart" in warned[0]

@@ -13,6 +13,7 @@ from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute, prepare_only
 from lossviz.run.join import recompute
 from lossviz.run.settings import Settings
@@ -63,7 +64,7 @@ def plan_of(folder, grid="-1:1:5,-0.5:0.5:3", *, net=0, model_args=None, **chang
 
 @pytest.fixture
 def old(folder):
-    compute(plan_of(folder), folder / "old.h5", strategy="loop")
+    compute(plan_of(folder), folder / "old.h5", settings=Settings(strategy="loop"))
     return folder / "old.h5"
 
 
@@ -95,7 +96,7 @@ EXTENSIONS = {
 def test_what_is_there_is_not_evaluated_again_and_the_file_is_the_same_bit_for_bit(folder, old, evaluated, case):
     grid, splits, count = EXTENSIONS[case]
     plan = plan_of(folder, grid, splits=splits)
-    compute(plan, folder / "straight.h5", strategy="loop")
+    compute(plan, folder / "straight.h5", settings=Settings(strategy="loop"))
     evaluated.clear()
     # the plane's words do not matter: they are those of the other run
     report = compute(replace(plan, plane=PlaneSpec(seed=99)), folder / "new.h5", plane_from=old)
@@ -125,7 +126,7 @@ def test_a_stopped_extension_goes_on(folder, old, evaluated, monkeypatch):
     plan = plan_of(folder, "-1:1:9,-0.5:0.5:5")
     for _ in range(2):
         with pytest.raises(StoppedError):
-            compute(plan, folder / "new.h5", plane_from=old, stop=stop_after(3))
+            compute(plan, folder / "new.h5", plane_from=old, watch=Watch(stop=stop_after(3)))
     report = compute(plan, folder / "new.h5", plane_from=old)
     assert len(evaluated) == len(set(evaluated)) == 30
     assert report.surface.facts["plane_from"]["carried"] == 15
@@ -137,7 +138,7 @@ def test_workers_fill_an_extended_run(folder, old, evaluated):
     for part in ((1, 2), (2, 2)):
         work(out, part)
     assert merge(out).missing == 0 and len(set(evaluated)) == 30
-    compute(plan, folder / "straight.h5", strategy="loop")
+    compute(plan, folder / "straight.h5", settings=Settings(strategy="loop"))
     assert values_of(out) == values_of(folder / "straight.h5")
 
 
@@ -146,14 +147,16 @@ def test_another_checkpoint_is_evaluated_on_the_plane_as_it_is(folder, old, keep
     said = []
     plan = plan_of(folder, "-1:1:4,-0.5:0.5:3", net=5)
     out = folder / "other.h5"
-    report = compute(plan, out, plane_from=old, store_directions=keep, warn=said.append)
+    report = compute(plan, out, plane_from=old, settings=Settings(store_directions=keep), watch=Watch(warn=said.append))
     here, there = read_directions(directions_path(out)), read_directions(directions_path(old))
     assert here.fingerprint.sha256 == there.fingerprint.sha256
     assert (here.directions is None) == (keep == "recipe")
     assert report.surface.plan.plane.kind == "file" and report.evaluated == 12
     assert len(said) == 1 and "norms of the network there" in said[0] and said[0] in report.doubts
     # a plane from a plane, with another network's points in between: still the first one's directions
-    back = compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "back.h5", plane_from=out, warn=said.append)
+    back = compute(
+        plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "back.h5", plane_from=out, watch=Watch(warn=said.append)
+    )
     straight = compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "straight.h5")
     np.testing.assert_array_equal(back.surface.values("train_loss"), straight.surface.values("train_loss"))
     assert verify(out, recompute=recompute(out)).right
@@ -162,13 +165,15 @@ def test_another_checkpoint_is_evaluated_on_the_plane_as_it_is(folder, old, keep
 def test_a_plane_by_recipe_is_filled_resumed_worked_on_and_extended_bit_for_bit(folder, old):
     out, plan = folder / "recipe.h5", plan_of(folder)
     with pytest.raises(StoppedError):
-        compute(plan, out, strategy="loop", store_directions="recipe", stop=stop_after(1))
+        compute(
+            plan, out, settings=Settings(strategy="loop", store_directions="recipe"), watch=Watch(stop=stop_after(1))
+        )
     compute(plan, out)
     assert values_of(out) == values_of(old)
     work(out, (1, 1))
     assert verify(out, recompute=recompute(out)).right
     compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "finer.h5", plane_from=out)
-    compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "straight.h5", strategy="loop")
+    compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "straight.h5", settings=Settings(strategy="loop"))
     assert values_of(folder / "finer.h5") == values_of(folder / "straight.h5")
 
 
@@ -210,7 +215,9 @@ def test_points_that_would_not_join_are_refused(folder, old, monkeypatch):
     monkeypatch.setattr(Loop, "evaluate", dearer)
     monkeypatch.setattr("lossviz.run.prepare.check_centre", lambda *words: {"origin": {}, "repeat_noise": 0.0})
     with pytest.raises(PlanError, match="would not join"):
-        compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "new.h5", plane_from=old, strategy="loop")
+        compute(
+            plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "new.h5", plane_from=old, settings=Settings(strategy="loop")
+        )
     assert not (folder / "new.h5").exists()
 
 

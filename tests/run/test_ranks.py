@@ -54,8 +54,8 @@ def ended(process):
 
 def test_two_ranks_a_point_give_the_file_of_one_process(plan, tmp_path):
     one, whole, out = (tmp_path / name for name in ("one.h5", "whole.h5", "ranks.h5"))
-    compute(plan, one, strategy="loop", batch_size=4)
-    compute(replace(plan, ranks_per_point=1), whole, strategy="loop", batch_size=4)
+    compute(plan, one, settings=Settings(strategy="loop", batch_size=4))
+    compute(replace(plan, ranks_per_point=1), whole, settings=Settings(strategy="loop", batch_size=4))
     prepare_only(out, plan, LOOP)
     # in two goes, the second of which checks what the first stored
     for part in ("1/2", "2/2"):
@@ -75,7 +75,7 @@ def test_two_ranks_a_point_give_the_file_of_one_process(plan, tmp_path):
 @pytest.mark.slow
 def test_two_groups_of_two_ranks_share_the_points(plan, tmp_path):
     one, out = tmp_path / "one.h5", tmp_path / "ranks.h5"
-    compute(plan, one, strategy="loop", batch_size=4)
+    compute(plan, one, settings=Settings(strategy="loop", batch_size=4))
     prepare_only(out, plan, LOOP)
     status, said = ended(torchrun(4, out))
     assert status == 0, said
@@ -102,7 +102,7 @@ def test_ranks_that_were_stopped_or_killed_go_on(plan, tmp_path, killed):
     (tmp_path / "problem.py").write_text(WEIGHTED + SLOWLY)
     plan = replace(plan_of(tmp_path / "problem.py"), precision="float64", ranks_per_point=2)
     one, out = tmp_path / "one.h5", tmp_path / "ranks.h5"
-    compute(plan, one, strategy="loop", batch_size=4)
+    compute(plan, one, settings=Settings(strategy="loop", batch_size=4))
     prepare_only(out, plan, LOOP)
     journal = tmp_path / "ranks.h5.journal"
     process = torchrun(2, out)

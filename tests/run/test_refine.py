@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from lossviz.cli.main import cli
 from lossviz.errors import PlanError, StoppedError
 from lossviz.records.grid import Grid
+from lossviz.records.watch import Watch
 from lossviz.render.scene import make_scene
 from lossviz.run.compute import compute, prepare_only
 from lossviz.run.settings import Settings
@@ -27,8 +28,8 @@ def plan(tmp_path):
 
 
 def test_evaluated_points_are_those_of_the_whole_grid_and_the_rest_is_foreseen(plan, tmp_path):
-    some = compute(plan, tmp_path / "some.h5", strategy="loop").surface
-    whole = compute(replace(plan, refine=None), tmp_path / "whole.h5", strategy="loop").surface
+    some = compute(plan, tmp_path / "some.h5", settings=Settings(strategy="loop")).surface
+    whole = compute(replace(plan, refine=None), tmp_path / "whole.h5", settings=Settings(strategy="loop")).surface
     done = some.evaluated()
     assert 49 <= done.sum() < 0.6 * done.size
     for name in ("train_loss", "test_loss"):
@@ -47,7 +48,7 @@ def test_evaluated_points_are_those_of_the_whole_grid_and_the_rest_is_foreseen(p
 
 def test_a_finished_run_is_finished(plan, tmp_path):
     out = tmp_path / "net.h5"
-    first = compute(plan, out, strategy="loop")
+    first = compute(plan, out, settings=Settings(strategy="loop"))
     assert compute(plan, out).evaluated == 0
     assert first.surface.facts["refinement"]["tests"] == 16
     with pytest.raises(PlanError, match="refine"):
@@ -59,9 +60,9 @@ def test_stopped_and_resumed_it_asks_for_the_same_points(plan, tmp_path, monkeyp
     out = tmp_path / "net.h5"
     for count in (7, 60):
         with pytest.raises(StoppedError):
-            compute(plan, out, strategy="loop", stop=stop_after(count))
-    compute(plan, out, strategy="loop")
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+            compute(plan, out, settings=Settings(strategy="loop"), watch=Watch(stop=stop_after(count)))
+    compute(plan, out, settings=Settings(strategy="loop"))
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     assert values_of(out) == values_of(tmp_path / "one.h5")
 
 
@@ -73,7 +74,7 @@ def test_workers_fill_what_is_asked_for_round_by_round(plan, tmp_path):
         for i in (1, 2):
             work(out, (i, 2))
         rounds += 1
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     assert 2 <= rounds <= 10
     assert values_of(out) == values_of(tmp_path / "one.h5")
     assert read_surface(out).facts["refinement"] == read_surface(tmp_path / "one.h5").facts["refinement"]

@@ -18,6 +18,7 @@ from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.surface import Surface
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute, prepare_only
 from lossviz.run.join import recompute
 from lossviz.run.settings import Settings
@@ -51,7 +52,7 @@ def test_shares_are_disjoint_and_whole(count, nx, ny):
 @pytest.mark.parametrize("strategy", ["loop", "stacked"])
 @pytest.mark.parametrize("count", [1, 8])
 def test_any_number_of_workers_gives_the_file_of_one_process_bit_for_bit(plan, tmp_path, count, strategy):
-    compute(plan, tmp_path / "one.h5", strategy=strategy)
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy=strategy))
     out = tmp_path / "many.h5"
     prepare_only(out, plan, Settings(strategy=strategy))
     for i in range(count):
@@ -77,13 +78,13 @@ def test_a_stopped_part_goes_on_and_a_plain_compute_may_finish_the_rest(plan, tm
     out = tmp_path / "net.h5"
     prepare_only(out, plan, LOOP)
     with pytest.raises(StoppedError, match="all are saved"):
-        work(out, (1, 2), stop=stop_after(3))
+        work(out, (1, 2), watch=Watch(stop=stop_after(3)))
     done = read_surface(out).evaluated().sum()
     assert done == 1 + 3
     work(out, (1, 2))
     report = compute(plan, out)
     assert report.evaluated == 35 - 18
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     assert values_of(out) == values_of(tmp_path / "one.h5")
 
 
@@ -119,7 +120,7 @@ def test_recomputing_confirms_the_stored_points(plan, tmp_path):
 def test_resuming_where_points_come_out_otherwise_is_refused(plan, tmp_path, monkeypatch):
     out = tmp_path / "net.h5"
     with pytest.raises(StoppedError):
-        compute(plan, out, stop=stop_after(1))
+        compute(plan, out, watch=Watch(stop=stop_after(1)))
     honest = Surface.point
     monkeypatch.setattr(Surface, "point", lambda self, *a: replace(honest(self, *a), sums={"loss": 1e9}))
     with pytest.raises(PlanError, match="would not continue it"):
@@ -136,14 +137,14 @@ def test_preparing_that_was_stopped_says_so_and_goes_on(plan, tmp_path, monkeypa
     out = tmp_path / "net.h5"
     monkeypatch.setattr("lossviz.evaluate.ways.choice.TRIAL_S", 0.0)
     with pytest.raises(StoppedError, match="prepared"):
-        prepare_only(out, plan, Settings(), stop=lambda: True)
+        prepare_only(out, plan, Settings(), watch=Watch(stop=lambda: True))
     prepare_only(out, plan, LOOP)
     work(out, (1, 1))
     assert merge(out).missing == 0
 
 
 def test_a_task_of_any_scheduler(plan, tmp_path):
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     out = tmp_path / "many.h5"
     prepare_only(out, plan, LOOP)
     done = [lossviz.run_task(out, index, 3, device="cpu") for index in range(3)]
@@ -155,9 +156,11 @@ def test_a_task_of_any_scheduler(plan, tmp_path):
 
 
 def test_two_workers_give_the_file_of_one_process_and_leave_nothing_beside_it(plan, tmp_path):
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     out, told = tmp_path / "two.h5", []
-    report = compute_with_workers(out, plan, replace(LOOP, device="cpu"), ["cpu", "cpu"], progress=told.append)
+    report = compute_with_workers(
+        out, plan, replace(LOOP, device="cpu"), ["cpu", "cpu"], watch=Watch(progress=told.append)
+    )
     assert values_of(out) == values_of(tmp_path / "one.h5")
     assert report.doubts == [] and report.evaluated == 34
     saved = [(point.index, point.split) for update in told for point in update.saved]
@@ -178,7 +181,7 @@ def test_a_worker_that_fails_is_quoted_and_what_was_saved_is_kept(plan, tmp_path
 
 
 def test_ranks_of_torchrun_take_a_share_each(plan, tmp_path):
-    compute(plan, tmp_path / "one.h5", strategy="loop")
+    compute(plan, tmp_path / "one.h5", settings=Settings(strategy="loop"))
     out = tmp_path / "ranks.h5"
     prepare_only(out, plan, LOOP)
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lossviz"]

@@ -19,6 +19,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.run.compute import compute
 from lossviz.run.join import recompute
+from lossviz.run.settings import Settings
 from lossviz.run.worker import work
 from lossviz.run.workers import fill_with_workers
 from lossviz.store.surface_file import read_surface, write_surface
@@ -50,7 +51,7 @@ def sent(tmp_path, state, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("problem.py").write_text(PROBLEM)
     ref = resolve_problem("problem.py", model_args={}, checkpoint=None)
-    compute(Plan(ref, PlaneSpec(), GRID), Path("good.h5"), device="cpu")
+    compute(Plan(ref, PlaneSpec(), GRID), Path("good.h5"), settings=Settings(device="cpu"))
     surface = read_surface(Path("good.h5"))
     foreign = replace(
         surface.plan.problem,
@@ -97,7 +98,7 @@ def test_60_no_command_runs_the_words_of_a_sent_file(sent, command):
         lambda out: recompute(out),
         lambda out: work(out, (1, 1)),
         lambda out: lossviz.run_task(out, 0, 1),
-        lambda out: project(out, {"a": "step.pt"}, device="cpu"),
+        lambda out: project(out, {"a": "step.pt"}, settings=Settings(device="cpu")),
     ],
 )
 def test_60_nor_does_a_function(sent, call):
@@ -140,7 +141,7 @@ def test_where_the_marks_cannot_be_read_consent_is_passed_on(sent, state, monkey
     assert run("verify", "good.h5", "--recompute", "2", "--trust-problem").exit_code == 0
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/none")
     plan = Plan(resolve_problem("problem.py", model_args={}, checkpoint=None), PlaneSpec(), GRID)
-    compute(plan, Path("again.h5"), device="cpu")  # nothing to be written there is no obstacle
+    compute(plan, Path("again.h5"), settings=Settings(device="cpu"))  # nothing to be written there is no obstacle
     assert run("verify", "again.h5", "--recompute", "2").exit_code == 2
 
 

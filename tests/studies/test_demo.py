@@ -16,6 +16,7 @@ from lossviz.errors import StoppedError, UnwritableError, UsageError
 from lossviz.problem.checkpoint.match import read_checkpoint
 from lossviz.problem.data import digits
 from lossviz.records.grid import Grid
+from lossviz.records.watch import Watch
 from lossviz.store.surface_file import read_surface
 from lossviz.studies.demo import _shape_finding, demo, train_digits
 from lossviz.studies.demo_paths import Guide, compare_optimizers
@@ -30,7 +31,7 @@ def made(tmp_path_factory):
     """A small demonstration, the stages it went through, and the random state after it as before."""
     stages, before = [], torch.get_rng_state()
     out = tmp_path_factory.mktemp("demo") / "out"
-    result = demo(out, **SMALL, progress=lambda *stage: stages.append(stage))
+    result = demo(out, **SMALL, watch=Watch(stage=lambda *stage: stages.append(stage)))
     assert torch.equal(torch.get_rng_state(), before)
     return out, result, stages
 
@@ -94,7 +95,7 @@ def test_what_is_there_is_not_made_again(made):
     assert len(kept) > 10
     before = [path.stat().st_mtime_ns for path in kept]
     stages = []
-    again = demo(out, **SMALL, progress=lambda *stage: stages.append(stage))
+    again = demo(out, **SMALL, watch=Watch(stage=lambda *stage: stages.append(stage)))
     assert [path.stat().st_mtime_ns for path in kept] == before
     assert {stage for stage, _, _ in stages} == {"drawing"}
     assert again.findings == result.findings
@@ -126,12 +127,12 @@ def test_four_optimizers_start_at_the_point_the_plane_passes_through(made):
 
 def test_a_run_of_an_optimizer_that_was_stopped_is_made_again(tmp_path):
     start = train_digits(True, tmp_path, epochs=1)
-    guide = Guide(tmp_path, 5, 3, lambda *_: None, lambda: True, lambda _: None)
+    guide = Guide(tmp_path, 5, 3, Watch(stop=lambda: True))
     with pytest.raises(StoppedError):
         compare_optimizers(start, guide)
     assert not (tmp_path / "digits-optimizers" / "SGD").exists()
     steps = []
-    go_on = replace(guide, stop=lambda: len(steps) > 4, progress=lambda *stage: steps.append(stage))
+    go_on = replace(guide, watch=Watch(stop=lambda: len(steps) > 4, stage=lambda *stage: steps.append(stage)))
     with pytest.raises(StoppedError):
         compare_optimizers(start, go_on)
     assert [path.name for path in (tmp_path / "digits-optimizers").glob("[!.]*")] == ["SGD"]
@@ -139,7 +140,7 @@ def test_a_run_of_an_optimizer_that_was_stopped_is_made_again(tmp_path):
 
 def test_a_stopped_training_keeps_no_checkpoint(tmp_path):
     with pytest.raises(StoppedError):
-        train_digits(True, tmp_path, epochs=2, stop=lambda: True)
+        train_digits(True, tmp_path, epochs=2, watch=Watch(stop=lambda: True))
     assert not (tmp_path / "digits-skips.pt").exists()
     assert train_digits(True, tmp_path, epochs=1).exists()
 
@@ -168,7 +169,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     for out, word in ((tmp_path / "file", "cannot be made"), (tmp_path / "no" / "out", "no folder")):
         with pytest.raises(UnwritableError, match=word):
-            demo(out, progress=lambda stage, *_: pytest.fail(stage))
+            demo(out, watch=Watch(stage=lambda stage, *_: pytest.fail(stage)))
 
 
 def test_the_finding_is_what_the_surfaces_say(made):
@@ -205,7 +206,7 @@ def test_the_command_draws_bars_and_refuses_a_file(tmp_path, monkeypatch):
     monkeypatch.setattr(
         lossviz.studies.demo,
         "demo",
-        lambda out, *, progress, **_: progress("training with skips", 1, 2) or _nothing(out),
+        lambda out, *, watch: watch.stage("training with skips", 1, 2) or _nothing(out),
     )
     result = CliRunner().invoke(cli, ["demo", "--out", str(tmp_path)], catch_exceptions=False)
     assert "training with skips" in result.stderr

@@ -5,6 +5,7 @@ from torch import nn
 
 from lossviz.errors import ProblemError, StoppedError, UsageError
 from lossviz.problem.problem import Problem
+from lossviz.records.watch import Watch
 from lossviz.trajectory.descent import Descent, descend
 from lossviz.trajectory.snapshots import open_snapshots
 from tests import cases
@@ -132,5 +133,5 @@ def test_wrong_words_are_answered_with_what_there_is(tmp_path):
 def test_a_stop_keeps_what_was_recorded(tmp_path):
     quadratic = cases.quadratic()
     with pytest.raises(StoppedError, match="after 1 of 200 steps"):
-        descend(quadratic.problem, Descent(), tmp_path, stop=lambda: True)
+        descend(quadratic.problem, Descent(), tmp_path, watch=Watch(stop=lambda: True))
     assert len(path_of(quadratic, tmp_path)[0]) == 2

@@ -17,6 +17,8 @@ from lossviz.records.plane_words import PlaneWords, parse_auto
 
 if TYPE_CHECKING:
     from lossviz.records.plane_words import PlaneRequest
+    from lossviz.records.watch import Watch
+    from lossviz.run.settings import Settings
 
 WORDS = ("plane", "snapshots", "params", "hold", "rise")
 
@@ -126,25 +128,17 @@ class AskedPlane:
         plan: Plan,
         out: Path,
         plane_from: Path | None,
-        device: str,
-        warn: Callable[[str], None],
-        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+        settings: Settings,
+        watch: Watch,
     ) -> tuple[Plan, Path | None]:
         """Make the plane and the grid where the plan does not say them: the plan, and the file with the directions."""
         if self.is_plain:
             return plan, plane_from
         from lossviz.run.plane import settle_plane
 
-        return settle_plane(plan, self.request, out, device=device, warn=warn, progress=progress)
+        return settle_plane(plan, self.request, out, settings, watch)
 
-    def draw_paths(
-        self,
-        out: Path,
-        device: str,
-        stop: Callable[[], bool],
-        warn: Callable[[str], None],
-        progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
-    ) -> list[str]:
+    def draw_paths(self, out: Path, settings: Settings, watch: Watch) -> list[str]:
         """Store the runs that the plane was made of in its file; lines that describe them."""
         if not self.snapshots:
             return []
@@ -152,7 +146,7 @@ class AskedPlane:
         from lossviz.studies.project import project
 
         runs = dict(zip(name_runs(self.snapshots, ()), self.snapshots, strict=True))
-        made = project(out, runs, device=device, stop=stop, warn=warn, progress=progress)
+        made = project(out, runs, settings, watch)
         return [describe_trajectory(trajectory) for trajectory in made.values()]
 
     def describe(self) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lossviz.records.plan import Plan
 
 if TYPE_CHECKING:
-    from lossviz.run.settings import Report
+    from lossviz.run.settings import Report, Settings
 
 
 def describe_plan(plan: Plan, out: Path) -> str:
@@ -22,7 +22,7 @@ def describe_plan(plan: Plan, out: Path) -> str:
                       f"digest: {plan.digest()}"])  # fmt: skip
 
 
-def describe_peak(plan: Plan, settings: dict[str, Any]) -> str:
+def describe_peak(plan: Plan, settings: Settings) -> str:
     """The memory a run will take at its highest, for ``--dry-run``: the problem is loaded and a few examples run.
 
     Raises:
@@ -34,9 +34,8 @@ def describe_peak(plan: Plan, settings: dict[str, Any]) -> str:
     from lossviz.evaluate.ways.choice import default_way
     from lossviz.run.load import choose_way, load_plan_problem
 
-    words = {name: settings[name] for name in ("strategy", "batch_size", "low_memory")}
-    problem = load_plan_problem(plan, settings["device"], low_memory=settings["low_memory"])
-    way = choose_way(problem, {}, **words) or default_way(problem, settings["batch_size"])
+    problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory)
+    way = choose_way(problem, {}, settings) or default_way(problem, settings.batch_size)
     peak = expected_peak(problem, plan.grid.dimension, way)
     where = f"over all devices ({problem.placement})" if problem.placement else f"on {problem.device}"
     return f"expected peak of memory {where}: {peak}, evaluated by {way}"

@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from lossviz.records.grid import Grid
-    from lossviz.run.settings import Update
+    from lossviz.records.watch import Update
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from lossviz.problem.data.streamed import Ahead, StreamedExamples
 from lossviz.problem.load import load_problem
 from lossviz.run.compute import compute
 from lossviz.run.join import join_run
+from lossviz.run.settings import Settings
 from lossviz.store.surface_file import read_surface
 from tests.run.test_compute import PROBLEM, plan_of, values_of
 
@@ -71,8 +72,8 @@ def test_on_a_gpu_the_model_alone_is_there():
 def test_a_low_memory_run_has_the_values_of_any_other(tmp_path):
     (tmp_path / "problem.py").write_text(PROBLEM)
     plan = plan_of(tmp_path / "problem.py")
-    low = compute(plan, tmp_path / "low.h5", low_memory=True)
-    compute(plan, tmp_path / "usual.h5", strategy="loop")
+    low = compute(plan, tmp_path / "low.h5", settings=Settings(low_memory=True))
+    compute(plan, tmp_path / "usual.h5", settings=Settings(strategy="loop"))
     assert values_of(tmp_path / "low.h5") == values_of(tmp_path / "usual.h5")
     assert low.surface.facts["engine"]["way"]["lean"]
     # a worker that joins keeps its plane and examples on the host too
