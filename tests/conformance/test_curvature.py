@@ -12,6 +12,7 @@ from lossviz.problem.problem import Problem
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.watch import Watch
 from lossviz.run.compute import compute
 from tests import cases
 
@@ -92,7 +93,7 @@ def test_trap_81_compute_says_that_it_takes_differences(tmp_path):
     source = resolve_problem(str(tmp_path / "bag.py"), model_args={}, checkpoint=None)
     plan = Plan(source, PlaneSpec(), Grid.parse("-.5:.5:2"), quantities=("loss", "max_eigenvalue"))
     said = []
-    report = compute(plan, tmp_path / "bag.h5", warn=said.append)
+    report = compute(plan, tmp_path / "bag.h5", watch=Watch(warn=said.append))
     assert report.surface.facts["derivatives"]["method"]["train"] != "double-backward"
     assert any("differentiated twice" in sentence for sentence in said)
 
