@@ -233,7 +233,7 @@ def assemble(
         buffers=buffers,
         chance=dict(chance),
         notes=(*notes, *note),
-        warnings=(*warnings, *_not_finite({**tensors, **buffers})),
+        warnings=(*warnings, *_complex_held(tensors, moving), *_not_finite({**tensors, **buffers})),
         read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
         placement=describe_devices(model) if placed else "",
@@ -346,6 +346,20 @@ def _check_materialized(model: nn.Module) -> None:
         )
     if any(tensor.is_meta for _, tensor in tensors):
         raise ProblemError("The model lies on the meta device, without values: build it on the CPU in model().")
+
+
+def _complex_held(tensors: Mapping[str, Tensor], moving: Sequence[str]) -> list[str]:
+    """A warning where complex parameters, which do not move, are trained ones of the model."""
+    held = [name for name, tensor in tensors.items() if tensor.is_complex() and name not in moving]
+    if not held:
+        return []
+    entries = sum(tensor.numel() for tensor in tensors.values())
+    share = sum(tensors[name].numel() for name in held) / entries
+    return [
+        f"{len(held)} complex parameters ({share:.0%} of all entries, {held[0]} first) stay where they are: the "
+        "surface is that of the real ones alone. To move them, hold them in the model as pairs of real numbers, with "
+        "torch.view_as_complex in forward()."
+    ]
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
