@@ -13,10 +13,12 @@ import torch
 
 from lossviz.errors import ProblemError
 from lossviz.evaluate.derivatives import Derivatives
+from lossviz.evaluate.hidden_state import HiddenState
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.parted import build_evaluator
 from lossviz.evaluate.sampling import Sampling
-from lossviz.evaluate.ways.choice import Choice, Trial, default_way
+from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreement
+from lossviz.evaluate.ways.guard import Sample, is_plain, spread_first
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
@@ -49,6 +51,7 @@ class Engine:
         settled: Whether that way is the one to stay with.
         trials: What measuring found; empty when nothing was measured.
         notes: What had to be changed on the run, a sentence each.
+        doubts: Those of them that the reader of the surface should know.
     """
 
     def __init__(
@@ -66,11 +69,15 @@ class Engine:
         self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
         self.notes: list[str] = []
+        self.doubts: list[str] = []
+        self._plain_batch = batch_size or (way.batch_size if way and is_plain(way) else None)
+        self._fast = Sample()
         plain = problem.parts > 1 or bool(problem.placement) or sampling is not None or derivatives is not None
         self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)
         self._evaluator: Evaluator | None = None
+        self._state: HiddenState | None = None
 
     def exhaustive(self) -> Engine:
         """An engine in the same way that takes all examples at every point, for what the loss returns alone."""
@@ -97,7 +104,7 @@ class Engine:
             "threads": threads,
             "trials": trials,
             "notes": list(self.notes),
-        }
+        } | ({"doubts": list(self.doubts)} if self.doubts else {})
 
     def evaluate(self, grid: Grid, pending: Mapping[str, np.ndarray]) -> Iterator[list[Point]]:
         """Evaluate the ``pending`` flat indices of every split, coarse to fine, and yield them chunk by chunk.
@@ -107,10 +114,13 @@ class Engine:
         Raises:
             ProblemError: If the user's model or loss raises, or not even one example at a time fits into memory.
         """
+        self._state = self._state or HiddenState.of(self.problem)
         for splits, indices in group_by_splits(pending):
             left = coarse_to_fine(grid, indices, snake=self.derivatives is not None)
             if self._unmeasured:
-                for points in self._choose(left, grid.coordinates(left), splits):
+                order, guards = spread_first(grid.coordinates(left))
+                left = left[order]
+                for points in self._choose(left, grid.coordinates(left), splits, guards):
                     left = left[len(points) // len(splits) :]
                     yield points
             size = self.way.points
@@ -119,7 +129,48 @@ class Engine:
                 points = self.evaluate_points(chunk.tolist(), grid.coordinates(chunk), splits)
                 seconds = time.perf_counter() - start
                 left, size = left[len(chunk) :], next_chunk_size(len(chunk), seconds, self.way.points)
+                self._remember(points, splits, self.way)
                 yield [replace(point, seconds=seconds / len(points)) for point in points]
+        yield from self._guard(grid)
+
+    def check_state(self) -> None:
+        """Demand that buffers, modes and examples are what they were before the first point.
+
+        Raises:
+            ProblemError: Naming what has changed.
+        """
+        if self._state is not None:
+            self._state.check(self.problem)
+
+    def plainly(self) -> Engine:
+        """An engine over the same problem in the plain loop."""
+        return Engine(self.problem, self.plane, way=default_way(self.problem, self._plain_batch), group=self.group)
+
+    def _remember(self, points: list[Point], splits: Sequence[str], way: Way | None) -> None:
+        if way is not None and not is_plain(way) and self.sampling is None:
+            self._fast.add(points, splits)
+
+    def _guard(self, grid: Grid) -> Iterator[list[Point]]:
+        """Compare fast points, drawn at random, with the plain loop's; yields all of them anew where one is wrong."""
+        fast, self._fast = self._fast, Sample()
+        plain = self.plainly()
+        for point in fast.kept:
+            (again,) = plain.evaluate_points([point.index], grid.coordinates([point.index]), [point.split])
+            reason = disagreement([again], [replace(point, sums={name: point.sums[name] for name in again.sums})])
+            if reason:
+                break
+        else:
+            return
+        at = ", ".join(f"{c:g}" for c in grid.coordinates([point.index])[0])
+        self.doubts.append(
+            f"A fast way ({self.way}) {reason} at ({at}): the {fast.count} values it gave were discarded and evaluated "
+            "again by the plain loop."
+        )
+        self.notes.append(self.doubts[-1])
+        self._take(plain.way)
+        for splits, indices in fast.places:
+            for index in indices:
+                yield self.evaluate_points([int(index)], grid.coordinates([int(index)]), splits)
 
     def evaluate_points(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
@@ -138,11 +189,15 @@ class Engine:
             except ProblemError as error:
                 self._take(self._plainer(error))
 
-    def _choose(self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]) -> Iterator[list[Point]]:
+    def _choose(
+        self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str], guards: int
+    ) -> Iterator[list[Point]]:
         """Measure, yielding the points it took."""
         self._unmeasured = False
-        choice = Choice(self.problem, self.plane, self.evaluate_points, lambda: self.way, self.trials)
-        yield from choice.run(indices, coordinates, splits)
+        choice = Choice(self.problem, self.plane, self.evaluate_points, lambda: self.way, self.trials, guards=guards)
+        for points in choice.run(indices, coordinates, splits):
+            self._remember(points, splits, choice.used)
+            yield points
         if choice.evaluator is not None:
             self.way, self._evaluator = choice.best.way, choice.evaluator
         self.settled = True

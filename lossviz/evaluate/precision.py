@@ -26,7 +26,7 @@ from lossviz.records.plan import Plan
 from lossviz.space.plane import Plane
 
 NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
-FLOOR = 1e-2  # of a value, where the relative error of a loss near zero would say nothing
+FLOOR = 1e-2  # of the median value, where the relative error of a loss near zero would say nothing
 
 
 def in_precision(problem: Problem, precision: str) -> Problem:
@@ -60,8 +60,8 @@ def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int
     Each candidate is compared with float32 at the centre, the corners and the middles of the edges.
 
     Returns:
-        Facts: ``used``; ``error``, the largest difference from float32 relative to the value plus ``FLOOR``, absent
-        where there was nothing to compare; ``tried``, per candidate its error and its seconds a point.
+        Facts: ``used``; ``error``, the largest difference from float32 relative to the value plus ``FLOOR`` of their
+        median, absent where there was nothing to compare; ``tried``, per candidate its error and its seconds a point.
     """
     if plan.precision in ("float32", "float64"):
         return {"used": plan.precision}
@@ -100,11 +100,18 @@ def probe_coordinates(grid: Grid) -> np.ndarray:
 
 
 def relative_error(values: np.ndarray, truth: np.ndarray) -> float:
-    """Largest difference relative to the true value plus ``FLOOR``; infinite where only one of them is finite."""
+    """Largest difference relative to the true value; infinite where only one of them is finite.
+
+    Where several values are compared, ``FLOOR`` of their median counts as their least size.
+    """
     both = np.isfinite(values) & np.isfinite(truth)
     if (np.isfinite(values) != np.isfinite(truth)).any():
         return float("inf")
-    return float(np.max(np.abs(values[both] - truth[both]) / (np.abs(truth[both]) + FLOOR), initial=0.0))
+    size = np.abs(truth[both])
+    size = size + FLOOR * np.median(size) if size.size > 1 else size
+    off = np.abs(values[both] - truth[both])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.max(np.where(off == 0, 0.0, off / size), initial=0.0))
 
 
 def _evaluate(

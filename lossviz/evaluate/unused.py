@@ -25,7 +25,7 @@ from lossviz.space.params import Params
 
 FEW = 8
 BATCH = 32  # examples whose graph is held at once
-SAME = 1e-6
+SAME = 1e-6  # relative: kernels sum in any order
 
 
 def find_unused(problem: Problem) -> tuple[str, ...] | None:

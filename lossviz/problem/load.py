@@ -33,6 +33,8 @@ from lossviz.problem.storage import tie_shared
 from lossviz.records.plan import ProblemRef
 from lossviz.space.params import state_sha256
 
+OTHER_SEED = FIXED_SEED + 1  # of the second reading: what the global generators draw is then other
+
 
 def load_problem(
     ref: ProblemRef,
@@ -106,7 +108,7 @@ def load_problem(
         read_twice = time.perf_counter() - began < reread_s
         if read_twice:
             again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
-            _check_same(examples, _read_examples(definition, ref, again, splits, defaults))
+            _check_same(examples, _read_examples(definition, ref, again, splits, defaults, seed=OTHER_SEED))
         _check_kept(files, ref)
     if low_memory:
         examples = {split: StreamedExamples(part, device) for split, part in examples.items()}
@@ -137,11 +139,16 @@ def load_problem(
 
 
 def _read_examples(
-    definition: Definition, ref: ProblemRef, reader: Reader, splits: Sequence[str], defaults: torch.dtype
+    definition: Definition,
+    ref: ProblemRef,
+    reader: Reader,
+    splits: Sequence[str],
+    defaults: torch.dtype,
+    seed: int = FIXED_SEED,
 ) -> dict[str, Examples]:
     if not splits:
         return {}
-    with preserved_globals():
+    with preserved_globals(seed=seed):
         torch.set_default_dtype(defaults)
         data = definition.make_data(dict(ref.data_args))
         with blamed_on(definition.data.path, "reading the data"):

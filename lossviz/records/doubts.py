@@ -12,11 +12,13 @@ from lossviz.records.quantity import EIGENVALUES, RESIDUAL, is_derivative
 from lossviz.records.surface import Surface
 
 RELATIVE_TOLERANCE = 1e-4
+ROUNDING = 1e-5  # of what single examples differ by, where a mean is small because they cancel
+RANGE_ROUNDING = 1e-6  # of what a quantity varies by over the surface
 
 
 def doubts_of(surface: Surface) -> list[str]:
     """What a careful reader of a finished surface should know, a sentence each."""
-    doubts = list(surface.facts.get("warnings", []))
+    doubts = [*surface.facts.get("warnings", []), *surface.facts.get("engine", {}).get("doubts", [])]
     doubts += _search_doubts(surface)
     for name in surface.names:
         values = surface.values(name)[surface.evaluated(surface.split_of(name))]
@@ -55,6 +57,16 @@ def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[str]:
     return [f"{sentence}."]
 
 
+def rounding_of(surface: Surface, name: str, index: int) -> float:
+    """What rounding may change a value by beside its own size, from the examples' spread and the surface's range."""
+    at, values = surface.plan.grid.position(index), surface.values(name)
+    counts = surface.splits[surface.split_of(name)]
+    spread = float(np.sqrt(counts.count[at] * surface.m2[name][at]) / counts.weight[at]) if counts.status[at] else 0.0
+    distances = np.abs(values[np.isfinite(values)] - values[at]) if np.isfinite(values[at]) else np.empty(0)
+    reach = float(np.median(distances)) if distances.size else 0.0
+    return ROUNDING * (spread if math.isfinite(spread) else 0.0) + RANGE_ROUNDING * reach
+
+
 def _search_doubts(surface: Surface) -> list[str]:
     """Where the search for eigenvalues ended before its tolerance was met."""
     tolerance = (surface.facts.get("derivatives") or {}).get("tolerance", np.inf)
@@ -78,22 +90,34 @@ def _centre_doubts(surface: Surface) -> list[str]:
         centre = surface.values(name)[surface.plan.grid.position(index)]
         at, counts = surface.plan.grid.position(index), surface.splits[surface.split_of(name)]
         sampled = counts.status[at] == Status.PARTIAL and abs(centre - untouched) <= 5 * surface.stderr(name)[at]
-        if not sampled and not agree(name, centre, untouched, int(counts.count.max())):
+        if not sampled and not agree(
+            name, centre, untouched, int(counts.count.max()), rounding_of(surface, name, index)
+        ):
             doubts.append(f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}.")
     return doubts
 
 
-def agree(name: str, value: float, expected: float, count: int) -> bool:
+def agree(name: str, value: float, expected: float, count: int, slack: float = 0.0) -> bool:
     """Whether a value is the expected one up to rounding; both may be NaN or the same infinity.
+
+    No tolerance is absolute: losses of 1e-9 are compared as strictly as losses of 1.
+
+    Args:
+        name: Of the quantity; of shares of right or wrong answers, two examples may differ.
+        value: As found.
+        expected: As it should be.
+        count: Number of examples.
+        slack: Rounding beside the relative one, in units of the quantity; see :func:`rounding_of`.
 
     Example:
         >>> agree("loss", 1.00001, 1.0, count=100), agree("loss", 1.01, 1.0, count=100)
         (True, False)
-        >>> agree("error", 0.11, 0.1, count=100)
-        True
+        >>> agree("loss", 1.1e-9, 1.0e-9, count=100), agree("error", 0.11, 0.1, count=100)
+        (False, True)
     """
     if value == expected or (math.isnan(value) and math.isnan(expected)):
         return True
     # a share of right answers may flip for an example or two that lie on a decision boundary
-    slack = 2.0 / count if name.endswith(("error", "accuracy", "correct")) else 1e-6
+    if name.endswith(("error", "accuracy", "correct")):
+        slack = max(slack, 2.0 / count)
     return bool(abs(value - expected) <= RELATIVE_TOLERANCE * abs(expected) + slack)

@@ -60,6 +60,16 @@ class Point:
         """Mean of a quantity over the examples, in the loss's own units (nats per example for cross-entropy)."""
         return self.sums[quantity] / self.weight if self.weight else math.nan
 
+    def deviation(self, quantity: str) -> float:
+        """How far single examples lie from the mean, root mean square; 0 where only batch means are known.
+
+        Example:
+            >>> Point(3, "train", count=4, weight=4.0, sums={"loss": 8.0}, m2={"loss": 16.0}).deviation("loss")
+            2.0
+        """
+        m2 = self.m2.get(quantity, math.nan)
+        return math.sqrt(self.count * m2) / abs(self.weight) if self.weight and math.isfinite(m2) else 0.0
+
     def stderr(self, quantity: str) -> float:
         """Standard error of :meth:`mean`, over the population the examples were drawn from.
 

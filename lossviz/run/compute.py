@@ -110,6 +110,7 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
         done = int(surface.evaluated().sum())
         raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
     seconds = time.perf_counter() - start
+    engine.check_state()
     surface.facts["engine"] = engine.settings
     surface.facts.update(closing_facts(surface))
     run.publish(final=True)

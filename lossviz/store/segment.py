@@ -243,7 +243,7 @@ def enter_segment(
         points, damaged, torn = points + 1, damaged + torn, 0
         row = session_row(surface, segment.session) if row is None else row
         if on_disagreement:
-            _compare(surface, point, on_disagreement)
+            _compare(surface, point, row, on_disagreement)
         surface.put(point, row)
     if segment.ended is not None:
         damaged, torn = damaged + torn, 0
@@ -259,9 +259,10 @@ def session_row(surface: Surface, session: Mapping[str, Any]) -> int:
     return min(len(surface.sessions) - 1, 2**16 - 1)
 
 
-def _compare(surface: Surface, new: Point, on_disagreement: Callable[[Point, Point], None]) -> None:
-    if surface.splits[new.split].status[surface.plan.grid.position(new.index)] == Status.NOT_COMPUTED:
-        return
+def _compare(surface: Surface, new: Point, row: int, on_disagreement: Callable[[Point, Point], None]) -> None:
+    counts, at = surface.splits[new.split], surface.plan.grid.position(new.index)
+    if counts.status[at] == Status.NOT_COMPUTED or counts.session[at] == row:
+        return  # a session may take back what it gave
     known = surface.point(new.index, new.split)
     if known.count == new.count and values_text(known) != values_text(new):
         on_disagreement(known, new)

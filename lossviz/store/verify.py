@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.errors import DamagedFileError, LossvizError, PlanError, StoreError
+from lossviz.records.doubts import rounding_of
 from lossviz.records.point import Point, Status
 from lossviz.records.quantity import RESIDUAL
 from lossviz.records.surface import Surface
@@ -89,7 +91,7 @@ def verify(
         path: The surface file.
         recompute: Evaluates grid points anew, given their flat indices, in every split of the plan.
         points: How many to evaluate.
-        tolerance: How far a recomputed mean may be off, relative to the larger of it and 1.
+        tolerance: How far a recomputed mean may be off, relative to it, beside the rounding of what cancels in it.
 
     Raises:
         StoreError: If there is no run, or the file is not ours.
@@ -215,8 +217,7 @@ def _verify_points(surface: Surface, recompute: Recompute, points: int, toleranc
         old = surface.point(new.index, new.split)
         same += values_text(old) == values_text(new)
         for name in (name for name in new.sums if not name.endswith(RESIDUAL)):
-            off = abs(new.mean(name) - old.mean(name)) / max(abs(old.mean(name)), 1.0)
-            off -= min(off, _search_error(new, old, name))  # NaN stays NaN
+            off = _apart(new, old, name, rounding_of(surface, f"{new.split}_{name}", new.index))
             worst = max(worst, off)
             if not off <= tolerance:
                 place = list(surface.plan.grid.position(new.index))
@@ -224,8 +225,12 @@ def _verify_points(surface: Surface, recompute: Recompute, points: int, toleranc
     result.note("recomputed", mistakes, f"{same} of {len(again)} equal bit for bit, the worst off by {worst:.1e}")
 
 
-def _search_error(new: Point, old: Point, name: str) -> float:
-    """How far two searches for an eigenvalue may differ, relative to the larger of it and 1."""
-    if name + RESIDUAL not in new.sums:
+def _apart(new: Point, old: Point, name: str, rounding: float) -> float:
+    """How far a mean is off, relative to the stored one, beyond rounding and what two searches may differ by."""
+    off, allowed = abs(new.mean(name) - old.mean(name)), rounding
+    if name + RESIDUAL in new.sums:
+        allowed += new.mean(name + RESIDUAL) + old.mean(name + RESIDUAL)
+    off = off - min(off, allowed)  # NaN stays NaN
+    if not off:
         return 0.0
-    return (new.mean(name + RESIDUAL) + old.mean(name + RESIDUAL)) / max(abs(old.mean(name)), 1.0)
+    return off / abs(old.mean(name)) if old.mean(name) else math.inf

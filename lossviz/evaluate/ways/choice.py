@@ -1,7 +1,8 @@
 """The measured choice between ways of evaluating: try them on the run's own points, keep the fastest that is right.
 
-A way is trusted only after it gave the plain loop's values at a point away from the centre. Points evaluated while
-measuring count; only the comparison costs a point a way, and trying stops to be worth it when little is left.
+A way is tried only after it gave the plain loop's values at a point away from the centre, and chosen only after it gave
+them at several: corners, edge middles and points inside. Points evaluated while measuring count; only the comparison
+costs points, and trying stops to be worth it when little is left.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lossviz.evaluate.ways.prefix import with_cached_prefix
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
+from lossviz.records.doubts import ROUNDING, agree
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
@@ -30,7 +32,6 @@ TRIAL_S = 0.3  # how long one way is timed
 TEAM_RISK = 1.3  # a thread team that wins by less loses as soon as another process takes a core
 DIVIDED_BATCH = 8  # a batch too large for a divided model ends all its ranks
 RIVAL, ROUNDS = 1.5, 3  # ways within this factor of the best are timed again in turn, so many times
-AGREEMENT = 1e-4  # relative; ways differ by the order of float32 sums
 
 
 @dataclass
@@ -109,10 +110,12 @@ class Choice:
     Attributes:
         problem: Model, loss and resident examples.
         plane: Origin and directions, on the problem's device.
+        guards: How many of the points at the head of a run are compared before a way is chosen.
         plainly: Evaluates points by the plain loop, with less memory where it must.
         baseline: Tells the plain loop's way, which may have changed for want of memory.
         trials: What was measured.
         evaluator: The best way's evaluator; None where that is the plain loop.
+        used: The way that evaluated the points given last; None for the plain loop.
     """
 
     problem: Problem
@@ -121,6 +124,8 @@ class Choice:
     baseline: Callable[[], Way]
     trials: list[Trial] = field(default_factory=list)
     evaluator: Evaluator | None = None
+    guards: int = 2
+    used: Way | None = None
     _rivals: list[tuple[Trial, Evaluator | None]] = field(default_factory=list)
 
     @property
@@ -144,9 +149,11 @@ class Choice:
             points = self._try(way, known, indices[part], coordinates[part], splits)
             used += len(points) // len(splits)
             if points:
+                self.used = way
                 yield points
         if self.problem.device.type == "cpu" and (len(indices) - used) * self.best.seconds >= WORTH_TRYING_S:
             yield from self._time_in_turn(indices[used:], coordinates[used:], splits)
+        self.used = None
 
     def _time_in_turn(
         self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]
@@ -168,6 +175,7 @@ class Choice:
                 points = _evaluate(made, trial.way, indices[part], coordinates[part], splits)
             seconds[id(trial)] = min(seconds[id(trial)], (self._clock(trial.way) - began) / size)
             used += size
+            self.used = None if made is None else trial.way
             yield points
         for trial, _ in rivals:
             trial.seconds = min(seconds[id(trial)], trial.seconds)
@@ -177,6 +185,16 @@ class Choice:
         """Seconds of the clock that a way is timed with: where one CPU thread works, only its own work counts."""
         alone = self.problem.device.type == "cpu" and (way.threads or torch.get_num_threads()) == 1
         return time.thread_time() if alone else time.perf_counter()
+
+    def _compare(
+        self, evaluator: Evaluator, way: Way, known: tuple[list[Point], np.ndarray], splits: Sequence[str], some: slice
+    ) -> str:
+        """Why a way is not right at some of the known points; empty when it is."""
+        expected, where = known
+        indices = np.array([point.index for point in expected if point.split == splits[0]])[some]
+        found = {(p.index, p.split): p for p in _evaluate(evaluator, way, indices, where[some], splits)}
+        both = [(point, found[point.index, point.split]) for point in expected if point.index in indices]
+        return disagreement([one for one, _ in both], [other for _, other in both])
 
     def _has_team(self, way: Way) -> bool:
         return self.problem.device.type == "cpu" and (way.threads or torch.get_num_threads()) > 1
@@ -203,27 +221,30 @@ class Choice:
     def _measure_baseline(
         self, indices: np.ndarray, coordinates: np.ndarray, splits: Sequence[str]
     ) -> Iterator[list[Point]]:
-        """Time the plain loop; returns a known point away from the centre and how many were used, or None if done."""
+        """Time the plain loop; returns the points to compare and how many were used, or None if done."""
         # 1. the first points warm up
         size = min(len(indices), 2)
         first = self.plainly(indices[:size].tolist(), coordinates[:size], splits)
         yield first
+        known = list(first)
         trial = Trial(self.baseline())
         self.trials.append(trial)
-        # 2. the next ones are timed, until the clock can be trusted
+        # 2. the next ones are timed, until the clock can be trusted and the points to compare are there
         self._rivals.append((trial, None))
         used, spent = size, 0.0
-        while used < len(indices) and spent < TRIAL_S:
+        while used < len(indices) and (used < self.guards or spent < TRIAL_S):
             began = self._clock(trial.way)
             points = self.plainly([int(indices[used])], coordinates[used : used + 1], splits)
             spent += self._clock(trial.way) - began  # without what the run does with its points
+            known += points if used < self.guards else []
             used += 1
             trial.seconds = spent / (used - size)
             yield points
-        if used >= len(indices) or (len(indices) - used) * trial.seconds < WORTH_TRYING_S:
+            if (len(indices) - used) * trial.seconds < WORTH_TRYING_S:
+                return None
+        if used >= len(indices):
             return None
-        known = [point for point in first if point.index == indices[size - 1]]
-        return (known, coordinates[size - 1 : size]), used
+        return (known, coordinates[: max(size, self.guards)]), used
 
     def _try(
         self, way: Way, known: tuple[list[Point], np.ndarray], indices: np.ndarray, coordinates: np.ndarray,
@@ -231,20 +252,24 @@ class Choice:
     ) -> list[Point]:  # fmt: skip
         trial, began = Trial(way), time.perf_counter()
         self.trials.append(trial)
-        expected, where = known
         try:
             evaluator = way.build(self.problem, self.plane)
-            repeated = _evaluate(evaluator, way, np.array([expected[0].index]), where, splits)
+            trial.reason = self._compare(evaluator, way, known, splits, slice(1, 2))
             trial.setup_s = time.perf_counter() - began
-            trial.reason = disagreement(expected, repeated)
             if trial.reason:
                 return []
             began = self._clock(way)
             points = _evaluate(evaluator, way, indices, coordinates, splits)
+            seconds = (self._clock(way) - began) / max(len(indices), 1)
+            # the rest of the comparison is for a way that may be chosen
+            if seconds <= RIVAL * self.best.seconds:
+                trial.reason = self._compare(evaluator, way, known, splits, slice(0, None))
+                if trial.reason:
+                    return []
         except (LossvizError, RuntimeError, MemoryError) as error:
             trial.reason = "memory does not suffice" if is_out_of_memory(error) else _first_line(error)
             return []
-        trial.seconds = (self._clock(way) - began) / max(len(indices), 1)
+        trial.seconds = seconds
         if trial is self.best:
             self.evaluator = evaluator
         fastest = sorted([*self._rivals, (trial, evaluator)], key=lambda rival: rival[0].seconds)
@@ -257,10 +282,7 @@ def disagreement(expected: Sequence[Point], found: Sequence[Point]) -> str:
     for one, other in zip(expected, found, strict=True):
         for name in one.sums:
             a, b = one.mean(name), other.mean(name)
-            # a decision at a boundary may flip for an example or two
-            slack = 2.0 / one.count if name != next(iter(one.sums)) else 1e-7
-            same = a == b or (math.isnan(a) and math.isnan(b)) or abs(a - b) <= AGREEMENT * abs(a) + slack
-            if not same:
+            if not agree(name, b, a, one.count, ROUNDING * one.deviation(name)):
                 return f"gives another {one.split} {name}: {b:.7g}, the plain loop {a:.7g}"
     return ""
 

@@ -16,6 +16,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from lossviz.errors import UsageError
+from lossviz.evaluate.ways.graph import trace
 from lossviz.problem.problem import Problem
 
 
@@ -85,10 +86,7 @@ def fold(model: nn.Module) -> fx.GraphModule:
     Raises:
         UsageError: If the graph cannot be read, or nothing in it can be folded.
     """
-    try:
-        graph = fx.symbolic_trace(model)
-    except Exception as error:  # whatever the user's forward does with a stand-in for a tensor
-        raise UsageError(f"The model's graph cannot be read: {str(error).splitlines()[0]}") from error
+    graph = trace(model)
     modules, count = dict(graph.named_modules()), 0
     for node in list(graph.graph.nodes):
         convolution = modules.get(node.target) if node.op == "call_module" else None

@@ -17,6 +17,7 @@ from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_flatten, tree_map
 
 from lossviz.errors import UsageError
+from lossviz.evaluate.ways.graph import trace
 from lossviz.problem.problem import Problem
 
 LARGEST_BYTES = 4 << 30  # of all that is kept; batches beyond are computed at every point
@@ -83,10 +84,7 @@ class CachedPrefix(nn.Module):
 
     def __init__(self, model: nn.Module, moved: Collection[str], largest_bytes: int = LARGEST_BYTES) -> None:
         super().__init__()
-        try:
-            graph = fx.symbolic_trace(model)
-        except Exception as error:  # whatever the user's forward does with a stand-in for a tensor
-            raise UsageError(f"The model's graph cannot be read: {str(error).splitlines()[0]}") from error
+        graph = trace(model)
         frozen = _frozen_nodes(graph, moved)
         _check_order(graph, frozen)
         frontier = [node for node in frozen if any(user not in frozen for user in node.users)]
