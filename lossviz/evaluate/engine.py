@@ -154,7 +154,7 @@ class Engine:
         """Compare fast points, drawn at random, with the plain loop's; yields all of them anew where one is wrong."""
         fast, self._fast = self._fast, Sample()
         plain = self.plainly()
-        for point in fast.kept:
+        for point in fast.drawn():
             (again,) = plain.evaluate_points([point.index], grid.coordinates([point.index]), [point.split])
             reason = disagreement([again], [replace(point, sums={name: point.sums[name] for name in again.sums})])
             if reason:

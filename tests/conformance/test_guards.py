@@ -113,7 +113,7 @@ class LyingInside(Loop):
 
     def evaluate(self, indices, coordinates, splits):
         points = super().evaluate(indices, coordinates, splits)
-        wrong = {i for i, c in zip(indices, coordinates, strict=True) if 0.2 < np.abs(c).max() < 0.8}
+        wrong = {i for i, c in zip(indices, coordinates, strict=True) if 0.2 < np.abs(c).max() < 0.95}
         return [replace(p, sums={n: v * 1.3 for n, v in p.sums.items()}) if p.index in wrong else p for p in points]
 
 

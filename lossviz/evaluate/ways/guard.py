@@ -11,7 +11,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.records.point import Point
 
 INNER = 4  # points inside the window, beside its corners and edge middles
-KEPT = 16  # points compared at the end, at most
+FEWEST, KEPT, SHARE = 3, 16, 0.05  # points compared at the end
 SEED = 20
 
 
@@ -58,6 +58,11 @@ class Sample:
     places: list[tuple[tuple[str, ...], np.ndarray]] = field(default_factory=list)
     count: int = 0
     random: np.random.Generator = field(default_factory=lambda: np.random.Generator(np.random.Philox(key=SEED)))
+
+    def drawn(self) -> list[Point]:
+        """The points to compare: a share of all, but a few at least and not many."""
+        wanted = min(len(self.kept), max(FEWEST, int(SHARE * self.count)))
+        return [self.kept[place] for place in self.random.permutation(len(self.kept))[:wanted]]
 
     def add(self, points: Sequence[Point], splits: Sequence[str]) -> None:
         """Add a chunk of points in ``splits``."""
