@@ -72,36 +72,62 @@ def find_valleys(values: np.ndarray, stderr: np.ndarray | None = None) -> list[V
     order = order[np.isfinite(flat[order])]
     rank = np.full(len(flat), len(flat))
     rank[order] = np.arange(len(order))
-    root = np.arange(len(flat))  # union-find; the root of a set is its lowest point
+    basin = _basins(rank.reshape(np.shape(values)), len(order))
+    root = np.arange(len(order)).tolist()  # union-find over ranks; the root of a set is its lowest point
     found = []
-
-    def lowest(index: int) -> int:
-        while root[index] != index:
-            root[index] = root[root[index]]
-            index = root[index]
-        return index
-
-    for index in order.tolist():
-        for other in _neighbours(index, np.shape(values)):
-            if rank[other] > rank[index]:
-                continue
-            a, b = lowest(index), lowest(other)
-            if a == b:
-                continue
-            older, younger = (a, b) if rank[a] < rank[b] else (b, a)
-            root[younger] = older
-            if flat[younger] < flat[index]:
-                noise = 2 * float(np.hypot(errors[index], errors[younger]))
-                found.append(Valley(int(younger), index, float(flat[index] - flat[younger]), noise))
-    parts = [Valley(index, None, np.inf) for index in order.tolist() if root[index] == index]
+    for left, right, saddle in zip(*_passes(rank.reshape(np.shape(values)), basin), strict=True):
+        a, b = _lowest(root, left), _lowest(root, right)
+        if a == b:
+            continue
+        younger, index = order[max(a, b)], order[saddle]
+        root[max(a, b)] = min(a, b)
+        if flat[younger] < flat[index]:
+            noise = 2 * float(np.hypot(errors[index], errors[younger]))
+            found.append(Valley(int(younger), int(index), float(flat[index] - flat[younger]), noise))
+    minima = np.unique(basin).tolist()
+    parts = [Valley(int(order[low]), None, np.inf) for low in minima if root[low] == low]
     return sorted([*parts, *found], key=lambda valley: (-valley.depth, rank[valley.minimum]))
 
 
-def _neighbours(index: int, shape: tuple[int, ...]) -> Iterator[int]:
-    """Flat indices joined to a point by an edge of the Freudenthal triangulation."""
-    position = np.unravel_index(index, shape)
-    for offset in itertools.product((0, 1), repeat=len(shape)):
-        for sign in (1, -1) if any(offset) else ():
-            moved = [int(p) + sign * o for p, o in zip(position, offset, strict=True)]
-            if all(0 <= m < n for m, n in zip(moved, shape, strict=True)):
-                yield int(np.ravel_multi_index(moved, shape))
+def _basins(rank: np.ndarray, count: int) -> np.ndarray:
+    """By rank, the rank of the minimum at which the steepest way down ends, (count,)."""
+    lowest = rank.copy()
+    for one, other in _edges(rank.ndim):
+        np.minimum(lowest[one], rank[other], out=lowest[one])
+        np.minimum(lowest[other], rank[one], out=lowest[other])
+    known = rank < count
+    down = np.empty(count, np.intp)
+    down[rank[known]] = lowest[known]
+    while (further := down[down]).tobytes() != down.tobytes():
+        down = further
+    return down
+
+
+def _passes(rank: np.ndarray, basin: np.ndarray) -> tuple[list[int], list[int], list[int]]:
+    """Two basins and the rank of the lowest pass between them, lowest pass first."""
+    count, found = len(basin), []
+    for one, other in _edges(rank.ndim):
+        a, b = rank[one].ravel(), rank[other].ravel()
+        known = np.maximum(a, b) < count
+        a, b = a[known], b[known]
+        apart = basin[a] != basin[b]
+        found.append(np.stack([basin[a[apart]], basin[b[apart]], np.maximum(a, b)[apart]]))
+    left, right, saddle = np.concatenate(found, axis=1)
+    by_pass = np.argsort(saddle, kind="stable")
+    pairs = (np.minimum(left, right) * count + np.maximum(left, right))[by_pass]
+    kept = by_pass[np.sort(np.unique(pairs, return_index=True)[1])]
+    return left[kept].tolist(), right[kept].tolist(), saddle[kept].tolist()
+
+
+def _lowest(root: list[int], index: int) -> int:
+    while root[index] != index:
+        root[index] = root[root[index]]
+        index = root[index]
+    return index
+
+
+def _edges(dimension: int) -> Iterator[tuple[tuple[slice, ...], tuple[slice, ...]]]:
+    """Both ends of the edges of the Freudenthal triangulation, as slices of a table, one pair for every direction."""
+    for offset in itertools.product((0, 1), repeat=dimension):
+        if any(offset):
+            yield tuple(slice(None, -1) if o else slice(None) for o in offset), tuple(slice(o, None) for o in offset)
