@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
-FRACTION_BITS = {"f2": 10, "f4": 23, "f8": 52}
+FRACTION_BITS = {"f4": 23, "f8": 52}
 
 
 class Block:
@@ -29,18 +30,21 @@ class Block:
         self._places: dict[tuple[bytes, tuple[str | int, ...]], int] = {}
         self._size = 0
 
-    def put(self, table: np.ndarray, dtype: str, *, digits: int | None = None) -> list[int | str]:
+    def put(
+        self, table: np.ndarray, dtype: str, *, digits: int | None = None, shown: Sequence[int] = ()
+    ) -> list[int | str]:
         """Add a table, (n,) or (rows, columns); gives where it starts, its type, rows, columns and bits left out.
 
         Args:
             table: Numbers, NaN and infinities among them.
-            dtype: ``f2``, ``f4`` or ``f8``.
+            dtype: ``f4`` or ``f8``.
             digits: Significant digits that will be read: numbers are rounded to within a tenth of the last one.
                 None keeps every bit.
+            shown: Numbers of digits to which a reader rounds again; rounded so, they read as the table itself would.
         """
         rows, columns = (1, *table.shape)[-2:]
         out = 0 if digits is None or dtype == "f8" else max(0, FRACTION_BITS[dtype] - bits_of(digits))
-        data = _planes(np.ascontiguousarray(table.reshape(rows, columns).astype(f"<{dtype}")), out)
+        data = _planes(np.ascontiguousarray(table.reshape(rows, columns)), dtype, out, shown)
         return [self._add(data, (dtype, columns)), dtype, rows, columns, out]
 
     def put_words(self, words: str) -> list[int]:
@@ -75,10 +79,10 @@ def unpack(text: str, place: list[int | str]) -> np.ndarray:
 
     Example:
         >>> block = Block()
-        >>> place = block.put(np.array([[0.25, np.nan], [np.inf, -3.5]]), "f2")
+        >>> place = block.put(np.array([[0.25, np.nan], [np.inf, -3.5]]), "f4")
         >>> unpack(block.text(), place)
         array([[ 0.25,   nan],
-               [  inf, -3.5 ]], dtype=float16)
+               [  inf, -3.5 ]], dtype=float32)
     """
     first, dtype, rows, columns, out = int(place[0]), str(place[1]), int(place[2]), int(place[3]), int(place[4])
     count, size = rows * columns, int(dtype[1])
@@ -92,19 +96,48 @@ def unpack(text: str, place: list[int | str]) -> np.ndarray:
     return (sums << out).view(f"<{dtype}")
 
 
-def _planes(table: np.ndarray, out: int) -> bytes:
-    size = table.dtype.itemsize
+def smallest_type(table: np.ndarray, digits: int) -> str:
+    """``f4`` where float32 holds a table's finite numbers to so many significant digits, else ``f8``.
+
+    Example:
+        >>> smallest_type(np.array([0.5, 2.0]), 4), smallest_type(np.array([0.5, 2.0]), 7)
+        ('f4', 'f8')
+    """
+    sizes = np.abs(table[np.isfinite(table) & (table != 0)])
+    fits = not len(sizes) or bool(sizes.max() < 1e38 and sizes.min() > 1e-37)
+    return "f4" if fits and bits_of(digits) <= FRACTION_BITS["f4"] else "f8"
+
+
+def _planes(table: np.ndarray, dtype: str, out: int, shown: Sequence[int]) -> bytes:
+    size = int(dtype[1])
     if size < 8:
-        words = _rounded(table, out) if out else table.view(f"<u{size}")
+        words = _rounded(table, dtype, out, shown) if out else table.astype(f"<{dtype}").view(f"<u{size}")
         left = np.diff(words, axis=1, prepend=np.zeros_like(words[:, :1]))
         rest = np.diff(left, axis=0, prepend=np.zeros_like(left[:1])).view(f"<i{size}")
-        table = ((rest << 1) ^ (rest >> (8 * size - 1))).astype(f"<i{size}")  # small of either sign: small
-    return np.ascontiguousarray(table.view(np.uint8).reshape(-1, size).T).tobytes()
+        coded = ((rest << 1) ^ (rest >> (8 * size - 1))).astype(f"<i{size}")  # small of either sign: small
+    else:
+        coded = table.astype("<f8")
+    return np.ascontiguousarray(coded.view(np.uint8).reshape(-1, size).T).tobytes()
 
 
-def _rounded(table: np.ndarray, out: int) -> np.ndarray:
+def _rounded(table: np.ndarray, dtype: str, out: int, shown: Sequence[int]) -> np.ndarray:
     # to the nearest; NaN stays NaN, and what would round to infinity is cut instead
-    words = table.view(f"<u{table.dtype.itemsize}")
-    near = words + words.dtype.type(1 << (out - 1))
-    kept = np.isfinite(table) & np.isfinite(near.view(table.dtype))
-    return np.where(kept, near, np.where(np.isnan(table), words | words.dtype.type(1 << out), words)) >> out
+    single = table.astype(f"<{dtype}")
+    words = single.view(f"<u{single.dtype.itemsize}")
+    step = words.dtype.type(1 << out)
+    down = words & ~(step - words.dtype.type(1))
+    up = down + step
+    near = np.where(words - down < step // 2, down, up)
+    for digits in shown:  # the other neighbour, where the nearest would be read as another number
+        near = np.where(_reads_alike(near.view(single.dtype), table, digits), near, up ^ down ^ near)
+    kept = np.isfinite(single) & np.isfinite(near.view(single.dtype))
+    return np.where(kept, near, np.where(np.isnan(single), words | step, words)) >> out
+
+
+def _reads_alike(near: np.ndarray, table: np.ndarray, digits: int) -> np.ndarray:
+    """Whether numbers lie on the same side of the midpoint between two neighbours of so many digits."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore", under="ignore"):
+        size, other = np.abs(table.astype(np.float64)), np.abs(near.astype(np.float64))
+        unit = 10.0 ** (np.floor(np.log10(size)) - digits + 1)
+        middle = (np.floor(size / unit) + 0.5) * unit
+        return ((size >= middle) == (other >= middle)) | ~np.isfinite(middle)

@@ -22,7 +22,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lossviz import __version__
-from lossviz.render.page.block import Block
+from lossviz.render.page.block import Block, smallest_type
+from lossviz.render.page.modules import join_modules
 from lossviz.render.page.page_path import make_page_path
 from lossviz.render.page.page_scale import make_page_scales
 from lossviz.render.page.page_still import draw_still
@@ -34,12 +35,9 @@ from lossviz.render.words.plane_text import axis_symbol
 from lossviz.render.words.quantity import SPLITS, quantity_label
 
 CAMERA = (-58.0, 34.0)
-LARGEST_HALF = 6e4
 LEAST_DIGITS, ERROR_DIGITS = 4, 2  # that the page tells of a value, and of its standard error
+MOST_NODES = 512  # of the drawn mesh along an axis, as in field.js
 MOST_BESIDE = 4  # surfaces side by side when the page opens
-# in this order one script: each file uses only what stands before it
-SCRIPTS = ("data", "scale", "field", "isoline", "shaders", "surface", "strokes", "camera", "axes", "bar", "player",
-           "reading", "settings", "controls", "room", "pace", "main")  # fmt: skip
 FACETS = {  # what views differ in: of one, and of several side by side
     "surface": ("Network", "networks"),
     "quantity": ("Quantity", "quantities"),
@@ -57,7 +55,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         command: The command line, for the page's description of itself.
     """
     folder = resources.files("lossviz.render") / "page"
-    script = _compact("\n".join((folder / "live" / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS))
+    script = _compact(join_modules(lambda name: (folder / "live" / f"{name}.js").read_text(encoding="utf-8"), "main"))
     block = Block()
     views = [_view(scene, panel, index, block) for index, panel in enumerate(scene.panels)]
     facets = _facets(views)
@@ -79,7 +77,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         "__TITLE__": html.escape(_title(scene)[:200]),
         "__THEME__": scene.style.theme.name,
         "__STYLE__": _compact((folder / "page.css").read_text(encoding="utf-8")),
-        "__CAPTION__": html.escape(scene.caption.strip(), quote=False),
+        "__CAPTION__": html.escape("\n".join([scene.caption.strip(), *_thinned(scene, views)]).strip(), quote=False),
         "__STILL__": draw_still(scene, still) if still else "",
         # "<" never appears in the data, so no text in it can end the script element
         "__DATA__": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
@@ -147,8 +145,8 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
         "y": block.put(panel.y, "f8"),
         "labels": [panel.x_label, panel.y_label],
         "symbols": [axis_symbol(view.surface, axis) for axis in view.axes],
-        "values": block.put(values, "f4" if _fits_float32(values) else "f8", digits=_digits(values, scales)),
-        **_errors(panel.stderr, block),
+        "values": _values(values, scales, block),
+        "errors": _errors(panel.stderr, block),
         "pending": runs_of(~view.evaluated().ravel()),
         "key": panel.key,
         "scale": scene.key_of(panel).scale.kind,
@@ -193,9 +191,29 @@ def _subtitle(panel: Panel, words: str) -> str:
     return f"{words} on {n_x} × {n_y} points{fixed}{part}{examples}"
 
 
-def _fits_float32(values: np.ndarray) -> bool:
-    finite = np.abs(values[np.isfinite(values) & (values != 0)])
-    return not len(finite) or bool(finite.max() < 1e38 and finite.min() > 1e-37)
+def _thinned(scene: Scene, views: list[dict[str, Any]]) -> list[str]:
+    """What the page draws in fewer points than there are, in sentences."""
+    sizes = dict.fromkeys(panel.z.shape for panel in scene.panels if max(panel.z.shape) > MOST_NODES)
+    found = [
+        f"Of {n_x} × {n_y} points {min(n_x, MOST_NODES)} × {min(n_y, MOST_NODES)} are drawn here, "
+        "with every peak and pit of the rest; values under the pointer are those of all points."
+        for n_y, n_x in sizes
+    ]
+    paths = {path["name"]: path for view in views for path in view["paths"]}
+    for path in paths.values():
+        shown = int(path["steps"][3])  # columns of the table
+        if shown < path["snapshots"]:
+            found.append(
+                f"Of the {path['snapshots']:,} snapshots of {path['name']} {shown:,} are drawn here, "
+                "among them the extremes of its place and losses."
+            )
+    return found
+
+
+def _values(values: np.ndarray, scales: dict[str, dict[str, Any]], block: Block) -> list[int | str]:
+    digits = _digits(values, scales)
+    shown = sorted({max(LEAST_DIGITS, scale["digits"]) for scale in scales.values()})
+    return block.put(values, smallest_type(values, digits), digits=digits, shown=shown)
 
 
 def _digits(values: np.ndarray, scales: dict[str, dict[str, Any]]) -> int:
@@ -207,9 +225,8 @@ def _digits(values: np.ndarray, scales: dict[str, dict[str, Any]]) -> int:
     return max(LEAST_DIGITS, fine, *(s["digits"] for s in scales.values()))
 
 
-def _errors(errors: np.ndarray, block: Block) -> dict[str, Any]:
-    finite = errors[np.isfinite(errors)]
-    if not len(finite) or not finite.max() > 0:
-        return {"errors": None, "errorUnit": 1.0}
-    unit = float(finite.max()) / LARGEST_HALF
-    return {"errors": block.put(errors / unit, "f2", digits=ERROR_DIGITS), "errorUnit": unit}
+def _errors(errors: np.ndarray, block: Block) -> list[int | str] | None:
+    if not (np.isfinite(errors) & (errors > 0)).any():
+        return None
+    kind = smallest_type(errors, ERROR_DIGITS)
+    return block.put(errors, kind, digits=ERROR_DIGITS, shown=[ERROR_DIGITS])

@@ -1,12 +1,18 @@
 // Everything with letters: axes, value axis, colour bar, legend and signs, on a canvas over the surface.
-const FONT = "px Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
-const line = (c, a, b) => {
+import { hiddenAt, project, toGround } from "./camera.js";
+import { clamp } from "./data.js";
+import { barTicks, coordinate, levelText, roundTicks } from "./scale.js";
+import { FLOOR } from "./shaders.js";
+import { live, state, theme } from "./shared.js";
+
+export const FONT = "px Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
+export const line = (c, a, b) => {
   c.beginPath();
   c.moveTo(a[0], a[1]);
   c.lineTo(b[0], b[1]);
   c.stroke();
 };
-function fitting(c, words, width) {
+export function fitting(c, words, width) {
   // as much of the words as there is room for
   if (c.measureText(words).width <= width) return words;
   let [low, high] = [0, words.length];
@@ -17,9 +23,9 @@ function fitting(c, words, width) {
   }
   return words.slice(0, low).trimEnd() + "…";
 }
-const small = () => (viewWidth < 700 ? 10 : 11);
+export const small = () => (live.width < 700 ? 10 : 11);
 
-function drawAxes(c, stage) {
+export function drawAxes(c, stage) {
   const { fine } = stage,
     corners = [
       [-1, -1],
@@ -73,9 +79,9 @@ function drawTicks(c, stage, axis, { near, a, along, out, length }) {
     line(c, p, [p[0] + out[0] * 5, p[1] + out[1] * 5]);
     const aside = Math.hypot(p[0] - a[0], p[1] - a[1]) < 9 ? 9 : 0; // two numbers meet at the near corner
     const half = (Math.abs(out[0]) * c.measureText(words).width) / 2 + Math.abs(out[1]) * 5,
-      room = 9 + half;
-    c.fillText(words, p[0] + out[0] * room + along[0] * aside, p[1] + out[1] * room + along[1] * aside);
-    clear = Math.max(clear, room + half);
+      reach = 9 + half;
+    c.fillText(words, p[0] + out[0] * reach + along[0] * aside, p[1] + out[1] * reach + along[1] * aside);
+    clear = Math.max(clear, reach + half);
   }
   return clear;
 }
@@ -115,11 +121,11 @@ function drawValueAxis(c, stage, near) {
   }
   c.textAlign = "center";
   const beside = foot[0] - widest - 22,
-    taken = room.wide && stages.length === 1 ? room.barEnd : stage.rect.x + 10; // there the bar names the quantity
+    taken = live.room.wide && live.stages.length === 1 ? live.room.barEnd : stage.rect.x + 10; // there the bar names the quantity
   if (beside > taken && c.measureText(scale.label).width < foot[1] - head[1] + 40)
     upright(c, scale.label, beside, (foot[1] + head[1]) / 2, -Math.PI / 2);
 }
-function drawMarks(c, stage) {
+export function drawMarks(c, stage) {
   // the trained parameters and the lowest grid point, where the surface does not hide them
   for (const mark of stage.view.marks) {
     const [x, y] = toGround(stage, mark.x, mark.y),
@@ -127,7 +133,7 @@ function drawMarks(c, stage) {
     if (!hiddenAt(stage, x, y, FLOOR)) drawMark(c, mark.kind, ...p);
   }
 }
-function drawMark(c, kind, x, y) {
+export function drawMark(c, kind, x, y) {
   c.beginPath();
   if (kind === "trained") c.arc(x, y, 4.2, 0, 7);
   else {

@@ -1,5 +1,10 @@
 // The colour bar, and the legend of what is there: both drawn, so that a saved picture holds them.
-function drawBar(c, stage, box) {
+import { FONT, drawMark, line, small } from "./axes.js";
+import { $, BELOW, CLIPPED, MINUS_INF, NOT_EVALUATED, PLUS_INF, clamp } from "./data.js";
+import { barTicks, levelText } from "./scale.js";
+import { live, page, theme } from "./shared.js";
+
+export function drawBar(c, stage, box) {
   // box: x, y, length, and whether it lies
   const { view, scale } = stage,
     { x, y, length, lying } = box,
@@ -71,12 +76,12 @@ function barEnd(c, { x, y, length, lying }, thick, colour, top) {
 }
 
 // ---------- legend ----------
-const SIGN_WIDTH = 22,
+export const SIGN_WIDTH = 22,
   ROW = 17;
 function legendEntries(all) {
   // of every surface shown, each text once; paths have their own row of switches
   const found = new Map();
-  for (const stage of stages)
+  for (const stage of live.stages)
     for (const entry of stage.scale.legend)
       if (all || entry.sign !== "path" || $("paths").childElementCount === 0) found.set(entry.sign + entry.text, entry);
   return [...found.values()];
@@ -91,7 +96,7 @@ function breakWords(c, words, width) {
   return lines;
 }
 // rows of [entry, first line of text, …] that fit the width: one entry a row where it is narrow, several where it is wide
-function planLegend(c, width, several, all) {
+export function planLegend(c, width, several, all) {
   c.font = small() + FONT;
   const rows = [[]];
   let used = 0;
@@ -107,9 +112,9 @@ function planLegend(c, width, several, all) {
   }
   return rows.filter((row) => row.length);
 }
-const legendHeight = (rows) =>
+export const legendHeight = (rows) =>
   rows.reduce((sum, row) => sum + ROW + 13 * (Math.max(...row.map((e) => e.lines.length)) - 1), 0);
-function drawLegend(c, rows, x, y) {
+export function drawLegend(c, rows, x, y) {
   c.textAlign = "left";
   c.textBaseline = "middle";
   for (const row of rows) {
@@ -157,7 +162,7 @@ function drawSign(c, entry, x, y) {
     else disc(c, middle, y, radius, fill, edge);
   }
 }
-function disc(c, x, y, radius, fill, edge) {
+export function disc(c, x, y, radius, fill, edge) {
   c.beginPath();
   c.arc(x, y, radius, 0, 7);
   c.fillStyle = fill;
@@ -182,7 +187,7 @@ function diamond(c, x, y, radius, fill, edge) {
   c.fill();
   c.stroke();
 }
-function star(c, x, y, radius, fill, edge) {
+export function star(c, x, y, radius, fill, edge) {
   c.beginPath();
   for (let i = 0; i < 10; i++) {
     const r = i % 2 ? 0.45 * radius : radius,

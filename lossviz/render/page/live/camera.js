@@ -1,11 +1,12 @@
 // An orthographic camera shared by all surfaces; x and y of the ground within −1 … 1, heights from the floor to the top.
-const DEPTH = 0.2; // of the picture's depth to a unit of ground
-let viewWidth = 1,
-  viewHeight = 1,
-  ratio = 1;
-const flat = () => state.el > 88;
+import { NOT_EVALUATED, clamp, radians } from "./data.js";
+import { FLOOR } from "./shaders.js";
+import { state } from "./shared.js";
 
-function look(stage) {
+export const DEPTH = 0.2; // of the picture's depth to a unit of ground
+export const flat = () => state.el > 88;
+
+export function look(stage) {
   // what a frame needs to go from the ground to css pixels and back
   const { rect, inset, fine } = stage,
     a = radians(state.az),
@@ -55,13 +56,13 @@ function matrix(f, rect) {
     1,
   ]);
 }
-function project(stage, x, y, z) {
+export function project(stage, x, y, z) {
   // css pixels
   const f = stage.frame,
     t = x * f.away[0] + y * f.away[1];
   return [f.cx + (x * f.right[0] + y * f.right[1]) * f.unit, f.cy - (t * f.sin + z * f.cos - f.middle) * f.unit];
 }
-function toGround(stage, x, y) {
+export function toGround(stage, x, y) {
   const a = stage.view.x,
     b = stage.view.y;
   return [
@@ -69,13 +70,13 @@ function toGround(stage, x, y) {
     (((y - b[0]) / (b[b.length - 1] - b[0])) * 2 - 1) * stage.fine.halfY,
   ];
 }
-function heightAt(fine, x, y) {
+export function heightAt(fine, x, y) {
   // NaN where there is no surface
   const i = clamp(Math.round(((x + fine.halfX) / (2 * fine.halfX)) * (fine.nx - 1)), 0, fine.nx - 1);
   const j = clamp(Math.round(((y + fine.halfY) / (2 * fine.halfY)) * (fine.ny - 1)), 0, fine.ny - 1);
   return fine.kind[j * fine.nx + i] === NOT_EVALUATED ? NaN : fine.place[j * fine.nx + i] * state.height;
 }
-function hit(stage, px, py) {
+export function hit(stage, px, py) {
   // the place on the ground under a css pixel: on the surface, else on the floor
   const f = stage.frame,
     { fine } = stage,
@@ -98,7 +99,7 @@ function hit(stage, px, py) {
     y = s * f.right[1] + t * f.away[1];
   return inside(x, y) ? [x, y, false] : null;
 }
-function hiddenAt(stage, x, y, z) {
+export function hiddenAt(stage, x, y, z) {
   // whether the surface crosses the line from a place to the viewer
   const f = stage.frame,
     { fine } = stage,

@@ -1,4 +1,13 @@
 // From hands to settings: the panel, mouse, touch and keys.
+import { $, clamp, radians } from "./data.js";
+import { choose, setTheme } from "./main.js";
+import { ask } from "./pace.js";
+import { goTo, pause, play, still, tellStep } from "./player.js";
+import { forget, pointAt, stageAt, stepCursor } from "./reading.js";
+import { arrange } from "./room.js";
+import { commandWords, copyOut, remember, savePicture, writeSettings } from "./settings.js";
+import { home, live, page, state } from "./shared.js";
+
 function pick(changes) {
   // the view that has these facets, and of the others as many as can be kept
   if ("quantity" in changes) state.scale = "";
@@ -12,7 +21,7 @@ function pick(changes) {
   state.view = page.views.reduce((best, view, i) => (fit(view) > fit(page.views[best]) ? i : best), 0);
   choose();
 }
-function buildPanel() {
+export function buildPanel() {
   for (const { id, name, several, values } of page.facets) {
     const row = document.createElement("label"),
       list = document.createElement("select");
@@ -64,11 +73,13 @@ function buildPanel() {
       ask();
     };
 }
-function buildPaths() {
+export function buildPaths() {
   // a switch for each path, which is its legend too
-  const paths = [...new Map(stages.flatMap((stage) => stage.view.paths).map((path) => [path.name, path])).values()];
+  const paths = [
+    ...new Map(live.stages.flatMap((stage) => stage.view.paths).map((path) => [path.name, path])).values(),
+  ];
   $("time").hidden = !paths.length;
-  $("step").max = Math.max(0, ticks.length - 1);
+  $("step").max = Math.max(0, live.ticks.length - 1);
   $("paths").replaceChildren(
     ...(paths.length > 1 ? paths : []).map((path) => {
       const chip = Object.assign(document.createElement("button"), {
@@ -95,14 +106,14 @@ function buildPaths() {
     }),
   );
 }
-function showSettings() {
+export function showSettings() {
   const { facets } = page.views[state.view];
   for (const { id } of page.facets) {
     $("facet-" + id).value = facets[id];
     $("facet-" + id).disabled = state.beside === id;
   }
   for (const [id, value] of [
-    ["scale", stages[0].scale.kind],
+    ["scale", live.stages[0].scale.kind],
     ["height", state.height],
     ["beside", state.beside],
     ["step", state.step],
@@ -183,13 +194,13 @@ function fly(end) {
 
 // ---------- mouse and fingers ----------
 const fingers = new Map();
-function watchPointer(canvas) {
+export function watchPointer(canvas) {
   let moved = 0,
     held = null;
   canvas.onpointerdown = (e) => {
     if (!fingers.size) {
       moved = 0;
-      held = stageAt(e.clientX, e.clientY) || stages[0];
+      held = stageAt(e.clientX, e.clientY) || live.stages[0];
     }
     fingers.set(e.pointerId, [e.clientX, e.clientY]);
     canvas.setPointerCapture(e.pointerId);
@@ -260,7 +271,7 @@ const KEYS = {
   d: () => (setTheme(!state.dark), tell(state.dark ? "Dark ground" : "Light ground")),
   c: () => ($("contours").click(), tell(state.contours ? "Contours shown" : "Contours hidden")),
   l: () => {
-    const other = stages[0].scale.kind === "log" ? "linear" : "log";
+    const other = live.stages[0].scale.kind === "log" ? "linear" : "log";
     if (other in page.views[state.view].scales) {
       state.scale = other;
       choose();
@@ -270,18 +281,18 @@ const KEYS = {
   Escape: forget,
 };
 // for those who hear the page: what a key has done
-const tell = (words) => {
+export const tell = (words) => {
   $("spoken").textContent = words;
 };
 const READING = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-function watchKeys() {
+export function watchKeys() {
   addEventListener("keydown", (e) => {
     if (["INPUT", "SELECT", "BUTTON", "SUMMARY"].includes(e.target.tagName) && e.key !== "Escape") return;
     if (e.ctrlKey || e.metaKey || e.altKey) return;
     const act =
       e.shiftKey && READING[e.key]
         ? () => stepCursor(...READING[e.key])
-        : [" ", ",", "."].includes(e.key) && !ticks.length
+        : [" ", ",", "."].includes(e.key) && !live.ticks.length
           ? null
           : KEYS[e.key];
     if (act) {

@@ -1,25 +1,26 @@
 // What crossed over from Python: coordinates, values, standard errors and paths, out of one deflated block.
-const $ = (id) => document.getElementById(id);
-const { page, block, standStill } = window.lossviz;
-const FINITE = 0,
+import { block, page } from "./shared.js";
+
+export const $ = (id) => document.getElementById(id);
+export const FINITE = 0,
   CLIPPED = 1,
   BELOW = 2,
   PLUS_INF = 3,
   MINUS_INF = 4,
   NAN = 5,
   NOT_EVALUATED = 6;
-const radians = (degrees) => (degrees * Math.PI) / 180;
-const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+export const radians = (degrees) => (degrees * Math.PI) / 180;
+export const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 
 // a table stands as planes of its first, second … bytes; all but float64 as what a plane through three neighbours leaves,
 // without the bits of each number that nobody reads
 function unpack([first, type, rows, columns, out]) {
-  const bytes = { f2: 2, f4: 4, f8: 8 }[type],
+  const bytes = { f4: 4, f8: 8 }[type],
     n = rows * columns,
     raw = new Uint8Array(n * bytes);
   for (let p = 0; p < bytes; p++) for (let i = 0; i < n; i++) raw[i * bytes + p] = block[first + p * n + i];
   if (type === "f8") return new Float64Array(raw.buffer);
-  const words = type === "f4" ? new Uint32Array(raw.buffer) : new Uint16Array(raw.buffer);
+  const words = new Uint32Array(raw.buffer);
   for (let j = 0, i = 0; j < rows; j++)
     for (let k = 0; k < columns; k++, i++) {
       const left = k ? words[i - 1] : 0,
@@ -28,17 +29,9 @@ function unpack([first, type, rows, columns, out]) {
       words[i] = ((words[i] >>> 1) ^ -(words[i] & 1)) + left + under - corner;
     }
   if (out) for (let i = 0; i < n; i++) words[i] <<= out;
-  return type === "f4" ? new Float32Array(raw.buffer) : Float32Array.from(words, half);
+  return new Float32Array(raw.buffer);
 }
-function half(bits) {
-  // IEEE half precision
-  const sign = bits & 0x8000 ? -1 : 1,
-    exponent = (bits >> 10) & 31,
-    fraction = bits & 1023;
-  if (exponent === 31) return fraction ? NaN : sign * Infinity;
-  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-}
-function unpackAll() {
+export function unpackAll() {
   const seen = new Map();
   const table = (at) => {
     if (!at) return null;
@@ -47,7 +40,6 @@ function unpackAll() {
   };
   for (const view of page.views) {
     for (const name of ["x", "y", "values", "errors"]) view[name] = table(view[name]);
-    if (view.errors) view.errors = view.errors.map((e) => e * view.errorUnit);
     view.done = new Uint8Array(view.values.length).fill(1);
     for (const [first, count] of view.pending) view.done.fill(0, first, first + count);
     for (const path of view.paths)

@@ -1,4 +1,7 @@
 // Values between the grid points, by the monotone rule of the printed figures, and what cannot be shown.
+import { BELOW, CLIPPED, FINITE, MINUS_INF, PLUS_INF } from "./data.js";
+import { kindOf } from "./scale.js";
+
 const FEWEST = 192,
   MOST = 512;
 
@@ -39,7 +42,7 @@ function interpolate(x, v, at, put) {
     put(i, v[k] + t * (a + t * (3 * rise - 2 * a - b + t * (a + b - 2 * rise))));
   });
 }
-function nearest(x, p) {
+export function nearest(x, p) {
   // index of the sample whose cell holds p
   let low = 0,
     high = x.length - 1;
@@ -97,7 +100,40 @@ function fillFromNearest(view, kinds, shown) {
       }
     }
 }
-function refine(view, scale) {
+function keepPeaks({ x, y }, { kinds, shown, fx, fy, display }) {
+  // where there are fewer nodes than samples: each peak, pit and sample without a value goes to the node nearest to it;
+  // of several the one that lies farthest from the interpolated surface. Gives the kinds of those nodes.
+  const nx = x.length,
+    ny = y.length,
+    mx = fx.length,
+    toX = Array.from(x, (p) => nearest(fx, p)),
+    toY = Array.from(y, (p) => nearest(fy, p)),
+    apart = new Map(),
+    found = new Map();
+  for (let j = 0, i = 0; j < ny; j++)
+    for (let p = 0; p < nx; p++, i++) {
+      const at = toY[j] * mx + toX[p],
+        far = kinds[i] > BELOW ? Infinity : isExtreme(shown, i, p, j, nx, ny) ? Math.abs(shown[i] - display[at]) : -1;
+      if (far <= (apart.get(at)?.far ?? -1)) continue;
+      apart.set(at, { far, value: shown[i] });
+      found.set(at, kinds[i]);
+    }
+  for (const [at, { value }] of apart) display[at] = value;
+  return found;
+}
+function isExtreme(shown, i, p, j, nx, ny) {
+  const v = shown[i];
+  let higher = 0,
+    lower = 0;
+  const beside = [p ? i - 1 : i, p < nx - 1 ? i + 1 : i, j ? i - nx : i, j < ny - 1 ? i + nx : i];
+  for (const k of beside) {
+    if (k === i) continue;
+    if (shown[k] >= v) higher++;
+    if (shown[k] <= v) lower++;
+  }
+  return !higher || !lower;
+}
+export function refine(view, scale) {
   const { x, y } = view,
     nx = x.length,
     ny = y.length,
@@ -126,11 +162,12 @@ function refine(view, scale) {
     });
   }
   const own = { x: Array.from(fx, (p) => nearest(x, p)), y: Array.from(fy, (p) => nearest(y, p)) };
+  const taken = mx < nx || my < ny ? keepPeaks(view, { kinds, shown, fx, fy, display }) : null;
   const place = new Float32Array(my * mx),
     kind = new Uint8Array(my * mx);
   for (let j = 0, at = 0; j < my; j++)
     for (let i = 0; i < mx; i++, at++) {
-      const cell = kinds[own.y[j] * nx + own.x[i]],
+      const cell = taken?.get(at) ?? kinds[own.y[j] * nx + own.x[i]],
         above = (scale.symmetric ? Math.abs(display[at]) : display[at]) > scale.b;
       kind[at] = cell <= CLIPPED ? (scale.clipped && above ? CLIPPED : FINITE) : cell;
       place[at] = cell === PLUS_INF ? 1 : cell === MINUS_INF ? 0 : scale.place(display[at]);
@@ -142,9 +179,9 @@ function refine(view, scale) {
 }
 
 // ---------- light: how much of the sky each place sees, once per surface and height ----------
-const SKY = 96,
+export const SKY = 96,
   RINGS = [1, 2, 4, 7, 12, 20, 33];
-function skyView(fine, height) {
+export function skyView(fine, height) {
   const n = SKY,
     h = new Float32Array(n * n),
     out = new Uint8Array(n * n),

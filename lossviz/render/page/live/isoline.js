@@ -1,5 +1,7 @@
 // The line of one value through the fine grid, in pieces of two or more points, for the dashed line of chance.
-function isoline(fine, level) {
+import { BELOW } from "./data.js";
+
+export function isoline(fine, level) {
   const { nx, ny, place, kind } = fine,
     ends = new Map(),
     links = [];
@@ -30,7 +32,7 @@ function isoline(fine, level) {
   const pieces = [],
     used = new Set();
   const follow = (link, key, points) => {
-    for (let next = link; next && !used.has(next);) {
+    for (let next = link; next && !used.has(next); ) {
       used.add(next);
       const far = next[0].key === key ? next[1] : next[0];
       points.push(far.at);

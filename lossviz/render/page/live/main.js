@@ -1,10 +1,23 @@
 // Which surfaces are shown, a frame of them, and the start.
-const theme = { css: {} };
-const MOST_BESIDE = 9;
-let stages = [],
-  keyStale = true;
+import { FONT, drawAxes, drawMarks, fitting } from "./axes.js";
+import { drawBar, drawLegend } from "./bar.js";
+import { look, project, toGround } from "./camera.js";
+import { buildPanel, buildPaths, showSettings, watchKeys, watchPointer } from "./controls.js";
+import { $, clamp, unpackAll } from "./data.js";
+import { refine } from "./field.js";
+import { LEVELS, ask, freeFrames, holdFrames, makePace, pace } from "./pace.js";
+import { drawPathEnds, findTicks, tellStep } from "./player.js";
+import { drawCursor, sampleText, tellReading } from "./reading.js";
+import { arrange } from "./room.js";
+import { makeScale } from "./scale.js";
+import { readSettings, remember, sheet } from "./settings.js";
+import { FLOOR } from "./shaders.js";
+import { live, page, standStill, state, stats, theme } from "./shared.js";
+import { clearAll, closeFrame, drawSurface, openFrame, startGl, uploadSurface } from "./surface.js";
 
-function setTheme(dark) {
+const MOST_BESIDE = 9;
+
+export function setTheme(dark) {
   state.dark = dark;
   document.documentElement.dataset.theme = dark ? "dark" : "light";
   const style = getComputedStyle(document.documentElement);
@@ -13,11 +26,11 @@ function setTheme(dark) {
     theme[name] = colourOf(text);
   }
   $("dark").checked = dark;
-  keyStale = true;
+  live.keyStale = true;
   remember();
   ask();
 }
-function colourOf(text) {
+export function colourOf(text) {
   return (text.length < 7 ? text.replace(/[0-9a-f]/gi, "$&$&") : text)
     .match(/[0-9a-f]{2}/gi)
     .slice(0, 3)
@@ -47,13 +60,15 @@ function shownViews(beside) {
     : Array.from({ length: MOST_BESIDE }, (_, k) => fit[Math.round((k * (fit.length - 1)) / (MOST_BESIDE - 1))]);
 }
 function subtitle(beside) {
-  const { view } = stages[0];
-  if (!beside) return view.subtitle;
+  const { view, fine } = live.stages[0],
+    fewer = fine.nx < view.x.length || fine.ny < view.y.length;
+  if (!beside) return view.subtitle + (fewer ? `, drawn on ${fine.nx} × ${fine.ny} with every peak` : "");
   const same = Object.keys(view.facets).filter(
     (id) => id !== beside.id && (id !== "surface" || page.facets.some((f) => f.id === id)),
   );
-  const number = stages.length < beside.values.length ? `${stages.length} of ${beside.values.length} ` : "";
-  const scales = new Set(stages.map((stage) => stage.view.key)).size === 1 ? "on one scale" : "each on its own scale";
+  const number = live.stages.length < beside.values.length ? `${live.stages.length} of ${beside.values.length} ` : "";
+  const scales =
+    new Set(live.stages.map((stage) => stage.view.key)).size === 1 ? "on one scale" : "each on its own scale";
   const words = [view.facets.data, view.facets.quantity]
     .filter((_, i) => same.includes(["data", "quantity"][i]))
     .join(" ");
@@ -61,16 +76,16 @@ function subtitle(beside) {
     .filter(Boolean)
     .join(", ");
 }
-function choose() {
+export function choose() {
   // the surfaces that the settings name
   const beside = page.facets.find((f) => f.id === state.beside);
-  stages = shownViews(beside).map((i) => stageOf(i, scaleOf(page.views[i])));
-  for (const stage of stages) stage.short = beside ? stage.view.facets[beside.id] : stage.view.title;
+  live.stages = shownViews(beside).map((i) => stageOf(i, scaleOf(page.views[i])));
+  for (const stage of live.stages) stage.short = beside ? stage.view.facets[beside.id] : stage.view.title;
   findTicks();
-  state.step = clamp(state.step, 0, Math.max(0, ticks.length - 1));
+  state.step = clamp(state.step, 0, Math.max(0, live.ticks.length - 1));
   $("subtitle").textContent = subtitle(beside);
   $("gl").setAttribute("aria-label", `Surface over its map: ${subtitle(beside)}`);
-  cursor = null;
+  live.cursor = null;
   tellReading();
   buildPaths();
   showSettings();
@@ -81,20 +96,20 @@ function choose() {
 }
 // ---------- a frame ----------
 function fit(canvas, r) {
-  const w = Math.round(viewWidth * r),
-    h = Math.round(viewHeight * r);
+  const w = Math.round(live.width * r),
+    h = Math.round(live.height * r);
   if (canvas.width !== w || canvas.height !== h) [canvas.width, canvas.height] = [w, h];
 }
-function draw(level = 0) {
+export function draw(level = 0) {
   const full = state.ratio || Math.min(2, devicePixelRatio || 1),
     { samples, scale, coarse } = LEVELS[level],
     began = performance.now();
   Object.assign(stats, { level, coarse, quality: scale });
-  ratio = full * scale;
-  fit($("gl"), ratio);
+  live.ratio = full * scale;
+  fit($("gl"), live.ratio);
   openFrame(samples);
   clearAll();
-  for (const stage of stages) {
+  for (const stage of live.stages) {
     look(stage);
     drawSurface(stage);
   }
@@ -103,28 +118,28 @@ function draw(level = 0) {
   stats.drawMs = performance.now() - began;
   stats.frames++;
 }
-function drawAllLetters(full) {
+export function drawAllLetters(full) {
   const c = $("overlay").getContext("2d");
   fit($("overlay"), full);
   c.setTransform(full, 0, 0, full, 0, 0);
-  c.clearRect(0, 0, viewWidth, viewHeight);
-  for (const stage of stages) drawLetters(c, stage);
+  c.clearRect(0, 0, live.width, live.height);
+  for (const stage of live.stages) drawLetters(c, stage);
   drawKey(full);
 }
 function drawKey(full) {
   // what does not turn with the surface, on a canvas of its own: colour bars, legend and names
   const canvas = $("key"),
-    w = Math.round(room.keyWidth * full),
-    h = Math.round(viewHeight * full);
-  if (!keyStale && canvas.width === w && canvas.height === h) return;
-  keyStale = false;
+    w = Math.round(live.room.keyWidth * full),
+    h = Math.round(live.height * full);
+  if (!live.keyStale && canvas.width === w && canvas.height === h) return;
+  live.keyStale = false;
   [canvas.width, canvas.height] = [w, h];
-  canvas.style.width = room.keyWidth + "px";
+  canvas.style.width = live.room.keyWidth + "px";
   const c = canvas.getContext("2d");
   c.setTransform(full, 0, 0, full, 0, 0);
-  if (room.oneKey) drawBar(c, stages[0], room.bar);
-  drawLegend(c, legend, room.legendX, room.legendY);
-  for (const stage of stages.length > 1 ? stages : []) drawName(c, stage);
+  if (live.room.oneKey) drawBar(c, live.stages[0], live.room.bar);
+  drawLegend(c, live.legend, live.room.legendX, live.room.legendY);
+  for (const stage of live.stages.length > 1 ? live.stages : []) drawName(c, stage);
 }
 function drawName(c, stage) {
   const { x, y, w } = stage.rect;
@@ -133,7 +148,7 @@ function drawName(c, stage) {
   c.textBaseline = "top";
   c.fillStyle = theme.css.ink;
   c.fillText(fitting(c, stage.short, w - 20), x + 10, y + 6);
-  if (!room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
+  if (!live.room.oneKey) drawBar(c, stage, { x: x + 12, y: y + 42, length: Math.min(w - 40, 240), lying: true });
 }
 function drawLetters(c, stage) {
   const { x, y, w, h } = stage.rect;
@@ -152,20 +167,17 @@ function keepContext(canvas) {
   // a driver may drop everything: then nothing is drawn until it is back, and all is uploaded again
   canvas.addEventListener("webglcontextlost", (e) => {
     e.preventDefault();
-    cancelAnimationFrame(pending);
-    pending = 1;
+    holdFrames();
   });
   canvas.addEventListener("webglcontextrestored", () => {
-    pending = 0;
+    freeFrames();
     for (const stage of made.values()) stage.mesh = stage.skyTexture = null;
-    several = null;
-    startGl();
+    startGl(canvas);
     choose();
   });
 }
 function start() {
-  gl = $("gl").getContext("webgl2", { antialias: false, powerPreference: "high-performance" });
-  if (!gl) {
+  if (!startGl($("gl"))) {
     standStill("This browser shows no WebGL.");
     return;
   }
@@ -175,7 +187,6 @@ function start() {
   state.view = page.first;
   readSettings(location.hash.slice(1));
   buildPanel();
-  startGl();
   setTheme(state.dark);
   choose();
   keepContext($("gl"));
@@ -191,8 +202,20 @@ function start() {
     $("print").src = sheet(3).toDataURL();
     setTheme(dark);
   });
-  const spot = (x, y, z = FLOOR, n = 0) => project(stages[n], ...toGround(stages[n], x, y), z);
-  Object.assign(window.lossviz, { state, stats, project: spot, look: draw, makePace, pace, ready: performance.now() });
+  const spot = (x, y, z = FLOOR, n = 0) => project(live.stages[n], ...toGround(live.stages[n], x, y), z);
+  const read = (x, y, n = 0) => sampleText(live.stages[n], { x, y });
+  const seen = (n = 0) => ({ ...live.stages[n].fine, digits: Math.max(live.stages[n].scale.digits, 4) });
+  Object.assign(window.lossviz, {
+    state,
+    stats,
+    read,
+    seen,
+    project: spot,
+    look: draw,
+    makePace,
+    pace,
+    ready: performance.now(),
+  });
 }
 try {
   start();

@@ -1,6 +1,10 @@
 // Frames are drawn when something has changed and only then. While things move, just so much is drawn that a frame keeps
 // to its time: the levels go from everything to the coarsest that is still good to look at. What rests is drawn whole.
-const BUDGET_MS = 16,
+import { draw, drawAllLetters } from "./main.js";
+import { stats } from "./shared.js";
+import { gl } from "./surface.js";
+
+export const BUDGET_MS = 16,
   REST_MS = 90,
   // samples a pixel, share of the pixels along each side, coarseness of mesh and lines, and what a frame costs of a whole one
   LEVELS = [
@@ -12,7 +16,7 @@ const BUDGET_MS = 16,
     { samples: 0, scale: 0.5, coarse: 2, cost: 0.05 },
   ];
 // Chooses the level of the frames of a motion from what frames cost, in ms, and from the time between them.
-function makePace() {
+export function makePace() {
   let whole = null, // of a frame at rest
     level = 0,
     late = 0,
@@ -48,7 +52,7 @@ function makePace() {
     },
   };
 }
-const pace = makePace(),
+export const pace = makePace(),
   MOST_UNDERWAY = 2;
 let pending = 0,
   moving = 0,
@@ -59,13 +63,21 @@ let pending = 0,
   finished = 0;
 
 // what: "moving" for a step of a motion, "letters" where the surfaces stay as they are
-function ask(what) {
+export function ask(what) {
   if (what !== "letters") wanted = true;
   if (what === "moving") {
     if (!moving) pace.begin();
     moving = performance.now();
   }
   pending ||= requestAnimationFrame(frame);
+}
+// while nothing can be drawn no frame is asked for
+export function holdFrames() {
+  cancelAnimationFrame(pending);
+  pending = 1;
+}
+export function freeFrames() {
+  pending = 0;
 }
 function frame(now) {
   pending = 0;
@@ -88,7 +100,15 @@ function time(motion, gap) {
   const fence = gl.fenceSync(gl.SYNC_GPU_COMMANDS_COMPLETE, 0);
   gl.flush();
   const queued = underway.length > 0;
-  underway.push({ fence, motion, gap, queued, first: stats.frames === 1, spent: stats.drawMs, began: performance.now() });
+  underway.push({
+    fence,
+    motion,
+    gap,
+    queued,
+    first: stats.frames === 1,
+    spent: stats.drawMs,
+    began: performance.now(),
+  });
   if (!queued) setTimeout(watch, 1);
 }
 function watch() {
@@ -108,7 +128,8 @@ function watch() {
     if (next.queued) stats.spentMs = Math.max(stats.spentMs, (now - begun) / 2);
     [begun, finished] = [start, now];
     if (next.motion) pace.moved(stats.spentMs, next.gap);
-    else if (next.first) ask(); // it also paid for what is made once: a second one tells
+    else if (next.first)
+      ask(); // it also paid for what is made once: a second one tells
     else pace.rested(stats.spentMs);
   }
   setTimeout(watch, 1);

@@ -1,21 +1,30 @@
 // Paths in time: the slider's places are the steps at which any path has a snapshot.
+import { FONT, line, small } from "./axes.js";
+import { disc, star } from "./bar.js";
+import { flat, hiddenAt, project, toGround } from "./camera.js";
+import { $, clamp } from "./data.js";
+import { ask } from "./pace.js";
+import { number, valueText } from "./scale.js";
+import { remember } from "./settings.js";
+import { FLOOR } from "./shaders.js";
+import { live, state, theme } from "./shared.js";
+
 const MOST_NAMED = 6; // paths whose ends bear a name; of more only the switches do
-let ticks = [],
-  playing = 0;
-function findTicks() {
-  const paths = stages.flatMap((stage) => stage.view.paths),
+let playing = 0;
+export function findTicks() {
+  const paths = live.stages.flatMap((stage) => stage.view.paths),
     units = new Set(paths.map((path) => path.unit));
   // steps of different kinds cannot be put in one order: then places are snapshots
   const all =
     units.size > 1
       ? paths.flatMap((path) => Array.from(path.steps, (_, k) => k))
       : paths.flatMap((path) => [...path.steps]);
-  ticks = [...new Set(all)].sort((a, b) => a - b);
+  live.ticks = [...new Set(all)].sort((a, b) => a - b);
   for (const path of paths) path.counted = units.size > 1;
 }
-function lastShown(path) {
+export function lastShown(path) {
   // index of the last snapshot at or before the slider's step, −1 before the first
-  const step = ticks[clamp(state.step, 0, ticks.length - 1)];
+  const step = live.ticks[clamp(state.step, 0, live.ticks.length - 1)];
   if (path.counted) return Math.min(step, path.steps.length - 1);
   let low = -1,
     high = path.steps.length - 1;
@@ -36,36 +45,37 @@ function pathText(path, view) {
   if (Number.isFinite(path.own[k])) parts.push(`own ${view.quantity} ${value(path.own[k])}`);
   if (Number.isFinite(path.beneath[k])) parts.push(`of the plane beneath ${value(path.beneath[k])}`);
   if (Number.isFinite(path.distance[k])) parts.push(`${number(path.distance[k], digits)} from the plane`);
+  if (path.steps.length < path.snapshots) parts.push(`${path.steps.length} of ${path.snapshots} snapshots drawn`);
   return `${shortName(path)}: ${parts.join(", ")}`;
 }
-function tellStep() {
+export function tellStep() {
   const words = [];
-  for (const stage of stages)
+  for (const stage of live.stages)
     for (const path of stage.view.paths)
       if (!state.hidden.has(path.name))
-        words.push((stages.length > 1 ? stage.view.title + ", " : "") + pathText(path, stage.view));
+        words.push((live.stages.length > 1 ? stage.view.title + ", " : "") + pathText(path, stage.view));
   $("told").textContent = words.slice(0, 3).join("\n") + (words.length > 3 ? `\nand ${words.length - 3} more` : "");
   $("step").setAttribute("aria-valuetext", words[0] || "");
 }
-function goTo(step) {
-  state.step = clamp(step, 0, ticks.length - 1);
+export function goTo(step) {
+  state.step = clamp(step, 0, live.ticks.length - 1);
   $("step").value = state.step;
   tellStep();
   remember();
   ask();
 }
-function pause() {
+export function pause() {
   cancelAnimationFrame(playing);
   playing = 0;
   $("play").textContent = "▶";
   $("play").setAttribute("aria-label", "Play the path");
 }
-function play() {
+export function play() {
   if (playing) {
     pause();
     return;
   }
-  const last = ticks.length - 1,
+  const last = live.ticks.length - 1,
     first = state.step >= last ? 0 : state.step,
     rate = last / 8000; // the whole in 8 s
   if (last < 1) return;
@@ -84,10 +94,10 @@ function play() {
   };
   playing = requestAnimationFrame(tick);
 }
-const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+export const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // ---------- ends and names ----------
-function drawPathEnds(c, stage) {
+export function drawPathEnds(c, stage) {
   const taken = [];
   for (const { path, spots } of stage.paths) {
     const k = lastShown(path);
@@ -128,7 +138,7 @@ function nameEnd(c, path, [x, y], taken) {
   c.font = "600 " + small() + FONT;
   const width = c.measureText(name).width,
     at = { x: x + 10, y };
-  for (let again = true; again;) {
+  for (let again = true; again; ) {
     again = false;
     for (const t of taken)
       if (Math.abs(t.y - at.y) < 13 && at.x < t.x + t.width && t.x < at.x + width) {

@@ -1,12 +1,14 @@
 // A display scale: from values to places 0 … 1 on the colour bar, and numbers as text. Python chose both scales.
-function makeScale(given) {
+import { BELOW, CLIPPED, FINITE, MINUS_INF, NAN, NOT_EVALUATED, PLUS_INF, clamp } from "./data.js";
+
+export function makeScale(given) {
   const forward = given.kind === "log" ? Math.log10 : (x) => x / given.unit,
     a = forward(given.low),
     b = forward(given.high);
   const at = (x) => (forward(x) - a) / (b - a);
   return { ...given, forward, a, b, at, place: (display) => clamp((display - a) / (b - a), 0, 1) };
 }
-function kindOf(view, scale, i) {
+export function kindOf(view, scale, i) {
   const x = view.values[i];
   // a value where nothing is evaluated is interpolated
   if (Number.isNaN(x)) return view.done[i] ? NAN : NOT_EVALUATED;
@@ -14,10 +16,10 @@ function kindOf(view, scale, i) {
   if ((scale.symmetric ? Math.abs(x) : x) > scale.high) return CLIPPED;
   return scale.kind === "log" && x <= 0 ? BELOW : FINITE;
 }
-const isDecade = (v) => v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6;
+export const isDecade = (v) => v > 0 && Math.abs(Math.log10(v) - Math.round(Math.log10(v))) < 1e-6;
 const minus = (words) => words.replace(/-/g, "−");
 const raise = (power) => minus("10" + [...String(power)].map((c) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[c] ?? "⁻").join(""));
-function number(x, digits) {
+export function number(x, digits) {
   // as in the printed figures: plain between 0.001 and 9999
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
@@ -28,9 +30,9 @@ function number(x, digits) {
     +mantissa === 1 ? raise(+power) : +mantissa === -1 ? "-" + raise(+power) : +mantissa + "×" + raise(+power),
   );
 }
-const valueText = (view, v, digits) => number(view.percent ? 100 * v : v, digits);
-const levelText = (view, scale, v) => valueText(view, v, scale.digits);
-const coordinate = (v) => minus(String(+v.toPrecision(4)));
+export const valueText = (view, v, digits) => number(view.percent ? 100 * v : v, digits);
+export const levelText = (view, scale, v) => valueText(view, v, scale.digits);
+export const coordinate = (v) => minus(String(+v.toPrecision(4)));
 function spread(scale, values, apart) {
   // those that get a number: decades first, then from the top
   const kept = [],
@@ -40,7 +42,7 @@ function spread(scale, values, apart) {
   }
   return kept;
 }
-const barTicks = (scale, apart) =>
+export const barTicks = (scale, apart) =>
   scale.constant !== null
     ? [scale.constant]
     : spread(
@@ -50,7 +52,7 @@ const barTicks = (scale, apart) =>
         ),
         apart,
       );
-function roundTicks(low, high, most) {
+export function roundTicks(low, high, most) {
   const power = 10 ** Math.floor(Math.log10((high - low) / most)),
     step = [1, 2, 2.5, 5, 10].find((m) => m * power * (most + 1) >= high - low) * power;
   const out = [];

@@ -1,19 +1,13 @@
 // What can be taken away: the settings in the address, the command of the same view on paper, and a picture.
-const home = () => ({ az: page.camera[0], el: page.camera[1], zoom: 1, panX: 0, panY: 0 });
-const state = {
-  view: 0,
-  beside: "",
-  scale: "",
-  height: 0.85,
-  ...home(),
-  step: Infinity,
-  contours: true,
-  dark: false,
-  hidden: new Set(),
-};
+import { FONT, fitting } from "./axes.js";
+import { flat } from "./camera.js";
+import { $, clamp } from "./data.js";
+import { draw } from "./main.js";
+import { live, page, state, theme } from "./shared.js";
+
 let later = 0;
 
-function remember() {
+export function remember() {
   // not at each frame: browsers limit how often the address changes
   if (later || location.protocol === "about:") return; // within another page there is no address
   later = setTimeout(() => {
@@ -21,7 +15,7 @@ function remember() {
     history.replaceState(null, "", "#" + writeSettings());
   }, 250);
 }
-function writeSettings() {
+export function writeSettings() {
   const s = state,
     round = (v, d) => +v.toFixed(d),
     parts = {
@@ -36,12 +30,12 @@ function writeSettings() {
   if (s.beside) parts.beside = s.beside;
   if (s.panX || s.panY) parts.pan = [round(s.panX, 3), round(s.panY, 3)].join();
   if (!s.contours) parts.lines = 0;
-  if (ticks.length && s.step < ticks.length - 1) parts.step = s.step;
+  if (live.ticks.length && s.step < live.ticks.length - 1) parts.step = s.step;
   const names = pathNames();
   if (s.hidden.size) parts.hide = [...s.hidden].map((name) => names.indexOf(name)).join();
   return new URLSearchParams(parts).toString().replaceAll("%2C", ",");
 }
-function readSettings(words) {
+export function readSettings(words) {
   // what is not understood is left as it is
   const given = new URLSearchParams(words),
     within = (name, low, high, use) => {
@@ -81,13 +75,13 @@ function readSettings(words) {
 }
 const pathNames = () => [...new Set(page.views.flatMap((view) => view.paths.map((path) => path.name)))];
 
-function commandWords() {
+export function commandWords() {
   // of the printed figure of the same view
-  const view = stages[0].view,
+  const view = live.stages[0].view,
     camera = flat() ? "" : ` --camera=${Math.round(state.az)},${Math.round(clamp(state.el, 5, 85))}`;
-  return `lossviz plot ${page.files} --kind ${flat() ? "contour" : "surface"}${camera} --scale ${stages[0].scale.kind} --quantity ${view.name}${state.dark ? " --dark" : ""}`;
+  return `lossviz plot ${page.files} --kind ${flat() ? "contour" : "surface"}${camera} --scale ${live.stages[0].scale.kind} --quantity ${view.name}${state.dark ? " --dark" : ""}`;
 }
-async function copyOut(words) {
+export async function copyOut(words) {
   say(words);
   try {
     await navigator.clipboard.writeText(words);
@@ -112,11 +106,11 @@ function say(words) {
 }
 
 // ---------- picture ----------
-function sheet(least) {
+export function sheet(least) {
   // what is seen, with its title, as a canvas of at least so many pixels to a css pixel
   const out = document.createElement("canvas"),
-    before = cursor;
-  cursor = null;
+    before = live.cursor;
+  live.cursor = null;
   state.ratio = Math.max(least, devicePixelRatio || 1);
   draw();
   [out.width, out.height] = [$("overlay").width, $("overlay").height];
@@ -130,20 +124,20 @@ function sheet(least) {
   c.textBaseline = "top";
   c.fillStyle = theme.css.ink;
   c.font = "650 17" + FONT;
-  c.fillText(fitting(c, document.querySelector("h1").textContent, viewWidth - 40), 20, 16);
+  c.fillText(fitting(c, document.querySelector("h1").textContent, live.width - 40), 20, 16);
   c.fillStyle = theme.css.muted;
   c.font = "13" + FONT;
-  c.fillText(fitting(c, $("subtitle").textContent, viewWidth - 40), 20, 40);
+  c.fillText(fitting(c, $("subtitle").textContent, live.width - 40), 20, 40);
   delete state.ratio;
-  cursor = before;
+  live.cursor = before;
   draw();
   return out;
 }
-function savePicture() {
+export function savePicture() {
   sheet(2).toBlob((blob) => {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(blob);
-    link.download = `${stages[0].view.name}-${flat() ? "map" : "surface"}.png`;
+    link.download = `${live.stages[0].view.name}-${flat() ? "map" : "surface"}.png`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1e4);
     say(`Saved ${link.download}, ${blob.size >> 10} kB.`);

@@ -1,8 +1,8 @@
 // The programs of the graphics processor. Light and lines are blended as light (linear), never as screen values.
-const FLOOR = -0.62,
+export const FLOOR = -0.62,
   LOOKUP = 2048;
 // light falls on nodes: a level, open patch has gain 1; the gain is of screen values, of light its 2.4th power
-const SURFACE = `layout(location = 0) in vec3 at; // place on the scale, its slope along x and y
+export const SURFACE = `layout(location = 0) in vec3 at; // place on the scale, its slope along x and y
 uniform ivec2 size; uniform vec2 reach; uniform mat4 camera; uniform float level; uniform vec3 sun; uniform sampler2D sky;
 out vec2 ground; out float place;
 #ifndef MAP
@@ -22,7 +22,7 @@ void main() {
 #endif
 }`;
 // of the surface, or with MAP of the floor; with MARKED where there are cells that bear a pattern
-const COLOUR = `precision highp float; precision highp int;
+export const COLOUR = `precision highp float; precision highp int;
 in vec2 ground; in float place; uniform vec2 reach; uniform float contours, lineWidth, pitch;
 uniform vec3 masked, hatch, paper; uniform sampler2D table; uniform highp usampler2D kinds; out vec4 result;
 #ifndef MAP
@@ -79,7 +79,7 @@ void main() {
   result = vec4(c, 1.0);
 }`;
 // a stretch of a line as a capsule in screen space: round ends make round joins
-const STROKE = `#version 300 es
+export const STROKE = `#version 300 es
 in vec3 from, to; in vec2 run; // ends on the ground with their place on the scale (below −1: unknown), and arc length there
 uniform mat4 camera; uniform vec2 screen; uniform float level, lifted, radius, bias;
 out vec2 at; flat out vec2 a, b, arc; flat out float span;
@@ -95,7 +95,7 @@ void main() {
   gl_Position = vec4(p.xy + (along * at.x + vec2(-along.y, along.x) * at.y) / screen, mix(p.z, q.z, t) - bias, 1.0);
   if (lifted > 0.5 && min(from.z, to.z) < -1.0) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
 }`;
-const INK = `#version 300 es
+export const INK = `#version 300 es
 precision highp float;
 in vec2 at; flat in vec2 a, b, arc; flat in float span;
 uniform vec4 colour; uniform vec2 reach, dash; uniform float radius; // dash: its period along the ground, the share that is drawn
@@ -108,7 +108,7 @@ void main() {
   if (cover == 0.0) discard;
   result = vec4(colour.rgb, colour.a * cover);
 }`;
-const DISC = `#version 300 es
+export const DISC = `#version 300 es
 in vec3 where; in vec4 look; // place, and kind of sign, radius in pixels, colour, rim
 uniform mat4 camera; uniform vec2 screen, reach; uniform float level, lifted, ratio, bias; uniform vec3 colours[4];
 out vec2 at; flat out vec4 sign_; flat out vec3 fill, rim;
@@ -120,7 +120,7 @@ void main() {
   gl_Position = vec4(p.xy + at / screen, p.z - bias, 1.0);
   if ((lifted > 0.5 && where.z < -1.0) || any(greaterThan(abs(where.xy), reach + 1e-4))) gl_Position = vec4(2.0, 2.0, 2.0, 1.0);
 }`;
-const SIGN = `#version 300 es
+export const SIGN = `#version 300 es
 precision highp float;
 in vec2 at; flat in vec4 sign_; flat in vec3 fill, rim; uniform float alpha; out vec4 result;
 void main() {

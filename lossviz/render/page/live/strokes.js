@@ -1,12 +1,20 @@
 // Lines in WebGL: the dashed line of chance, and paths in the plane (on the floor) and lifted to their own loss.
 // What the surface hides is dotted and faint. All is uploaded once; a step of the path is a count of instances.
+import { DEPTH, flat, toGround } from "./camera.js";
+import { clamp } from "./data.js";
+import { isoline } from "./isoline.js";
+import { colourOf } from "./main.js";
+import { lastShown } from "./player.js";
+import { live, page, state, stats } from "./shared.js";
+import { BIAS, attributes, buffer, gl, programs } from "./surface.js";
+
 const SHAPES = { o: 0, s: 1, "^": 2, D: 3, v: 4, P: 5 },
   UNKNOWN = -2;
 // how far, in units of the ground, a line may lie beside its points: the coarsest that nobody sees is drawn
 const ASIDE = [1 / 150, 1 / 300, 1 / 600, 1 / 1200, 1 / 2400, 1 / 6000, 0],
   UNSEEN = [0.4, 1, 1]; // of a pixel, at rest and while surfaces are drawn coarsely
 
-function uploadStrokes(stage) {
+export function uploadStrokes(stage) {
   const { view, scale, fine } = stage,
     chance = [];
   if (scale.chance !== null)
@@ -75,15 +83,15 @@ function asideOf(p, a, b) {
     t = square ? clamp((e[0] * d[0] + e[1] * d[1] + e[2] * d[2]) / square, 0, 1) : 0;
   return Math.hypot(e[0] - t * d[0], e[1] - t * d[1], e[2] - t * d[2]);
 }
-const kept = (weight, aside) => Array.from(weight.keys()).filter((k) => weight[k] > aside || (!aside && weight[k] >= 0));
+const kept = (weight, aside) =>
+  Array.from(weight.keys()).filter((k) => weight[k] > aside || (!aside && weight[k] >= 0));
 function arcs(spots) {
   const out = [0];
   for (let i = 1; i < spots.length; i++)
     out.push(out[i - 1] + Math.hypot(spots[i][0] - spots[i - 1][0], spots[i][1] - spots[i - 1][1]));
   return out;
 }
-const segments = (spots, run, at) =>
-  at.slice(1).map((k, i) => [...spots[at[i]], ...spots[k], run[at[i]], run[k]]);
+const segments = (spots, run, at) => at.slice(1).map((k, i) => [...spots[at[i]], ...spots[k], run[at[i]], run[k]]);
 
 // ---------- squares of four nodes each, one a record: software draws them ten times as quickly as instances ----------
 function squares(program, records, parts) {
@@ -93,7 +101,10 @@ function squares(program, records, parts) {
     index = new Uint32Array(records.length * 6);
   records.forEach((record, i) => {
     for (let corner = 0; corner < 4; corner++) numbers.set(record, (4 * i + corner) * size);
-    index.set([0, 1, 2, 2, 1, 3].map((k) => 4 * i + k), 6 * i);
+    index.set(
+      [0, 1, 2, 2, 1, 3].map((k) => 4 * i + k),
+      6 * i,
+    );
   });
   gl.bindVertexArray(array);
   buffer(gl.ARRAY_BUFFER, numbers);
@@ -120,7 +131,7 @@ const signBuffer = (records) =>
     ["look", 4, 12],
   ]);
 
-function drawStrokes(stage) {
+export function drawStrokes(stage) {
   gl.enable(gl.BLEND);
   gl.blendFuncSeparate(gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA, gl.ONE, gl.ONE); // the picture itself stays opaque
   gl.depthMask(false);
@@ -135,7 +146,7 @@ function drawStrokes(stage) {
     for (const lifted of flat() ? [0] : [0, 1]) {
       const colour = colourOf(lifted ? path.lifted : path.colour),
         dash = path.dashed ? [9, 0.68] : null;
-      stroke(stage, shownPieces(drawn.lines[lifted], upTo, stage.frame.unit * ratio), lifted, [
+      stroke(stage, shownPieces(drawn.lines[lifted], upTo, stage.frame.unit * live.ratio), lifted, [
         [4.6 * thin, colourOf(path.casing), 0.9],
         [2.2 * thin, colour, 1, dash],
       ]);
@@ -160,7 +171,7 @@ function shownPieces(lines, upTo, unit) {
 function strokeSetup(stage, { program, uniforms: u }, lifted) {
   gl.useProgram(program);
   gl.uniformMatrix4fv(u.camera, false, stage.frame.matrix);
-  gl.uniform2f(u.screen, (stage.rect.w * ratio) / 2, (stage.rect.h * ratio) / 2);
+  gl.uniform2f(u.screen, (stage.rect.w * live.ratio) / 2, (stage.rect.h * live.ratio) / 2);
   gl.uniform2f(u.reach, stage.fine.halfX, stage.fine.halfY);
   gl.uniform1f(u.level, state.height);
   gl.uniform1f(u.lifted, lifted);
@@ -175,7 +186,7 @@ function stroke(stage, pieces, lifted, layers, dash, onlySeen) {
     period = (d) => (d ? [d[0] / stage.frame.unit, d[1]] : [0, 1]);
   const layer = (depth, width, colour, alpha, dashed) => {
     gl.depthFunc(depth);
-    gl.uniform1f(u.radius, (width * ratio) / 2);
+    gl.uniform1f(u.radius, (width * live.ratio) / 2);
     gl.uniform1f(u.bias, nearer(stage, lifted, width / 2 + 1));
     gl.uniform4f(u.colour, ...colour, alpha);
     gl.uniform2f(u.dash, ...dashed);
@@ -188,7 +199,7 @@ function stroke(stage, pieces, lifted, layers, dash, onlySeen) {
 function sign(stage, signs, count, lifted, colours) {
   if (!count) return;
   const u = strokeSetup(stage, programs.disc, lifted);
-  gl.uniform1f(u.ratio, ratio);
+  gl.uniform1f(u.ratio, live.ratio);
   gl.uniform3fv(u.colours, colours.flat());
   for (const [depth, alpha] of flat()
     ? [[gl.LEQUAL, 1]]

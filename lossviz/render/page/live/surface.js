@@ -1,12 +1,20 @@
 // WebGL 2: what is uploaded once per surface, and what is drawn a frame. Turning uploads nothing but a few uniforms.
-const SUN_TURN = 215,
+import { flat } from "./camera.js";
+import { radians } from "./data.js";
+import { SKY, skyView } from "./field.js";
+import { isDecade } from "./scale.js";
+import { COLOUR, DISC, INK, LOOKUP, SIGN, STROKE, SURFACE } from "./shaders.js";
+import { live, page, state, stats, theme } from "./shared.js";
+import { drawStrokes, uploadStrokes } from "./strokes.js";
+
+export const SUN_TURN = 215,
   SUN_ALTITUDE = 46,
   BIAS = 0.006,
   STEPS = [1, 2, 4], // nodes of the mesh from one used to the next, finest first
   BAND = 6;
-const stats = { frames: 0, calls: 0, triangles: 0, uploaded: 0, drawMs: 0, quality: 1, level: 0, coarse: 0, spentMs: 0 };
-let gl = null,
-  programs;
+export let gl = null, // the one context, made by startGl
+  programs,
+  several = null;
 
 function compile(vertex, fragment) {
   const program = gl.createProgram(),
@@ -32,9 +40,14 @@ function compile(vertex, fragment) {
   }
   return { program, uniforms };
 }
-function startGl() {
+export function startGl(canvas) {
+  // whether there is one
+  gl = canvas.getContext("webgl2", { antialias: false, powerPreference: "high-performance" });
+  if (!gl) return false;
+  several = null;
   programs = { stroke: compile(STROKE, INK), disc: compile(DISC, SIGN) };
   gl.pixelStorei(gl.UNPACK_ALIGNMENT, 1);
+  return true;
 }
 function paintOf(...words) {
   // the program of the surface or the map, made when it is first needed
@@ -52,12 +65,12 @@ function texture(unit, format, w, h, layout, type, data, smooth) {
   stats.uploaded += data.byteLength;
   return made;
 }
-function buffer(target, data) {
+export function buffer(target, data) {
   gl.bindBuffer(target, gl.createBuffer());
   gl.bufferData(target, data, gl.STATIC_DRAW);
   stats.uploaded += data.byteLength;
 }
-function attributes(program, parts, stride) {
+export function attributes(program, parts, stride) {
   for (const [name, size, offset] of parts) {
     const where = gl.getAttribLocation(program, name);
     gl.enableVertexAttribArray(where);
@@ -65,7 +78,7 @@ function attributes(program, parts, stride) {
   }
 }
 // ---------- once per surface and scale ----------
-function uploadSurface(stage) {
+export function uploadSurface(stage) {
   const { nx, ny, place: p, kind, halfX, halfY } = stage.fine,
     nodes = new Float32Array(nx * ny * 3);
   const dx = (2 * halfX) / (nx - 1),
@@ -142,8 +155,7 @@ function uploadSky(stage) {
 }
 // ---------- each frame ----------
 // Whole frames have several samples a pixel, in a buffer of their own, so that others can do without.
-let several = null;
-function openFrame(samples) {
+export function openFrame(samples) {
   const [w, h] = [gl.drawingBufferWidth, gl.drawingBufferHeight];
   if (samples && !(several && several.w === w && several.h === h)) several = makeSeveral(samples, w, h);
   gl.bindFramebuffer(gl.FRAMEBUFFER, samples ? several.frame : null);
@@ -167,7 +179,7 @@ function makeSeveral(samples, w, h) {
   const whole = gl.checkFramebufferStatus(gl.FRAMEBUFFER) === gl.FRAMEBUFFER_COMPLETE;
   return { w, h, parts, frame: whole ? frame : null };
 }
-function closeFrame(samples) {
+export function closeFrame(samples) {
   if (!samples || !several.frame) return;
   const { w, h } = several;
   gl.disable(gl.SCISSOR_TEST);
@@ -177,16 +189,16 @@ function closeFrame(samples) {
 }
 // of patterns, in units of the ground, so that they lie still in it: doubled until they can be told apart
 const hatchPitch = (frame) => 0.05 * 2 ** Math.max(0, Math.ceil(Math.log2(11 / (0.05 * frame.unit))));
-function clearAll() {
+export function clearAll() {
   gl.disable(gl.SCISSOR_TEST);
   gl.clearColor(...theme.paper, 1);
   gl.clear(gl.COLOR_BUFFER_BIT);
   gl.enable(gl.SCISSOR_TEST);
   Object.assign(stats, { calls: 0, triangles: 0 });
 }
-function drawSurface(stage) {
+export function drawSurface(stage) {
   const { x, y, w, h } = stage.rect,
-    box = [x, viewHeight - y - h, w, h].map((v) => Math.round(v * ratio));
+    box = [x, live.height - y - h, w, h].map((v) => Math.round(v * live.ratio));
   gl.viewport(...box);
   gl.scissor(...box);
   gl.clear(gl.DEPTH_BUFFER_BIT);
@@ -222,7 +234,7 @@ function paint(stage, { program, uniforms: u }) {
   gl.uniform2f(u.reach, stage.fine.halfX, stage.fine.halfY);
   gl.uniform1f(u.level, state.height);
   gl.uniform1f(u.contours, state.contours ? 1 : 0);
-  gl.uniform1f(u.lineWidth, ratio);
+  gl.uniform1f(u.lineWidth, live.ratio);
   gl.uniform1f(u.pitch, hatchPitch(f));
   gl.uniform3f(u.sun, Math.cos(sun) * Math.cos(up), Math.sin(sun) * Math.cos(up), Math.sin(up));
   for (const name of ["masked", "hatch", "paper"]) gl.uniform3fv(u[name], theme[name]);
