@@ -13,9 +13,9 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from lossviz import __version__
-from lossviz.render.draw.figure import write_whole
 from lossviz.render.words.colours import PALE, colour_table
 from lossviz.render.words.style import make_style
+from lossviz.store.atomic_file import write_whole
 
 STYLE = make_style("text")
 INK, PAPER, MUTED = STYLE.theme.ink, STYLE.theme.paper, STYLE.theme.muted

@@ -9,27 +9,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lossviz.api.calls import check as check
+    from lossviz.api.calls import compute as compute
+    from lossviz.api.calls import read as read
+    from lossviz.api.surface import Surface as Surface
     from lossviz.errors import LossvizError as LossvizError
+    from lossviz.errors import LossvizWarning as LossvizWarning
     from lossviz.problem.data.batch import register_batch as register_batch
+    from lossviz.problem.problem import Problem as Problem
     from lossviz.records.grid import Axis as Axis
     from lossviz.records.grid import Grid as Grid
     from lossviz.records.plan import Plan as Plan
     from lossviz.records.plan import PlaneSpec as PlaneSpec
     from lossviz.records.plan import ProblemRef as ProblemRef
-    from lossviz.records.surface import Surface as Surface
     from lossviz.run.worker import run_task as run_task
     from lossviz.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "LossvizWarning": "lossviz.errors",
+    "Problem": "lossviz.problem.problem",
+    "check": "lossviz.api.calls",
+    "compute": "lossviz.api.calls",
+    "read": "lossviz.api.calls",
     "Axis": "lossviz.records.grid",
     "Grid": "lossviz.records.grid",
     "LossvizError": "lossviz.errors",
     "Plan": "lossviz.records.plan",
     "PlaneSpec": "lossviz.records.plan",
     "ProblemRef": "lossviz.records.plan",
-    "Surface": "lossviz.records.surface",
+    "Surface": "lossviz.api.surface",
     "TrajectoryRecorder": "lossviz.trajectory.recorder",
     "register_batch": "lossviz.problem.data.batch",
     "run_task": "lossviz.run.worker",

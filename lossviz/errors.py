@@ -15,6 +15,10 @@ class LossvizError(Exception):
     exit_status: int = 1
 
 
+class LossvizWarning(UserWarning):
+    """What a user should know and what does not stop a call from Python."""
+
+
 class UsageError(LossvizError):
     """The words given do not make sense: an option, a path, a grid."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lossviz.api.page import Page
+from lossviz.errors import LossvizWarning, StoppedError, UsageError
 from lossviz.records import surface as records
+from lossviz.records.watch import QUIET, Watch
 
 if TYPE_CHECKING:
     import pandas
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lossviz.render.scene import Scene
+    from lossviz.run.memory import MemoryRun
 
 
 @dataclass(repr=False)
@@ -29,15 +33,36 @@ class Surface(records.Surface):
 
     Attributes:
         file: The HDF5 file it was read from or computed into; None for one in memory alone.
+        run: What evaluates the points of a surface in memory.
     """
 
     file: Path | None = None
+    run: MemoryRun | None = field(default=None, repr=False, compare=False)
     _shown: tuple[Any, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, surface: records.Surface, file: Path | None = None) -> Surface:
         """The same surface, sharing its arrays."""
         return cls(**{f.name: getattr(surface, f.name) for f in fields(records.Surface)}, file=file)
+
+    def go_on(self, watch: Watch | None = None) -> Surface:
+        """Evaluate what an interruption left out, and give the surface again.
+
+        Raises:
+            UsageError: If nothing in this session can evaluate its points.
+        """
+        if self.run is None:
+            raise UsageError(
+                "This surface was not computed in this session; call lossviz.compute with its file as out."
+            )
+        try:
+            self.run.go_on(watch or QUIET)
+        except (StoppedError, KeyboardInterrupt):
+            left = len(self.pending())
+            warnings.warn(
+                f"Interrupted with {left} points left; surface.go_on() evaluates them.", LossvizWarning, stacklevel=2
+            )
+        return self
 
     # ------------------------------------------------------------ pictures
 

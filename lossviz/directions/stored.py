@@ -45,6 +45,11 @@ class Directions:
         """Size of all tensors together."""
         return sum(tensor.numel() * 4 for direction in self.tensors for tensor in direction.values())
 
+    def fingerprint(self, origin: Params) -> Fingerprint:
+        """What tells these directions from others, as files of them say it."""
+        arrays = [{n: np.asarray(v, np.float32) for n, v in _arrays(d).items()} for d in self.tensors]
+        return Fingerprint.of(arrays, _arrays({name: tensor.float() for name, tensor in origin.items()}))
+
     def write(self, path: Path, origin: Params, keep: StoreDirections = "auto") -> Fingerprint:
         """Write them to ``path``, or by ``keep`` only the recipe, the scale factors and the fingerprint.
 

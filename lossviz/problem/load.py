@@ -18,6 +18,7 @@ from lossviz.problem.checkpoint.match import Matching, read_checkpoint
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.data.streamed import StreamedExamples
+from lossviz.problem.held import make_held
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.placed import check_placed, is_placed, type_of
 from lossviz.problem.problem import Problem, assemble, cast, private_copy, with_own_batches
@@ -79,6 +80,12 @@ def load_problem(
         >>> problem.name, problem.examples["test"].count
         ('digits', 100)
     """
+    held = make_held(
+        ref, splits=splits, samples=samples, seed=seed, device=device, dtype=dtype, reread_s=reread_s,
+        low_memory=low_memory, move=move,
+    )  # fmt: skip
+    if held is not None:
+        return held
     _check_unchanged(ref)
     # 1. the user's code, each function from the same random state
     files = _marks(ref)
@@ -108,7 +115,7 @@ def load_problem(
         read_twice = time.perf_counter() - began < reread_s
         if read_twice:
             again = Reader(torch.device("cpu"), dtype, samples=samples, seed=seed)
-            _check_same(examples, _read_examples(definition, ref, again, splits, defaults, seed=OTHER_SEED))
+            check_same(examples, _read_examples(definition, ref, again, splits, defaults, seed=OTHER_SEED))
         _check_kept(files, ref)
     if low_memory:
         examples = {split: StreamedExamples(part, device) for split, part in examples.items()}
@@ -191,7 +198,12 @@ def _check_kept(files: Mapping[Path, tuple[int, ...]], ref: ProblemRef) -> None:
         )
 
 
-def _check_same(first: Mapping[str, Examples], second: Mapping[str, Examples]) -> None:
+def check_same(first: Mapping[str, Examples], second: Mapping[str, Examples]) -> None:
+    """Demand that data which were read twice are the same.
+
+    Raises:
+        ProblemError: With the splits that differ, and the likely reason.
+    """
     differ = [split for split in first if first[split].sha256() != second[split].sha256()]
     if differ:
         raise ProblemError(

@@ -26,6 +26,7 @@ Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 BatchNorm = Literal["fixed", "recompute", "batch"]
 RanksDivide = Literal["examples", "model"]
 ALL_QUANTITIES = ("all",)
+IN_MEMORY = "in memory: "  # begins the source of a problem that no file names
 
 
 @dataclass(frozen=True)

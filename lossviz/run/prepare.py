@@ -167,7 +167,9 @@ def store_facts(run: Run, facts: dict[str, Any], made: Assembly, engine: Engine,
         PlanError: If model, data or directions are not those the file was made from.
     """
     if not run.surface.facts:
-        fingerprint = made.directions.write(directions_path(run.path), made.plane.origin, keep)
+        fingerprint = made.directions.fingerprint(made.plane.origin)
+        if run.path is not None:
+            fingerprint = made.directions.write(directions_path(run.path), made.plane.origin, keep)
         run.surface.facts.update(facts, directions_sha256=list(fingerprint.sha256))
         run.publish()
     elif mistakes := check_facts(run.surface.facts, facts):

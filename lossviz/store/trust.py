@@ -16,7 +16,7 @@ from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 
 from lossviz.errors import UntrustedError
-from lossviz.records.plan import Plan, ProblemRef
+from lossviz.records.plan import IN_MEMORY, Plan, ProblemRef
 
 _BUILT_IN = "digits"
 _PICKLE = ".pickle"
@@ -71,6 +71,8 @@ def runs_foreign_words(ref: ProblemRef) -> bool:
         >>> runs_foreign_words(ProblemRef("digits", "1")), runs_foreign_words(ProblemRef("/home/me/problem.py", "1"))
         (False, True)
     """
+    if ref.source.startswith(IN_MEMORY):
+        return False
     named = any(":" in word for word in (ref.model, ref.data, ref.loss) if word)
     return named or ref.checkpoint is not None or not (ref.is_assembled or ref.source == _BUILT_IN)
 

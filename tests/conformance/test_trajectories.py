@@ -16,7 +16,7 @@ from lossviz.records.plane_words import window_text
 from lossviz.records.trajectory import random_walk_null
 from lossviz.space.params import dot, norm
 from lossviz.space.plane import Plane
-from lossviz.studies.project import Seer
+from lossviz.studies.project import Projector
 from lossviz.trajectory.project import project_snapshots
 from lossviz.trajectory.recorder import TrajectoryRecorder
 from lossviz.trajectory.snapshots import open_snapshots
@@ -43,7 +43,7 @@ def test_trap_36_own_loss_projected_loss_and_distance_are_three_columns(tmp_path
     away = {"weight": problem.params["weight"] + 0.3, "bias": problem.params["bias"] - 0.7}
     for step, state in enumerate((problem.params, away)):
         torch.save(state, tmp_path / f"step-{step}.pt")
-    seen = Seer(problem, plane).see(open_snapshots(tmp_path, problem)[""], "sgd", force=True)
+    seen = Projector(problem, plane).project(open_snapshots(tmp_path, problem)[""], "sgd", force=True)
     nearest = plane.point(seen.coordinates[1])
     assert seen.own["train_loss"][1] == pytest.approx(quadratic.loss(away))
     assert seen.projected["train_loss"][1] == pytest.approx(quadratic.loss(nearest))

@@ -18,7 +18,7 @@ from lossviz.problem.source.callables import Piece, blamed_on, kind_in_words
 from lossviz.problem.source.importing import execute_file, find_file, importable_from
 from lossviz.problem.source.local_modules import hash_modules
 from lossviz.problem.source.resolve import kind_of
-from lossviz.records.plan import ProblemRef
+from lossviz.records.plan import IN_MEMORY, ProblemRef
 
 SIGNATURES = {
     "model": "model()",
@@ -106,6 +106,8 @@ def import_folders(ref: ProblemRef) -> list[Path]:
 
 def _roots(ref: ProblemRef) -> list[Path]:
     """The files that a reference names."""
+    if ref.source.startswith(IN_MEMORY):
+        return []
     words = [word.rpartition(":")[0] for word in (ref.model, ref.data, ref.loss) if word and ":" in word]
     sources = [] if ref.is_assembled or kind_of(ref.source) == "built-in" else [ref.source]
     files = [Path(word) if word.endswith(".py") else find_file(word) for word in (*sources, *words)]

@@ -24,6 +24,7 @@ from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.run.load import choose_way, find_directions, load_divided, load_plan_problem, prepare_plane
+from lossviz.run.settings import Settings
 from tests.divided_ranks import PROBLEM, plans
 
 CPU = torch.device("cpu")
@@ -247,7 +248,7 @@ def test_batches_are_small_unless_said_otherwise_and_may_be_made_smaller_later(t
     assert Engine(problem, plane).way == Way("loop", 8) and Engine(problem, plane).settled
     stored = {"engine": {"settled": True, "way": Way("loop", 8).to_json()}}
     assert choose_way(problem, stored) == Way("loop", 8)
-    assert choose_way(problem, stored, batch_size=4) == Way("loop", 4)
+    assert choose_way(problem, stored, Settings(batch_size=4)) == Way("loop", 4)
 
 
 def test_a_parameter_that_is_left_whole_is_moved_too(tmp_path, heard):
