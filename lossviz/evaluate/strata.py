@@ -34,8 +34,8 @@ class Strata:
 
     Example:
         >>> strata = Strata.by_share(share := np.array([0.2, 0.4, 900.0, 0.1]), share, seed=0)
-        >>> strata.levels, strata.sizes.tolist(), int(strata.order[0])
-        ((0, 9), [3, 1], 2)
+        >>> strata.levels, strata.sizes.tolist(), strata.order.tolist()
+        ((0, 9), [3, 1], [0, 2, 1, 3])
     """
 
     member: np.ndarray
