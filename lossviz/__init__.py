@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from lossviz.api.calls import check as check
     from lossviz.api.calls import compute as compute
     from lossviz.api.calls import read as read
+    from lossviz.api.studies import plot as plot
+    from lossviz.api.studies import project as project
+    from lossviz.api.studies import sharpness as sharpness
+    from lossviz.api.studies import trace as trace
     from lossviz.api.surface import Surface as Surface
     from lossviz.errors import LossvizError as LossvizError
     from lossviz.errors import LossvizWarning as LossvizWarning
@@ -33,6 +37,10 @@ _HOMES = {
     "check": "lossviz.api.calls",
     "compute": "lossviz.api.calls",
     "read": "lossviz.api.calls",
+    "plot": "lossviz.api.studies",
+    "project": "lossviz.api.studies",
+    "sharpness": "lossviz.api.studies",
+    "trace": "lossviz.api.studies",
     "Axis": "lossviz.records.grid",
     "Grid": "lossviz.records.grid",
     "LossvizError": "lossviz.errors",

@@ -80,7 +80,7 @@ def compute(
         ((3, 5), np.True_)
     """
     asked = Asked.read(options)
-    ref = _ref(model, data, loss, asked, checkpoint, model_args, name)
+    ref = reference(model, data, loss, asked.splits, checkpoint, model_args, name)
     plan = asked.plan(ref)
     with TemporaryDirectory() as folder:  # for directions that are made of data
         place = Path(out) if out is not None else Path(folder, "memory.h5")
@@ -110,7 +110,7 @@ def check(
         LossvizError: For what ``compute`` would refuse.
     """
     asked = Asked.read(options)
-    plan = asked.plan(_ref(model, data, loss, asked, checkpoint, model_args, name))
+    plan = asked.plan(reference(model, data, loss, asked.splits, checkpoint, model_args, name))
     with TemporaryDirectory() as folder:
         other = None if plane_from is None else Path(plane_from)
         if not asked.request.is_plain:
@@ -141,10 +141,15 @@ class Verdict(list[Check]):
         return "\n".join(table_of(self))
 
 
-def _ref(
-    model: Any, data: Any, loss: Any, asked: Asked, checkpoint: str | Path | None,
-    model_args: Mapping[str, Any] | None, name: str | None,
+def reference(
+    model: Any, data: Any, loss: Any, splits: tuple[str, ...], checkpoint: str | Path | None = None,
+    model_args: Mapping[str, Any] | None = None, name: str | None = None,
 ) -> ProblemRef:  # fmt: skip
+    """The problem that a call names: a path and words, a problem, or objects at hand.
+
+    Raises:
+        LossvizError: If they do not go together, or cannot be a problem.
+    """
     if isinstance(model, (str, Path)):
         words = {"data": data, "loss": loss}
         if wrong := [word for word, given in words.items() if given is not None and not isinstance(given, str)]:
@@ -157,7 +162,7 @@ def _ref(
         raise UsageError("checkpoint and model_args are for problem files; load the parameters into the model itself.")
     if isinstance(model, Problem):
         return held_ref(model)
-    return held_problem(model, data, loss, asked.splits, name=name)
+    return held_problem(model, data, loss, splits, name=name)
 
 
 def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path | None) -> Surface:
@@ -167,8 +172,8 @@ def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path
         if not out.exists():
             raise
         _warn(f"Interrupted; what was evaluated is in {out}. Call compute again with the same arguments to go on.")
-        return Surface.of(read_surface(out), out)
-    return Surface.of(report.surface, out)
+        return Surface.of(read_surface(out), out, plan.problem)
+    return Surface.of(report.surface, out, plan.problem)
 
 
 def _in_memory(plan: Plan, asked: Asked, watch: Watch, plane_from: Path | None) -> Surface:
@@ -176,7 +181,7 @@ def _in_memory(plan: Plan, asked: Asked, watch: Watch, plane_from: Path | None) 
     plan = other.plan_on(plan) if other else plan
     run = MemoryRun(plan, asked.settings.device)
     run.begin(Source(other=other, reread_s=REREAD_S), asked.settings, watch)
-    surface = Surface.of(run.surface)
+    surface = Surface.of(run.surface, problem=plan.problem)
     surface.run = run
     return surface.go_on(watch)
 

@@ -10,11 +10,9 @@ from typing import Any, TypedDict
 
 from lossviz.errors import UsageError
 from lossviz.records.grid import Grid
-from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.records.plan import BATCHNORM_EXAMPLES, Plan, PlaneSpec, ProblemRef
 from lossviz.records.plane_words import PlaneRequest, PlaneWords, parse_auto
 from lossviz.run.settings import Settings
-
-BATCHNORM_EXAMPLES = {"fixed": None, "recompute": 1024, "batch": 128}
 
 
 class Options(TypedDict, total=False):

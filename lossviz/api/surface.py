@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from lossviz.records.plan import ProblemRef
     from lossviz.render.scene import Scene
     from lossviz.run.memory import MemoryRun
 
@@ -33,17 +35,20 @@ class Surface(records.Surface):
 
     Attributes:
         file: The HDF5 file it was read from or computed into; None for one in memory alone.
+        problem: What it was computed of in this session.
         run: What evaluates the points of a surface in memory.
     """
 
     file: Path | None = None
+    problem: ProblemRef | None = field(default=None, repr=False, compare=False)
     run: MemoryRun | None = field(default=None, repr=False, compare=False)
     _shown: tuple[Any, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, surface: records.Surface, file: Path | None = None) -> Surface:
+    def of(cls, surface: records.Surface, file: Path | None = None, problem: ProblemRef | None = None) -> Surface:
         """The same surface, sharing its arrays."""
-        return cls(**{f.name: getattr(surface, f.name) for f in fields(records.Surface)}, file=file)
+        shared = {f.name: getattr(surface, f.name) for f in fields(records.Surface)}
+        return cls(**shared, file=file, problem=problem)
 
     def go_on(self, watch: Watch | None = None) -> Surface:
         """Evaluate what an interruption left out, and give the surface again.
@@ -91,6 +96,16 @@ class Surface(records.Surface):
         scene = self.scene(kind, **words)
         with settings(scene):
             return make_figure(scene)
+
+    def beside(self, others: Sequence[records.Surface], kind: str | None = None, **words: Any) -> Any:
+        """Draw this surface and others on one scale, see :meth:`plot`."""
+        from lossviz.render.draw.figure import make_figure, settings
+        from lossviz.render.page.page import write_page
+        from lossviz.render.scene import make_scene
+
+        scene = make_scene([self, *others], kind=kind, **words)
+        with settings(scene):
+            return Page(write_page(scene, make_figure)) if kind == "html" else make_figure(scene)
 
     def contour(self, ax: Axes | None = None, **words: Any) -> list[Artist] | Figure:
         """A contour map, see :meth:`plot`."""

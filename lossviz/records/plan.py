@@ -25,6 +25,7 @@ PlaneKind = Literal[
 Precision = Literal["auto", "float64", "float32", "tf32", "bfloat16", "float16"]
 BatchNorm = Literal["fixed", "recompute", "batch"]
 RanksDivide = Literal["examples", "model"]
+BATCHNORM_EXAMPLES: dict[BatchNorm, int | None] = {"fixed": None, "recompute": 1024, "batch": 128}  # the usual number
 ALL_QUANTITIES = ("all",)
 IN_MEMORY = "in memory: "  # begins the source of a problem that no file names
 

@@ -17,7 +17,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.problem.checkpoint.match import Matching
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
-from lossviz.records.plan import Plan
+from lossviz.records.plan import Plan, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import Mark, Trajectory, random_walk_null
@@ -40,6 +40,7 @@ def project(
     settings: Settings = DEFAULT,
     watch: Watch = QUIET,
     *,
+    problem: ProblemRef | None = None,
     force: bool = False,
     skip: tuple[str, ...] = (),
     renames: tuple[tuple[str, str], ...] = (),
@@ -56,6 +57,7 @@ def project(
         runs: Per name a folder or glob pattern of snapshots.
         settings: The device where losses are evaluated.
         watch: Told of each stage, warned of snapshots that were left out, and asked after each whether to stop.
+        problem: One in memory that the file was computed of; None takes what the file names.
         force: Store a path even where it is no more than a dot on this plane.
         skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
         renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
@@ -76,11 +78,13 @@ def project(
     if plan is None:
         made = f"lossviz compute … --out {shlex.quote(str(out))} --prepare-only"
         raise StoreError(f"There is no surface file {out}. Make one with: {made}")
+    if problem is not None and problem.source_sha256 == plan.problem.source_sha256:
+        plan = replace(plan, problem=problem)
     plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     with open_run(out, plan, settings, watch) as run:
         projector = Projector.of(run.surface, plan, out, settings, watch)
-        problem = projector.problem
-        projector.problem = replace(problem, matching=_beside(problem.matching, skip, renames, trust_pickle))
+        matching = _beside(projector.problem.matching, skip, renames, trust_pickle)
+        projector.problem = replace(projector.problem, matching=matching)
         made, mistakes = {}, []
         for name, source in runs.items():
             try:

@@ -16,6 +16,7 @@ from lossviz.cli.options.rules import parse_rules
 from lossviz.cli.options.source_options import SourceWords
 from lossviz.records.grid import Grid
 from lossviz.records.plan import (
+    BATCHNORM_EXAMPLES,
     BatchNorm,
     Normalization,
     Plan,
@@ -25,7 +26,6 @@ from lossviz.records.plan import (
     Vectors,
 )
 
-BATCHNORM_EXAMPLES = {"fixed": None, "recompute": 1024, "batch": 128}
 _GRID = (
     click.option(
         "--grid",

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from lossviz.cli.options.common import device_option
-from lossviz.cli.options.plan_options import BATCHNORM_EXAMPLES
-from lossviz.errors import UsageError
-from lossviz.records.plan import BatchNorm, ProblemRef
+from lossviz.records.plan import BATCHNORM_EXAMPLES, BatchNorm, ProblemRef
 
 if TYPE_CHECKING:
     from lossviz.problem.problem import Problem
@@ -49,23 +48,10 @@ def load_point(ref: ProblemRef, words: dict[str, Any]) -> Problem:
     Raises:
         LossvizError: As for :func:`lossviz.problem.load.load_problem`.
     """
-    import torch
+    from lossviz.studies.point import PointWords
+    from lossviz.studies.point import load_point as load
 
-    from lossviz.evaluate.batchnorm import refresh_statistics, with_batchnorm
-    from lossviz.problem.device import choose_device
-    from lossviz.problem.load import load_problem
-
-    mode, examples = words["batchnorm"], words["batchnorm_examples"]
-    if mode == "fixed" and examples is not None:
-        raise UsageError("--batchnorm-examples needs --batchnorm recompute or --batchnorm batch.")
-    problem = load_problem(
-        ref, splits=[words["split"]], samples=words["samples"], seed=words["seed"],
-        device=choose_device(words["device"]),
-        dtype=torch.float64 if words["precision"] == "float64" else torch.float32,
-    )  # fmt: skip
-    problem = with_batchnorm(problem, mode, examples or BATCHNORM_EXAMPLES[mode], words["seed"])
-    refresh_statistics(problem)  # derivatives are taken with these held
-    return problem
+    return load(ref, PointWords(**{f.name: words[f.name] for f in fields(PointWords)}))
 
 
 def batchnorm_identity(words: dict[str, Any]) -> dict[str, Any]:
