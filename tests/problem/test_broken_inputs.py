@@ -166,7 +166,7 @@ BROKEN = {
     ),
     "a loss returning a NumPy float": (returning("np.float32(1.5)"), None, "without .item() or .numpy()"),
     "a loss returning a number": (returning("1.5"), None, "type float, not a tensor"),
-    "a loss of a wrong shape": (returning("model(batch[0])"), None, "has shape (10, 2)"),
+    "a loss of a wrong shape": (returning("model(batch[0])"), None, "take the mean over the other axes"),
     "a loss of integers": (returning("batch[1]"), None, "add .float()"),
     "a loss returning nothing": (returning("None"), None, "NoneType, not a tensor"),
     "a loss that raises": (returning("model(batch[5])"), None, "problem.py, line"),

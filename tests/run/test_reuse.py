@@ -178,7 +178,7 @@ from torch import nn
 torch.set_default_dtype(torch.float64)
 def model(): torch.manual_seed(0); return nn.Sequential(nn.Linear(1, 8), nn.Tanh(), nn.Linear(8, 1))
 def data(): return torch.rand(100, 1, generator=torch.Generator().manual_seed(0))
-def loss(m, x): return (m(torch.linspace(0, 1, len(x))[:, None]) - 3 * x).pow(2).flatten()
+def loss(m, x): return (m(torch.full((len(x), 1), 0.3)) - 3 * x).pow(2).flatten()
 """
     )
     torch.set_default_dtype(torch.float64)

@@ -138,12 +138,23 @@ def test_of_two_records_of_a_point_more_examples_count_then_the_later(tmp_path):
     few = Point(0, "train", 2, 2.0, {"loss": 1.0}, {"loss": 0.0}, partial=True)
     many = Point(0, "train", 8, 8.0, {"loss": 2.0}, {"loss": 0.0})
     later = Point(0, "train", 8, 8.0, {"loss": 3.0}, {"loss": 0.0})
-    write_segment(path, plan, [many, few, later, few])
+    write_segment(path, plan, [many, few])
+    write_segment(path, plan, [later, few], {"id": "other", "host": "h"})
     seen = []
     surface = Surface.empty(plan)
-    enter_segment(surface, read_segments(path)[0], lambda known, new: seen.append((known, new)))
+    for segment in sorted(read_segments(path), key=lambda one: one.session["id"] == "other"):
+        enter_segment(surface, segment, lambda known, new: seen.append((known, new)))
     assert surface.sums["train_loss"][0, 0] == 3.0 and surface.splits["train"].status[0, 0] == Status.DONE
     assert [(known.sums["loss"], new.sums["loss"]) for known, new in seen] == [(2.0, 3.0)]
+
+
+def test_a_session_may_take_back_what_it_gave(tmp_path):
+    plan, path = make_plan(), tmp_path / "net.h5"
+    points = [Point(0, "train", 8, 8.0, {"loss": value}, {"loss": 0.0}) for value in (2.0, 3.0)]
+    write_segment(path, plan, points)
+    surface = Surface.empty(plan)
+    enter_segment(surface, read_segments(path)[0], lambda known, new: pytest.fail("its own"))
+    assert surface.sums["train_loss"][0, 0] == 3.0
 
 
 def test_nan_agrees_with_nan(tmp_path):
