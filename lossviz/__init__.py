@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lossviz.api.studies import sharpness as sharpness
     from lossviz.api.studies import trace as trace
     from lossviz.api.surface import Surface as Surface
+    from lossviz.api.trainers import from_lightning as from_lightning
+    from lossviz.api.trainers import from_trainer as from_trainer
     from lossviz.errors import LossvizError as LossvizError
     from lossviz.errors import LossvizWarning as LossvizWarning
     from lossviz.problem.data.batch import register_batch as register_batch
@@ -35,6 +37,8 @@ _HOMES = {
     "LossvizWarning": "lossviz.errors",
     "Problem": "lossviz.problem.problem",
     "check": "lossviz.api.calls",
+    "from_lightning": "lossviz.api.trainers",
+    "from_trainer": "lossviz.api.trainers",
     "compute": "lossviz.api.calls",
     "read": "lossviz.api.calls",
     "plot": "lossviz.api.studies",
