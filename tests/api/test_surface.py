@@ -93,3 +93,7 @@ def test_mlflow_gets_figure_page_and_numbers(surface, monkeypatch):
 def test_anything_else_is_no_log(surface):
     with pytest.raises(UsageError, match="SummaryWriter"):
         surface.log("runs")
+
+
+def test_a_figure_shows_itself_without_pyplot(surface):
+    assert surface.plot("surface")._repr_png_().startswith(b"\x89PNG")

@@ -18,6 +18,7 @@ from lossviz.render.draw.line import draw_lines
 from lossviz.render.draw.relief import draw_relief
 from lossviz.render.scene import Scene
 
+SHOWN_DPI = 150  # of a figure within a notebook
 EASELS = {
     "contour": draw_contours,
     "filled": draw_contours,
@@ -31,9 +32,18 @@ EASELS = {
 _FOREIGN = ("backend", "interactive", "toolbar", "timezone", "webagg", "tk.", "macosx", "datapath", "savefig.directory")
 
 
+class ShownFigure(Figure):
+    """A figure that shows itself at the end of a notebook's cell, whether or not pyplot is there."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png", dpi=min(self.dpi, SHOWN_DPI))
+        return stream.getvalue()
+
+
 def make_figure(scene: Scene) -> Figure:
     """Draw a scene on a new figure, outside pyplot; call within :func:`settings`."""
-    figure = Figure(figsize=(scene.layout.width, scene.layout.height), dpi=scene.style.dpi)
+    figure = ShownFigure(figsize=(scene.layout.width, scene.layout.height), dpi=scene.style.dpi)
     FigureCanvasAgg(figure)
     EASELS[scene.kind](scene, figure)
     return figure
