@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from lossviz.cli.options.common import Mistakes, device_option
+from lossviz.cli.options.common import Mistakes, device_option, expect_option
 from lossviz.cli.options.plan_options import plan_options, read_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.watch import WARNING
+from lossviz.records.expected import Expected
 
 EPILOG = """\b
 Examples:
@@ -26,9 +27,10 @@ Examples:
 @click.command(epilog=EPILOG)
 @source_options
 @plan_options
+@expect_option
 @device_option
 @click.pass_context
-def check(context: click.Context, problem: SourceWords, device: str, **words: Any) -> None:
+def check(context: click.Context, problem: SourceWords, device: str, expect: Expected, **words: Any) -> None:
     """Check a problem, its checkpoint and its plane as 'compute' does before the first point, and print the verdict.
 
     The options are those of 'compute', and so is the plane. The data are read twice. The exit status is 1 where
@@ -43,7 +45,7 @@ def check(context: click.Context, problem: SourceWords, device: str, **words: An
     from lossviz.run.check import check_plan
     from lossviz.run.settings import Settings
 
-    settings = Settings(device)
+    settings = Settings(device, expect=expect)
     with TemporaryDirectory() as folder:  # a plane made of data is what its file says
         plan, plane_from = asked.settle(plan, Path(folder, "check.h5"), None, settings, WARNING)
         checks = check_plan(plan, settings, WARNING, plane_from=plane_from)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from lossviz.cli.options.common import device_option, journal_options, progress_option
+from lossviz.cli.options.common import device_option, expect_option, journal_options, progress_option
 from lossviz.cli.options.plan_options import make_plan, plan_options
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.rules import describe_rules
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from lossviz.run.settings import Report, Settings
 
 # how a run is carried out; the other options say what it is
-SETTINGS = ("device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s")
+SETTINGS = (
+    "device", "strategy", "batch_size", "low_memory", "store_directions", "sync_interval_s", "disk_wait_s", "expect",
+)  # fmt: skip
 EPILOG = """\b
 Examples:
   lossviz compute problem.py --checkpoint net.pt
@@ -87,6 +89,7 @@ Examples:
     is_flag=True,
     help="Keep the plane and the examples in host memory, and only the model on the device.",
 )
+@expect_option
 @device_option
 @progress_option
 @journal_options

@@ -71,7 +71,8 @@ def init(
             out.unlink(missing_ok=True)
         made = "" if out.parent.is_dir() else f" Make its folder first: mkdir -p {shlex.quote(str(out.parent))}"
         raise UsageError(f"{out} cannot be written: {error.strerror}.{made}") from error
-    click.echo(f"{out} is written.\nNext: lossviz check {out}" + (f" --checkpoint {checkpoint}" if checkpoint else ""))
+    said = "" if checkpoint else "     (net.pt: your trained parameters; without --checkpoint the network is untrained)"
+    click.echo(f"{out} is written.\nNext: lossviz check {out} --checkpoint {checkpoint or 'net.pt'}{said}")
 
 
 def _ask(question: str, default: str) -> str:

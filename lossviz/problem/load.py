@@ -108,6 +108,7 @@ def load_problem(
         # 2. the trained parameters
         if ref.checkpoint and notes is None:
             notes = read_checkpoint(Path(ref.checkpoint), model, matching_of(ref))
+        as_made = notes is None
         # 3. the examples
         reader = Reader(torch.device("cpu") if low_memory else device, dtype, samples=samples, seed=seed)
         began = time.perf_counter()
@@ -134,7 +135,7 @@ def load_problem(
         move=move,
     )
     problem = with_own_batches(problem)
-    problem = replace(problem, matching=matching_of(ref), modules=modules)
+    problem = replace(problem, matching=matching_of(ref), modules=modules, as_made=as_made)
     if parallelize is None:
         return problem
     # 4. the division among ranks

@@ -195,6 +195,11 @@ def _tokens_and_targets(batch: Any, ignore_index: int) -> tuple[Sequence[Any] | 
     return inputs, targets
 
 
+def targets_of(batch: Any) -> Any:
+    """The targets of a batch, None where there are none."""
+    return _split(batch)[1]
+
+
 def _split(batch: Any) -> tuple[Sequence[Any] | Mapping[str, Any], Any]:
     """The model's arguments and the targets, None where there are none."""
     if isinstance(batch, Mapping):

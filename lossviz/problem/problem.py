@@ -84,6 +84,7 @@ class Problem:
         state_sha256: Of such a model's parameters and buffers before it was divided.
         mover: What moves such a model; :attr:`params` are whole tensors on the host then.
         habits: What the loss does beside returning values, once it was tried.
+        as_made: Whether the parameters are those that the problem's ``model()`` makes, for no checkpoint was named.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Problem:
     state_sha256: str | None = None
     mover: Mover | None = None
     habits: Habits = field(default_factory=Habits, compare=False, repr=False)
+    as_made: bool = False
 
     @property
     def device(self) -> torch.device:

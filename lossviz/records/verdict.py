@@ -14,6 +14,7 @@ COSINE = 0.1  # above it angles in a picture mislead
 RATIO = 1e-3
 PRECISION = 1e-3
 SHOWN = 3
+GUESS = 0.05
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
     probes = facts.get("probes", {})
     asked = [
         *[Check("loading", "said", note) for note in facts.get("notes", [])],
+        _untrained(plan, facts),
         *_centre(facts),
+        *_guessing(plan, facts),
         _noise(facts),
         _data(facts, probes),
         *_plane(plan, facts),
@@ -82,6 +85,54 @@ def _centre(facts: Mapping[str, Any]) -> list[Check]:
         )
         for name, value in facts.get("origin", {}).items()
     ]
+
+
+def _untrained(plan: Plan, facts: Mapping[str, Any]) -> Check | None:
+    if not facts.get("as_made") or plan.plane.kind in ("line", "through", "imported"):
+        return None
+    text = (
+        "untrained: the parameters are those that model() makes, unless it loads trained ones itself; name yours with "
+        "--checkpoint FILE"
+    )
+    return Check("parameters", "doubt", text)
+
+
+def _guessing(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+    """Values at the centre that are no better than those of a guess."""
+    checks = []
+    for split in plan.splits:
+        levels, classes = guess_levels(facts.get("chance", {}), facts.get("classes", {}).get(split))
+        for quantity, level in levels.items():
+            value = facts.get("origin", {}).get(f"{split}_{quantity}")
+            if value is None or not is_guess(quantity, value, level, facts.get("examples", {}).get(split, 0)):
+                continue
+            text = f"{split}_{quantity} {value:.4g} is that of guessing{classes} ({level:.4g})"
+            checks.append(Check("chance level", "doubt", f"{text}: are these the trained parameters and their data?"))
+    return checks
+
+
+def guess_levels(chance: Mapping[str, float], classes: int | None) -> tuple[dict[str, float], str]:
+    """Loss and error of a guess, as the problem says or for so many classes, and words for where they come from.
+
+    Example:
+        >>> guess_levels({}, 10)
+        ({'loss': 2.302585092994046, 'error': 0.9}, ' among 10 classes')
+    """
+    if chance or classes is None:
+        return dict(chance), ""
+    return {"loss": math.log(classes), "error": 1 - 1 / classes}, f" among {classes} classes"
+
+
+def is_guess(quantity: str, value: float, level: float, count: int) -> bool:
+    """Whether a value is near that of a guess: a share of answers within three standard errors, else within 5 %.
+
+    Example:
+        >>> is_guess("loss", 2.31, 2.303, 100), is_guess("error", 0.907, 0.9, 10_000), is_guess("error", 0.08, 0.9, 100)
+        (True, True, False)
+    """
+    if quantity.endswith(("error", "accuracy")) and 0 < level < 1:
+        return abs(value - level) <= 0.01 + 3 * math.sqrt(level * (1 - level) / max(count, 1))
+    return abs(value - level) <= GUESS * abs(level)
 
 
 def _noise(facts: Mapping[str, Any]) -> Check | None:

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from lossviz.errors import LayoutError, ProblemError
+from lossviz.records.expected import compare_expected
 from lossviz.records.plan import Plan
 from lossviz.records.verdict import Check, verdict_of
 from lossviz.records.watch import QUIET, Watch
@@ -38,12 +39,12 @@ def check_plan(
     for warning in made.problem.warnings:
         watch.warn(warning)
     try:
-        return _verdict(made)
+        return _verdict(made, settings)
     except (ProblemError, LayoutError) as error:
         return [Check("centre", "wrong", str(error))]
 
 
-def _verdict(made: Assembly) -> list[Check]:
+def _verdict(made: Assembly, settings: Settings) -> list[Check]:
     facts = {**prepare_facts(made), "probes": probe(made)}
     made.sampling()
-    return verdict_of(made.plan, facts)
+    return [*verdict_of(made.plan, facts), *compare_expected(settings.expect, facts["origin"])]

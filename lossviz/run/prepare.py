@@ -15,8 +15,10 @@ from lossviz.evaluate.checks import check_centre, check_facts, check_stored
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.probes import probe_problem
 from lossviz.evaluate.ranks.group import Group
+from lossviz.problem.data.classes import count_classes
 from lossviz.problem.device import session_facts
 from lossviz.problem.rules import rule_table
+from lossviz.records.expected import compare_expected, demand_expected
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.verdict import verdict_of
@@ -80,9 +82,11 @@ def prepare(
     made = assemble(plan, source, settings, watch, group=group)
     # 1. checks at the centre, and of what is taken from another run
     facts = prepare_facts(made)
+    expected = compare_expected(settings.expect, facts["origin"])
     if not source.known:
         facts["probes"] = probe(made)
-        watch.tell(verdict_of(plan, facts))
+        watch.tell([*verdict_of(plan, facts), *expected])
+    demand_expected(expected)
     engine = made.engine
     if sampling := made.sampling():
         engine = engine.stopping(sampling)
@@ -125,6 +129,8 @@ def prepare_facts(made: Assembly) -> dict[str, Any]:
         "tensors": len(list(problem.model.parameters())),
         "examples": {split: examples.count for split, examples in problem.examples.items()},
         "chance": dict(problem.chance),
+        "as_made": problem.as_made,
+        "classes": {split: count for split, part in problem.examples.items() if (count := count_classes(part))},
         "batchnorm_layers": len(batchnorm_layers(problem.model)),
         "batchnorm_examples": statistics_examples(problem, plan.batchnorm),
         "state_sha256": problem.state_sha256 or state_sha256(dict(problem.model.state_dict())),

@@ -9,6 +9,7 @@ from lossviz.evaluate.checks import check_facts
 from lossviz.evaluate.precision import in_precision
 from lossviz.problem.source.file import import_folders
 from lossviz.problem.source.local_modules import changed_modules
+from lossviz.records.expected import compare_expected, demand_expected
 from lossviz.records.plan import Plan
 from lossviz.records.surface import Surface
 from lossviz.records.watch import Watch
@@ -31,6 +32,7 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
         PlanError: If code, parameters or examples are not those that the file was made from.
     """
     facts = surface.facts
+    demand_expected(compare_expected(settings.expect, facts.get("origin", {})))
     check_modules(out, facts.get("modules_sha256", {}), plan)
     if "state_sha256" not in facts or plan.ranks_divide == "model":
         watch.warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")

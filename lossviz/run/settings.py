@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lossviz.directions.stored import StoreDirections
+from lossviz.records.expected import Expected
 from lossviz.records.surface import Surface
 
 
@@ -22,6 +23,7 @@ class Settings:
         store_directions: ``"auto"`` stores them up to 4 GiB and above that their recipe; ``"always"``; ``"recipe"``.
         sync_interval_s: Maximum work lost in a power failure.
         disk_wait_s: How long to wait for room on a full disk.
+        expect: What values at the centre should be: pairs of a name and a number in the digits that are known.
     """
 
     device: str = "auto"
@@ -31,6 +33,7 @@ class Settings:
     store_directions: StoreDirections = "auto"
     sync_interval_s: float = 1.0
     disk_wait_s: float = 600.0
+    expect: Expected = ()
 
 
 DEFAULT = Settings()

@@ -86,3 +86,9 @@ def test_a_file_that_could_not_be_written_whole_is_not_left_unless_it_was_there(
     monkeypatch.setattr("pathlib.Path.write_text", full_disk)
     done = run("init", "p.py", *(["--force"] if there else []))
     assert done.exit_code == 2 and "No space left" in done.output and (tmp_path / "p.py").exists() == there
+
+
+def test_the_next_command_names_a_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "Next: lossviz check a.py --checkpoint net.pt" in run("init", "a.py").output
+    assert run("init", "b.py", "--checkpoint", "my.pt").output.splitlines()[-1].endswith("--checkpoint my.pt")

@@ -55,8 +55,8 @@ def test_a_sound_problem_has_every_line(tmp_path):
     found = by_subject(checks)
     assert is_sound(checks)
     assert list(found) == [
-        "loading", "centre train_loss", "repeat noise", "data", "directions", "filter norms", "sensitivity",
-        "precision", "not moved", "expected",
+        "loading", "parameters", "centre train_loss", "chance level", "repeat noise", "data", "directions",
+        "filter norms", "sensitivity", "precision", "not moved", "expected",
     ]  # fmt: skip
     assert "to the last bit" in found["centre train_loss"].text
     assert found["data"] == type(found["data"])("data", "ok", "20 train examples; read twice, the same")
@@ -167,7 +167,7 @@ def test_the_command_prints_a_table_and_its_status_is_the_verdict(tmp_path, monk
     done = CliRunner().invoke(cli, ["check", "problem.py", "--grid", "-1:1:5,-1:1:3"])
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
-    assert len(lines) == 10 and len({line.index(line.split("  ")[-1]) for line in lines if line.startswith("ok")}) >= 1
+    assert len(lines) == 12 and len({line.index(line.split("  ")[-1]) for line in lines if line.startswith("ok")}) >= 1
     assert CliRunner().invoke(cli, ["check", "problem.py", "--checkpoint", "net.pt"]).exit_code == 2
     (tmp_path / "flat.py").write_text(HEAD + "M = model().eval()\n" + LOSS.replace("model(b", "M(b"))
     done = CliRunner().invoke(cli, ["check", "flat.py"])

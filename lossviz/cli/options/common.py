@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from lossviz.errors import LossvizError, UsageError, join_mistakes
+from lossviz.records.expected import read_expected
 
 T = TypeVar("T")
 NESTED = re.compile(r"\d+ mistakes:\n  - ")
@@ -107,6 +108,14 @@ def device_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--device``."""
     text = "auto, cpu, cuda, cuda:1, mps; for compute also cuda:all."
     return click.option("--device", default="auto", show_default=True, metavar="NAME", help=text)(function)
+
+
+def expect_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``--expect``."""
+    text = "What a value at the checkpoint should be, such as test_error=0.09; another value is refused."
+    return click.option(
+        "--expect", multiple=True, metavar="NAME=VALUE", help=text, callback=lambda _, __, words: read_expected(words)
+    )(function)
 
 
 def journal_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lossviz.errors import CheckpointError, join_mistakes
 from lossviz.problem.checkpoint.candidate import Candidate, choose, comparable, fits
 from lossviz.problem.checkpoint.file import read_content
+from lossviz.problem.checkpoint.metrics import metric_notes
 from lossviz.problem.effective import fold_pairs
 from lossviz.problem.storage import tied_names
 from lossviz.space.params import same_values
@@ -92,7 +93,7 @@ def read_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching(
     content = read_content(path, trust_pickle=matching.trust_pickle)
     best, rivals = _choose(content, wanted, path, matching, _orders_of(model))
     left = _load(best, wanted, model, path, matching)
-    return [*_notes(best), *rivals, *left]
+    return [*_notes(best), *rivals, *left, *metric_notes(content, best.place)]
 
 
 def map_checkpoint(path: Path, model: nn.Module, matching: Matching = Matching()) -> tuple[dict[str, Tensor], Any]:
