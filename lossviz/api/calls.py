@@ -18,7 +18,7 @@ from lossviz.errors import LossvizWarning, StoppedError, UsageError
 from lossviz.problem.problem import Problem
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.plan import Plan, ProblemRef
-from lossviz.records.verdict import Check
+from lossviz.records.remark import Remark, is_sound, write_remarks
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.assembly import Source
 from lossviz.run.check import check_plan
@@ -127,18 +127,16 @@ def read(path: str | Path) -> Surface:
     return Surface.of(read_surface(path, _warn), Path(path))
 
 
-class Verdict(list[Check]):
-    """Checks in order; shows itself as the table that ``lossviz check`` prints."""
+class Verdict(list[Remark]):
+    """Remarks in order; shows itself as the table that ``lossviz check`` prints."""
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
-        return all(check.answer != "wrong" for check in self)
+        return is_sound(self)
 
     def __repr__(self) -> str:
-        from lossviz.records.verdict import table_of
-
-        return "\n".join(table_of(self))
+        return "\n".join(write_remarks(self, "table"))
 
 
 def reference(

@@ -41,7 +41,7 @@ def check(context: click.Context, problem: SourceWords, device: str, expect: Exp
     plan = read_plan(replace(problem, checkpoint=checkpoint), words, mistakes)
     mistakes.check()
     assert plan is not None
-    from lossviz.records.verdict import is_sound, table_of
+    from lossviz.records.remark import is_sound, write_remarks
     from lossviz.run.check import check_plan
     from lossviz.run.settings import Settings
 
@@ -49,6 +49,6 @@ def check(context: click.Context, problem: SourceWords, device: str, expect: Exp
     with TemporaryDirectory() as folder:  # a plane made of data is what its file says
         plan, plane_from = asked.settle(plan, Path(folder, "check.h5"), None, settings, WARNING)
         checks = check_plan(plan, settings, WARNING, plane_from=plane_from)
-    click.echo("\n".join(table_of(checks)))
+    click.echo("\n".join(write_remarks(checks, "table")))
     if not is_sound(checks):
         context.exit(1)

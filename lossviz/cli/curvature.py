@@ -15,6 +15,7 @@ import click
 from lossviz.cli.options.common import Mistakes, trust_problem_option
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.records.remark import doubt, write_remarks
 
 if TYPE_CHECKING:
     from lossviz.records.plan import ProblemRef
@@ -177,8 +178,8 @@ def print_tables(path: Path, spectrum: Spectrum) -> None:
     for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True):
         layers.add_row(name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
     console.print(layers)
-    for note in _doubts(spectrum):
-        console.print(f"Doubt: {note}", markup=False)
+    for line in write_remarks(doubt("spectrum", _doubts(spectrum)), "terminal"):
+        console.print(line, markup=False)
 
 
 def _doubts(spectrum: Spectrum) -> list[str]:

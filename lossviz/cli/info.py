@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from lossviz.records.quantity import is_derivative
+from lossviz.records.remark import doubt, write_remarks
 from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
 from lossviz.records.topology import valleys_of
@@ -135,8 +136,8 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
                       str(row["not_finite"]), str(row["examples"]))  # fmt: skip
     console.print(table)
     _print_shapes(console, summary)
-    for doubt in facts.get("doubts", []):
-        console.print(f"Doubt: {doubt}", markup=False)
+    for line in write_remarks(doubt("run", facts.get("doubts", [])), "terminal"):
+        console.print(line, markup=False)
 
 
 def _print_shapes(console: Any, summary: dict[str, Any]) -> None:

@@ -96,8 +96,8 @@ def print_verification(result: Verification) -> None:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     table = Table("checked", "", "found")
     for check in result.checks:
-        verdict = Text("ok", "green") if check.right else Text("wrong", "bold red")
-        table.add_row(Text(check.subject), verdict, Text(check.found))
+        verdict = Text("ok", "green") if check.level == "ok" else Text("wrong", "bold red")
+        table.add_row(Text(check.subject), verdict, Text(check.text))
     console.print(table)
-    wrong = sum(not check.right for check in result.checks)
+    wrong = sum(check.level == "wrong" for check in result.checks)
     console.print(Text(f"{result.path}: {f'{wrong} checks are wrong' if wrong else 'all is well'}."))

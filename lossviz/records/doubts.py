@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.records.point import Status
 from lossviz.records.quantity import EIGENVALUES, RESIDUAL, is_derivative
+from lossviz.records.remark import Remark, doubt, texts
 from lossviz.records.surface import Surface
 
 RELATIVE_TOLERANCE = 1e-4
@@ -16,33 +17,35 @@ ROUNDING = 1e-5  # of what single examples differ by, where a mean is small beca
 RANGE_ROUNDING = 1e-6  # of what a quantity varies by over the surface
 
 
-def doubts_of(surface: Surface) -> list[str]:
-    """What a careful reader of a finished surface should know, a sentence each."""
-    doubts = [*surface.facts.get("warnings", []), *surface.facts.get("engine", {}).get("doubts", [])]
+def doubts_of(surface: Surface) -> list[Remark]:
+    """What a careful reader of a finished surface should know."""
+    doubts = doubt("run", [*surface.facts.get("warnings", []), *surface.facts.get("engine", {}).get("doubts", [])])
     doubts += _search_doubts(surface)
     for name in surface.names:
         values = surface.values(name)[surface.evaluated(surface.split_of(name))]
         if bad := int((~np.isfinite(values)).sum()):
-            doubts.append(f"{name} is not finite at {bad} of {values.size} points.")
+            doubts += doubt(name, [f"{name} is not finite at {bad} of {values.size} points."])
         finite = values[np.isfinite(values)]
         if finite.size > 1 and np.ptp(finite) == 0 and not is_derivative(name):
-            doubts.append(f"{name} is the same at every point: the plane does not move what the loss depends on.")
+            same = f"{name} is the same at every point: the plane does not move what the loss depends on."
+            doubts += doubt(name, [same])
     doubts += _centre_doubts(surface)
     cosine = surface.facts.get("cosine", 0.0)
     if isinstance(cosine, float) and abs(cosine) > 0.1:
-        doubts.append(f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead.")
+        skew = f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead."
+        doubts += doubt("directions", [skew])
     return doubts
 
 
 def closing_facts(surface: Surface) -> dict[str, Any]:
     """What is stored when nothing is left to evaluate: doubts, and what refinement measured of its own error."""
     if surface.plan.refine is None:
-        return {"doubts": doubts_of(surface)}
+        return {"doubts": texts(doubts_of(surface))}
     refinement = surface.refinement().to_json()
-    return {"doubts": [*doubts_of(surface), *_left_out(surface, refinement)], "refinement": refinement}
+    return {"doubts": texts([*doubts_of(surface), *_left_out(surface, refinement)]), "refinement": refinement}
 
 
-def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[str]:
+def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[Remark]:
     left = int((~surface.evaluated()).sum())
     if not left:
         return []
@@ -54,7 +57,7 @@ def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[str]:
         sentence += f" and was off by {refinement['median']:.2g} of the value, at most {refinement['largest']:.2g}"
     if refinement["failed"]:
         sentence += f"; around {refinement['failed']} points where it failed all were evaluated"
-    return [f"{sentence}."]
+    return doubt("refinement", [f"{sentence}."])
 
 
 def rounding_of(surface: Surface, name: str, index: int) -> float:
@@ -67,25 +70,26 @@ def rounding_of(surface: Surface, name: str, index: int) -> float:
     return ROUNDING * (spread if math.isfinite(spread) else 0.0) + RANGE_ROUNDING * reach
 
 
-def _search_doubts(surface: Surface) -> list[str]:
+def _search_doubts(surface: Surface) -> list[Remark]:
     """Where the search for eigenvalues ended before its tolerance was met."""
     tolerance = (surface.facts.get("derivatives") or {}).get("tolerance", np.inf)
-    doubts = []
+    doubts: list[Remark] = []
     for split in surface.splits:
         ends = [f"{split}_{end}" for end in EIGENVALUES if f"{split}_{end}" in surface.sums]
         sizes = [np.abs(surface.values(name)) for name in ends]
         for name, size in zip(ends, sizes, strict=True):
             allowed = 1.01 * tolerance * np.maximum(size, 0.01 * np.max(sizes, axis=0))
             if missed := int((surface.values(name + RESIDUAL) > allowed).sum()):
-                doubts.append(f"{name} did not reach its tolerance at {missed} points; its residual bounds the error.")
+                text = f"{name} did not reach its tolerance at {missed} points; its residual bounds the error."
+                doubts += doubt(name, [text])
     return doubts
 
 
-def _centre_doubts(surface: Surface) -> list[str]:
+def _centre_doubts(surface: Surface) -> list[Remark]:
     index = surface.plan.grid.origin_index
     if index is None:
-        return ["The grid does not sample the trained point; a symmetric range with an odd count does."]
-    doubts = []
+        return doubt("grid", ["The grid does not sample the trained point; a symmetric range with an odd count does."])
+    doubts: list[Remark] = []
     for name, untouched in surface.facts.get("origin", {}).items():
         centre = surface.values(name)[surface.plan.grid.position(index)]
         at, counts = surface.plan.grid.position(index), surface.splits[surface.split_of(name)]
@@ -93,7 +97,8 @@ def _centre_doubts(surface: Surface) -> list[str]:
         if not sampled and not agree(
             name, centre, untouched, int(counts.count.max()), rounding_of(surface, name, index)
         ):
-            doubts.append(f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}.")
+            text = f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}."
+            doubts += doubt(f"centre {name}", [text])
     return doubts
 
 

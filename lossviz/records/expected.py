@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
 from lossviz.errors import PlanError, join_mistakes
-from lossviz.records.verdict import Check
+from lossviz.records.remark import Remark
 
 TOLERANCE = 1e-2
 Expected = tuple[tuple[str, str], ...]
@@ -33,35 +33,35 @@ def read_expected(pairs: Sequence[str]) -> Expected:
     return tuple(found)
 
 
-def compare_expected(expected: Expected, origin: Mapping[str, float]) -> list[Check]:
+def compare_expected(expected: Expected, origin: Mapping[str, float]) -> list[Remark]:
     """A line for each value that was expected: right within a hundredth, or within the digits given.
 
     Example:
         >>> checks = compare_expected((("a", "0.09"), ("b", "0.090")), {"a": 0.0941, "b": 0.0941})
-        >>> [check.answer for check in checks]
+        >>> [check.level for check in checks]
         ['ok', 'wrong']
     """
     return [_compare(name, text, origin) for name, text in expected]
 
 
-def _compare(name: str, text: str, origin: Mapping[str, float]) -> Check:
+def _compare(name: str, text: str, origin: Mapping[str, float]) -> Remark:
     subject = f"expected {name}"
     if name not in origin:
         found = f"no such value, and {text} is expected; there are: {', '.join(origin)}"
-        return Check(subject, "wrong", found)
+        return Remark("wrong", subject, found)
     value, wanted = origin[name], float(text)
     digits = 0.5 * 10.0 ** int(Decimal(text).as_tuple().exponent)
     good = abs(value - wanted) <= max(TOLERANCE * abs(wanted), digits) * (1 + 1e-9)
-    return Check(subject, "ok" if good else "wrong", f"{value:.6g}, and {text} is expected")
+    return Remark("ok" if good else "wrong", subject, f"{value:.6g}, and {text} is expected")
 
 
-def demand_expected(checks: Sequence[Check]) -> None:
+def demand_expected(checks: Sequence[Remark]) -> None:
     """Refuse what is not as expected.
 
     Raises:
         PlanError: With both numbers of each value that is wrong.
     """
-    wrong = [f"{check.subject.removeprefix('expected ')}: {check.text}." for check in checks if check.answer == "wrong"]
+    wrong = [f"{check.subject.removeprefix('expected ')}: {check.text}." for check in checks if check.level == "wrong"]
     if wrong:
         hint = "Is it the right checkpoint, the right split, and are inputs normalized as in training?"
         raise PlanError("\n".join(["The values at the centre are not those that --expect names:", *wrong, hint]))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from lossviz.records.plan import Plan
+from lossviz.records.remark import Level, Remark
 
-Answer = Literal["ok", "doubt", "wrong", "said"]
 COSINE = 0.1  # above it angles in a picture mislead
 RATIO = 1e-3
 PRECISION = 1e-3
@@ -17,23 +16,7 @@ SHOWN = 3
 GUESS = 0.05
 
 
-@dataclass(frozen=True)
-class Check:
-    """One question and its answer.
-
-    Attributes:
-        subject: What was asked about.
-        answer: ``"ok"``; ``"doubt"``, to be known by a careful reader; ``"wrong"``, which makes the surface worthless;
-            ``"said"``, a fact without a judgement.
-        text: What was found.
-    """
-
-    subject: str
-    answer: Answer
-    text: str
-
-
-def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
     """The verdict on a run from the facts that were measured before its first point.
 
     Args:
@@ -42,7 +25,7 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
     """
     probes = facts.get("probes", {})
     asked = [
-        *[Check("loading", "said", note) for note in facts.get("notes", [])],
+        *[Remark("said", "loading", note) for note in facts.get("notes", [])],
         _untrained(plan, facts),
         *_centre(facts),
         *_guessing(plan, facts),
@@ -51,53 +34,36 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
         *_plane(plan, facts),
         *_sensitivity(probes),
         _precision(facts, probes),
-        Check("placement", "said", facts["placement"]) if "placement" in facts else None,
+        Remark("said", "placement", facts["placement"]) if "placement" in facts else None,
         _not_moved(plan, facts, probes),
         _expected(plan, facts),
     ]
     return [check for check in asked if check is not None]
 
 
-def is_sound(checks: Sequence[Check]) -> bool:
-    """Whether nothing is wrong."""
-    return all(check.answer != "wrong" for check in checks)
-
-
-def table_of(checks: Sequence[Check]) -> list[str]:
-    """Aligned lines.
-
-    Example:
-        >>> table_of([Check("centre", "ok", "2.3"), Check("not moved", "said", "biases")])
-        ['ok     centre     2.3', '       not moved  biases']
-    """
-    width = max(len(check.subject) for check in checks)
-    words = {"said": ""}
-    return [f"{words.get(c.answer, c.answer):5}  {c.subject:{width}}  {c.text}" for c in checks]
-
-
-def _centre(facts: Mapping[str, Any]) -> list[Check]:
+def _centre(facts: Mapping[str, Any]) -> list[Remark]:
     errors = facts.get("centre_error", {})
     return [
-        Check(
-            f"centre {name}",
+        Remark(
             "ok" if errors.get(name, 0.0) <= 1e-6 else "doubt",
+            f"centre {name}",
             f"{value:.7g}, the loaded model's own" + _apart(errors.get(name, 0.0), " to the last bit", ", within {}"),
         )
         for name, value in facts.get("origin", {}).items()
     ]
 
 
-def _untrained(plan: Plan, facts: Mapping[str, Any]) -> Check | None:
+def _untrained(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
     if not facts.get("as_made") or plan.plane.kind in ("line", "through", "imported"):
         return None
     text = (
         "untrained: the parameters are those that model() makes, unless it loads trained ones itself; name yours with "
         "--checkpoint FILE"
     )
-    return Check("parameters", "doubt", text)
+    return Remark("doubt", "parameters", text)
 
 
-def _guessing(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+def _guessing(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
     """Values at the centre that are no better than those of a guess."""
     checks = []
     for split in plan.splits:
@@ -107,7 +73,7 @@ def _guessing(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
             if value is None or not is_guess(quantity, value, level, facts.get("examples", {}).get(split, 0)):
                 continue
             text = f"{split}_{quantity} {value:.4g} is that of guessing{classes} ({level:.4g})"
-            checks.append(Check("chance level", "doubt", f"{text}: are these the trained parameters and their data?"))
+            checks.append(Remark("doubt", "chance level", f"{text}: are these the trained parameters and their data?"))
     return checks
 
 
@@ -135,38 +101,38 @@ def is_guess(quantity: str, value: float, level: float, count: int) -> bool:
     return abs(value - level) <= GUESS * abs(level)
 
 
-def _noise(facts: Mapping[str, Any]) -> Check | None:
+def _noise(facts: Mapping[str, Any]) -> Remark | None:
     noise = facts.get("repeat_noise")
     if noise is None:
         return None
     text = _apart(noise, "evaluated twice, the same to the last bit", "evaluated twice, within {}")
-    return Check("repeat noise", "ok" if noise <= 1e-6 else "doubt", text)
+    return Remark("ok" if noise <= 1e-6 else "doubt", "repeat noise", text)
 
 
-def _data(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+def _data(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
     counts = ", ".join(f"{n:,} {split} examples" for split, n in facts.get("examples", {}).items())
     if probes.get("read_twice"):
-        return Check("data", "ok", f"{counts}; read twice, the same")
-    return Check("data", "said", f"{counts}; not read a second time as a whole ('lossviz check' does)")
+        return Remark("ok", "data", f"{counts}; read twice, the same")
+    return Remark("said", "data", f"{counts}; not read a second time as a whole ('lossviz check' does)")
 
 
-def _plane(plan: Plan, facts: Mapping[str, Any]) -> list[Check]:
+def _plane(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
     checks = []
     cosine = facts.get("cosine")
     if isinstance(cosine, (int, float)):
         good = abs(cosine) <= COSINE
         hint = "" if good else ": angles in a picture mislead"
-        checks.append(Check("directions", "ok" if good else "doubt", f"cosine {cosine:+.4f}{hint}"))
+        checks.append(Remark("ok" if good else "doubt", "directions", f"cosine {cosine:+.4f}{hint}"))
     pairs = facts.get("norm_ratios")
     if pairs and plan.plane.kind == "random" and plan.plane.normalize == "filter":
         low, high = min(p[0] for p in pairs), max(p[1] for p in pairs)
         good = max(abs(low - 1), abs(high - 1)) <= RATIO
         text = f"{low:.6g} to {high:.6g} of the norms they were given"
-        checks.append(Check("filter norms", "ok" if good else "wrong", text))
+        checks.append(Remark("ok" if good else "wrong", "filter norms", text))
     return checks
 
 
-def _sensitivity(probes: Mapping[str, Any]) -> list[Check]:
+def _sensitivity(probes: Mapping[str, Any]) -> list[Remark]:
     moved = probes.get("moved")
     if not moved:
         return []
@@ -174,23 +140,23 @@ def _sensitivity(probes: Mapping[str, Any]) -> list[Check]:
         text = (
             "the same at the end of the first axis: loss() does not use the model it is given, or nothing it uses moves"
         )
-        return [Check("sensitivity", "wrong", text)]
+        return [Remark("wrong", "sensitivity", text)]
     name, (before, after) = next(iter(moved.items()))
-    return [Check("sensitivity", "ok", f"{name} {before:.4g} becomes {after:.4g} at the end of the first axis")]
+    return [Remark("ok", "sensitivity", f"{name} {before:.4g} becomes {after:.4g} at the end of the first axis")]
 
 
-def _precision(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+def _precision(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
     found = facts.get("precision", {})
     used, error = found.get("used", "float32"), found.get("error")
     if error is not None:
-        return Check("precision", _good(error), f"{used}, within {error:.2g} of float32")
+        return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float32")
     if probes.get("float64_error") is not None:
         error = probes["float64_error"]
-        return Check("precision", _good(error), f"{used}, within {error:.2g} of float64")
-    return Check("precision", "ok" if used == "float64" else "said", used)
+        return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float64")
+    return Remark("ok" if used == "float64" else "said", "precision", used)
 
 
-def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Check:
+def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
     held = probes.get("not_moved", {})
     words = {
         "vectors": "biases and gains (--vectors zero)" if plan.plane.vectors == "zero" else "vectors",
@@ -207,19 +173,19 @@ def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) 
         text += "; whether the loss depends on all that move is not known"
     if unused:
         text += f"; no gradient reaches {_cut(unused)}"
-    return Check("not moved", "doubt" if unused else "said", text)
+    return Remark("doubt" if unused else "said", "not moved", text)
 
 
-def _expected(plan: Plan, facts: Mapping[str, Any]) -> Check | None:
+def _expected(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
     if "point_s" not in facts:
         return None
     peak_bytes = facts.get("probes", {}).get("peak_bytes")
     seconds = facts["point_s"] * plan.grid.size
     peak = f", {_bytes(peak_bytes)} of memory" if peak_bytes else ""
-    return Check("expected", "said", f"{plan.grid.size} points in at most about {_duration(seconds)}{peak}")
+    return Remark("said", "expected", f"{plan.grid.size} points in at most about {_duration(seconds)}{peak}")
 
 
-def _good(error: float) -> Answer:
+def _good(error: float) -> Level:
     return "ok" if error <= PRECISION else "doubt"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lossviz.records.point import Point
-    from lossviz.records.verdict import Check
+    from lossviz.records.remark import Remark
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Watch:
     progress: Callable[[Update], None] = _ignore
     stage: Callable[[str, int, int], None] = _ignore
     warn: Callable[[str], None] = _ignore
-    tell: Callable[[list[Check]], None] = _ignore
+    tell: Callable[[list[Remark]], None] = _ignore
     stop: Callable[[], bool] = _never
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext
 

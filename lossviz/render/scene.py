@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lossviz.records.remark import Remark, distinct
 from lossviz.records.surface import Surface
 from lossviz.render.paper.layout import Layout
 from lossviz.render.paper.legend import LegendEntry, choose_entries
@@ -61,7 +62,7 @@ class Scene:
         smooth: Whether values are interpolated between grid points.
         footer: Lines of small text at the foot, none where it is not wanted.
         caption: Factual text to go beside the figure.
-        warnings: What a reader of the picture should be told.
+        remarks: What a reader of the picture should know.
         metadata: Flat facts for the file's own description.
         bands: For profiles of several seeds, medians and ranges; else empty.
         table: Several surfaces in numbers, as text; empty for one.
@@ -83,7 +84,7 @@ class Scene:
     smooth: bool
     footer: tuple[str, ...]
     caption: str
-    warnings: tuple[str, ...]
+    remarks: tuple[Remark, ...]
     metadata: dict[str, Any]
     bands: tuple[Band, ...] = ()
     table: str = ""
@@ -196,10 +197,10 @@ def make_scene(
     # 4. words
     doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
     hidden = [*path_cautions(panels, keys), *(missing_paths(panels) if path else [])]
-    warnings = tuple(dict.fromkeys([*doubts, *hidden, *unknown]))
+    remarks = distinct([*doubts, *hidden, *unknown])
     if warn:
-        for sentence in warnings:
-            warn(sentence)
+        for remark in remarks:
+            warn(remark.text)
     return Scene(
         kind=kind,
         panels=panels,
@@ -215,8 +216,8 @@ def make_scene(
         samples=samples,
         smooth=smooth,
         footer=foot,
-        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, warnings=warnings, bands=bands),
-        warnings=warnings,
+        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, remarks=remarks, bands=bands),
+        remarks=remarks,
         metadata=file_facts(surfaces, panels, keys, kind, colours, chosen),
         bands=bands,
         table="" if difference else comparison_text(surfaces, called, names),

@@ -8,7 +8,8 @@ from pathlib import Path
 from lossviz.errors import LayoutError, ProblemError
 from lossviz.records.expected import compare_expected
 from lossviz.records.plan import Plan
-from lossviz.records.verdict import Check, verdict_of
+from lossviz.records.remark import Remark
+from lossviz.records.verdict import verdict_of
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.assembly import Assembly, Source, assemble
 from lossviz.run.prepare import prepare_facts, probe
@@ -18,7 +19,7 @@ from lossviz.store.other_run import OtherRun
 
 def check_plan(
     plan: Plan, settings: Settings = DEFAULT, watch: Watch = QUIET, *, plane_from: Path | None = None
-) -> list[Check]:
+) -> list[Remark]:
     """Check the problem and plane of a plan as ``compute`` does before its first point, the data read twice.
 
     Args:
@@ -41,10 +42,10 @@ def check_plan(
     try:
         return _verdict(made, settings)
     except (ProblemError, LayoutError) as error:
-        return [Check("centre", "wrong", str(error))]
+        return [Remark("wrong", "centre", str(error))]
 
 
-def _verdict(made: Assembly, settings: Settings) -> list[Check]:
+def _verdict(made: Assembly, settings: Settings) -> list[Remark]:
     facts = {**prepare_facts(made), "probes": probe(made)}
     made.sampling()
     return [*verdict_of(made.plan, facts), *compare_expected(settings.expect, facts["origin"])]

@@ -17,6 +17,7 @@ from lossviz.problem.problem import Problem
 from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.remark import doubt
 from lossviz.records.surface import Surface
 from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.assembly import Source
@@ -63,11 +64,11 @@ def compute(
     try:
         if run is not None and is_finished(run.surface):
             check_reused(out, run.surface, plan, settings, watch)
-            return Report(run.surface, out, 0.0, 0, run.surface.facts["doubts"])
+            return Report(run.surface, out, 0.0, 0, doubt("run", run.surface.facts["doubts"]))
         source = Source(out, run.surface.facts if run else {}, other, problem, REREAD_S)
         run, engine = prepare(plan, run, source, settings, watch, group=group)
         surface, seconds, evaluated = fill(run, engine, watch)
-        return Report(surface, out, seconds, evaluated, surface.facts["doubts"])
+        return Report(surface, out, seconds, evaluated, doubt("run", surface.facts["doubts"]))
     finally:
         if run is not None:
             run.close("done" if is_finished(run.surface) else "stopped")

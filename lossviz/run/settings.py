@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lossviz.directions.stored import StoreDirections
 from lossviz.records.expected import Expected
+from lossviz.records.remark import Remark
 from lossviz.records.surface import Surface
 
 
@@ -48,11 +49,11 @@ class Report:
         path: The HDF5 file.
         seconds: Time of this session's sweep.
         evaluated: Points evaluated by this session.
-        doubts: What a careful reader should know, a sentence each; empty when nothing is doubtful.
+        doubts: What a careful reader should know; empty when nothing is doubtful.
     """
 
     surface: Surface
     path: Path
     seconds: float
     evaluated: int
-    doubts: list[str] = field(default_factory=list)
+    doubts: list[Remark] = field(default_factory=list)

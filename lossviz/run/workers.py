@@ -15,6 +15,7 @@ from lossviz.evaluate.ways.way import cpu_threads
 from lossviz.launch.local import Workers, threads_each
 from lossviz.records.doubts import closing_facts
 from lossviz.records.plan import Plan
+from lossviz.records.remark import doubt
 from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.compute import is_finished, prepare_only
 from lossviz.run.prepare import open_run
@@ -97,7 +98,7 @@ def fill_with_workers(
     finally:
         run.close("done" if is_finished(surface) else "stopped")
     done = int(surface.evaluated().sum())
-    return Report(surface, out, time.perf_counter() - start, done - before, surface.facts["doubts"])
+    return Report(surface, out, time.perf_counter() - start, done - before, doubt("run", surface.facts["doubts"]))
 
 
 def devices_of(name: str, workers: int | None) -> list[str]:

@@ -14,6 +14,7 @@ from lossviz.errors import DamagedFileError, LossvizError, PlanError, StoreError
 from lossviz.records.doubts import rounding_of
 from lossviz.records.point import Point, Status
 from lossviz.records.quantity import RESIDUAL
+from lossviz.records.remark import Remark, is_sound
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import read_directions
 from lossviz.store.fingerprint import direction_sha256
@@ -28,15 +29,6 @@ Recompute = Callable[[list[int]], list[Point]]
 DAMAGED = DamagedFileError.exit_status
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing looked at: its subject, whether it is right, and what was found."""
-
-    subject: str
-    right: bool
-    found: str
-
-
 @dataclass
 class Verification:
     """All that was looked at; ``right`` only if every check is.
@@ -47,14 +39,14 @@ class Verification:
     """
 
     path: Path
-    checks: list[Check] = field(default_factory=list)
+    checks: list[Remark] = field(default_factory=list)
     segments: list[SegmentHealth] = field(default_factory=list)
     surface: Surface | None = None
 
     @property
     def right(self) -> bool:
         """Nothing is wrong; points that are missing are not wrong."""
-        return all(check.right for check in self.checks)
+        return is_sound(self.checks)
 
     @property
     def exit_status(self) -> int:
@@ -63,7 +55,7 @@ class Verification:
 
     def note(self, subject: str, mistakes: Sequence[str], otherwise: str) -> None:
         """Add a check: wrong if there are mistakes, else right with what was found."""
-        self.checks.append(Check(subject, not mistakes, " ".join(mistakes) or otherwise))
+        self.checks.append(Remark("wrong" if mistakes else "ok", subject, " ".join(mistakes) or otherwise))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -78,7 +70,7 @@ class Verification:
             }
             for segment in self.segments
         ]
-        checks = [{"subject": c.subject, "right": c.right, "found": c.found} for c in self.checks]
+        checks = [{"subject": c.subject, "right": c.level == "ok", "found": c.text} for c in self.checks]
         return {"file": str(self.path), "right": self.right, "checks": checks, "segments": segments}
 
 

@@ -15,6 +15,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.quantity import DERIVATIVES, with_derived
+from lossviz.records.remark import texts
 from lossviz.records.surface import Surface
 from lossviz.render.scene import make_scene
 from lossviz.space.plane import Plane
@@ -222,7 +223,7 @@ def test_maps_of_what_follows_are_drawn_and_labelled(folder):
     np.testing.assert_allclose(alpha.x, x[1:-1])
     key = scene.key_of(alpha)
     assert key.scale.symmetric and key.label == "second difference along α of the training loss"
-    assert any("no" not in text and "eigenvalues reach beyond" in text for text in scene.warnings)
+    assert any("no" not in text and "eigenvalues reach beyond" in text for text in texts(scene.remarks))
     drawn = run("plot", "net.h5", "--quantity", "convexity_ratio", "--out", "ratio.png")
     assert drawn.exit_code == 0 and (folder / "ratio.png").exists()
     said = run("plot", "net.h5", "--quantity", "ratio")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lossviz.records.remark import texts
 from lossviz.render.film.animation import Reel
 from lossviz.render.film.film import make_film
 from lossviz.render.scene import KINDS, make_scene
@@ -65,7 +66,7 @@ def test_nothing_evaluated_yet(surface_of, tmp_path, kind):
     for s in (surface, type(surface).empty(surface.plan)):
         scene = make_scene([s], kind=kind, dpi=40)
         draw(scene, tmp_path / file_of(kind))
-        assert "No point of the grid has been evaluated yet." in scene.warnings
+        assert "No point of the grid has been evaluated yet." in texts(scene.remarks)
         assert scene.panels[0].counts[Cell.NOT_EVALUATED] == scene.panels[0].z.size
 
 

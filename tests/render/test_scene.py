@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lossviz.errors import UsageError
+from lossviz.records.remark import texts
 from lossviz.render.scene import make_scene
 from lossviz.render.values.cells import Cell
 from lossviz.render.words.style import STYLES, make_style
@@ -158,13 +159,13 @@ def test_numbers_tell_neighbouring_levels_apart(surface_of):
 def test_a_coarse_grid_over_a_steep_surface_is_called_so(surface_of):
     z = 10.0 ** np.random.default_rng(0).uniform(-4, 4, (5, 7))
     scene = make_scene([surface_of(np.linspace(-1, 1, 7), np.linspace(-1, 1, 5), train_loss=z)])
-    assert any("resolution is too low" in text for text in scene.warnings)
+    assert any("resolution is too low" in text for text in texts(scene.remarks))
 
 
 def test_what_computing_found_is_passed_on(bowl):
     bowl.facts["warnings"] = ["The directions are nearly parallel."]
     scene = make_scene([bowl])
-    assert "The directions are nearly parallel." in scene.warnings
+    assert "The directions are nearly parallel." in texts(scene.remarks)
     assert "nearly parallel" in scene.caption
 
 
@@ -211,7 +212,7 @@ def test_values_that_jump_by_decades_are_drawn_as_cells(surface_of):
     x, y = np.linspace(-1, 1, 15), np.linspace(-1, 1, 9)
     wild = surface_of(x, y, train_loss=10 ** np.random.Generator(np.random.Philox(1)).uniform(-40, 40, (9, 15)))
     scene = make_scene([wild])
-    assert scene.kind == "heatmap" and any("these are its cells" in text for text in scene.warnings)
+    assert scene.kind == "heatmap" and any("these are its cells" in text for text in texts(scene.remarks))
     assert make_scene([wild], levels=[1.0]).kind == "contour" and make_scene([wild], kind="surface").kind == "surface"
 
 
@@ -220,10 +221,10 @@ def test_a_panel_that_a_shared_scale_flattens_is_named(surface_of):
     bowl = np.add.outer(y**2, x**2)
     pair = [surface_of(x, y, train_loss=-1 + bowl), surface_of(x, y, train_loss=1e6 * bowl)]
     scene = make_scene(pair, titles=["small", "large"], scale="linear", clip="none")
-    assert any(text.startswith("small is of one colour") for text in scene.warnings)
-    assert not any("one colour" in text for text in make_scene(pair[:1]).warnings)
+    assert any(text.startswith("small is of one colour") for text in texts(scene.remarks))
+    assert not any("one colour" in text for text in texts(make_scene(pair[:1]).remarks))
 
 
 def test_levels_beyond_the_values_are_said_to_draw_nothing(bowl):
-    assert any("No line is drawn" in text for text in make_scene([bowl], levels=[1e9]).warnings)
-    assert not any("No line is drawn" in text for text in make_scene([bowl], levels=[0.1, 1e9]).warnings)
+    assert any("No line is drawn" in text for text in texts(make_scene([bowl], levels=[1e9]).remarks))
+    assert not any("No line is drawn" in text for text in texts(make_scene([bowl], levels=[0.1, 1e9]).remarks))

@@ -13,7 +13,8 @@ from lossviz.problem.source.importing import execute_file
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
-from lossviz.records.verdict import is_sound, verdict_of
+from lossviz.records.remark import is_sound
+from lossviz.records.verdict import verdict_of
 from lossviz.records.watch import Watch
 from lossviz.run.check import check_plan
 from lossviz.run.compute import compute
@@ -59,21 +60,21 @@ def test_a_sound_problem_has_every_line(tmp_path):
         "filter norms", "sensitivity", "precision", "not moved", "expected",
     ]  # fmt: skip
     assert "to the last bit" in found["centre train_loss"].text
-    assert found["data"] == type(found["data"])("data", "ok", "20 train examples; read twice, the same")
-    assert found["precision"].answer == "ok" and "of float64" in found["precision"].text
+    assert found["data"] == type(found["data"])("ok", "data", "20 train examples; read twice, the same")
+    assert found["precision"].level == "ok" and "of float64" in found["precision"].text
     assert found["expected"].text.startswith("15 points in at most about")
 
 
 def test_what_does_not_move_is_named_by_reason(tmp_path):
     found = by_subject(check_plan(plan_for(tmp_path)))["not moved"]
-    assert found.answer == "said"
+    assert found.level == "said"
     # weights of two layers move; bias and BatchNorm's two vectors do not, nor the frozen bias and the spare weight
     assert found.text == (
         "2 of 7 tensors move; not 3 biases and gains (--vectors zero), 1 that no loss depends on, 1 frozen parameters, "
         "3 buffers"
     )
     moved = by_subject(check_plan(plan_for(tmp_path, move=("spare.*", "body.3.bias"), vectors="keep")))["not moved"]
-    assert moved.answer == "doubt"  # BatchNorm's bias is zero, and has no size to move by
+    assert moved.level == "doubt"  # BatchNorm's bias is zero, and has no size to move by
     assert moved.text == "6 of 7 tensors move; not 1 vectors, 3 buffers; no gradient reaches spare.weight"
 
 
@@ -96,7 +97,7 @@ def test_a_loss_that_forgets_its_model_is_wrong(tmp_path):
 )
 def test_a_centre_that_is_not_finite_or_not_repeatable_is_wrong_and_says_why(tmp_path, loss, word):
     (check,) = check_plan(plan_for(tmp_path, HEAD + loss))
-    assert check.answer == "wrong" and word in check.text
+    assert check.level == "wrong" and word in check.text
 
 
 def test_data_that_are_other_ones_the_second_time_are_refused(tmp_path):
@@ -113,10 +114,10 @@ def test_data_that_are_other_ones_the_second_time_are_refused(tmp_path):
 def test_float32_is_compared_with_float64_where_the_model_runs_in_it(tmp_path):
     narrow = LOSS.replace("model(batch[0])", "model(batch[0]).half().float()")
     found = by_subject(check_plan(plan_for(tmp_path, HEAD + narrow)))["precision"]
-    assert found.answer == "ok"  # both round alike
+    assert found.level == "ok"  # both round alike
     fixed = LOSS.replace("model(batch[0])", "model(batch[0]) @ torch.eye(2)")
     found = by_subject(check_plan(plan_for(tmp_path, HEAD + fixed)))["precision"]
-    assert found.answer == "said" and found.text == "float32"
+    assert found.level == "said" and found.text == "float32"
 
 
 def test_compute_tells_and_stores_the_same_verdict_before_the_first_point(tmp_path):

@@ -14,6 +14,7 @@ from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.remark import texts
 from lossviz.records.watch import Watch
 from lossviz.run.compute import compute
 from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
@@ -196,7 +197,7 @@ def test_a_surface_that_does_not_move_is_doubted(tmp_path):
     path = tmp_path / "problem.py"
     path.write_text(PROBLEM.replace("model(x), y", "0 * model(x), y"))
     doubts = compute(plan_of(path), tmp_path / "net.h5").doubts
-    assert any("same at every point" in doubt for doubt in doubts)
+    assert any("same at every point" in doubt for doubt in texts(doubts))
 
 
 def test_points_that_are_not_finite_are_counted(tmp_path):
@@ -210,13 +211,15 @@ def test_points_that_are_not_finite_are_counted(tmp_path):
     report = compute(plan_of(path), tmp_path / "net.h5")
     bad = int(np.isnan(report.surface.values("train_loss")).sum())
     assert 0 < bad < report.surface.plan.grid.size
-    assert any(f"not finite at {bad} of 35" in doubt for doubt in report.doubts)
+    assert any(f"not finite at {bad} of 35" in doubt for doubt in texts(report.doubts))
     assert report.surface.evaluated().all()
 
 
 def test_a_grid_without_the_centre_says_so(plan, tmp_path):
     report = compute(replace(plan, grid=Grid.parse("-1:1:4,-1:1:3")), tmp_path / "net.h5")
-    assert report.doubts == ["The grid does not sample the trained point; a symmetric range with an odd count does."]
+    assert texts(report.doubts) == [
+        "The grid does not sample the trained point; a symmetric range with an odd count does."
+    ]
 
 
 def test_weak_directions_are_refused_before_anything_is_written(tmp_path):

@@ -13,6 +13,7 @@ from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.remark import texts
 from lossviz.records.watch import Watch
 from lossviz.run.compute import compute, prepare_only
 from lossviz.run.join import recompute
@@ -152,7 +153,7 @@ def test_another_checkpoint_is_evaluated_on_the_plane_as_it_is(folder, old, keep
     assert here.fingerprint.sha256 == there.fingerprint.sha256
     assert (here.directions is None) == (keep == "recipe")
     assert report.surface.plan.plane.kind == "file" and report.evaluated == 12
-    assert len(said) == 1 and "norms of the network there" in said[0] and said[0] in report.doubts
+    assert len(said) == 1 and "norms of the network there" in said[0] and said[0] in texts(report.doubts)
     # a plane from a plane, with another network's points in between: still the first one's directions
     back = compute(
         plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "back.h5", plane_from=out, watch=Watch(warn=said.append)

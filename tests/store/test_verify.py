@@ -30,7 +30,7 @@ def path(tmp_path):
 
 
 def wrong(result):
-    return {check.subject: check.found for check in result.checks if not check.right}
+    return {check.subject: check.text for check in result.checks if check.level == "wrong"}
 
 
 def test_a_good_run_is_well_and_nothing_is_touched(path):
@@ -106,6 +106,6 @@ def test_recomputed_points_are_compared(path):
 
 def test_an_unpublished_run_and_none_at_all(path):
     path.unlink()
-    assert verify(path).right and verify(path).checks[0].found == "not published yet"
+    assert verify(path).right and verify(path).checks[0].text == "not published yet"
     with pytest.raises(StoreError, match="no surface file"):
         verify(path.with_name("none.h5"))

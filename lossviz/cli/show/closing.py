@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lossviz.records.plan import Plan
+from lossviz.records.remark import write_remarks
 
 if TYPE_CHECKING:
     from lossviz.run.settings import Report, Settings
@@ -60,7 +61,7 @@ def describe_report(report: Report) -> str:
         lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan, facts)}.")
     if way := facts.get("engine", {}).get("way"):
         lines.append(f"Evaluated by {_describe_way(way)}.")
-    lines += [f"Doubt: {doubt}" for doubt in report.doubts]
+    lines += write_remarks(report.doubts, "terminal")
     lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
     return "\n".join(lines)
 

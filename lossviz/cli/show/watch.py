@@ -11,7 +11,7 @@ from lossviz.cli.show.signals import Signals
 from lossviz.records.watch import Watch
 
 if TYPE_CHECKING:
-    from lossviz.records.verdict import Check
+    from lossviz.records.remark import Remark
 
 
 def warn(message: str) -> None:
@@ -19,10 +19,10 @@ def warn(message: str) -> None:
     click.echo(f"lossviz: warning: {message}", err=True)
 
 
-def _tell(checks: list[Check]) -> None:
-    from lossviz.records.verdict import table_of
+def _tell(remarks: list[Remark]) -> None:
+    from lossviz.records.remark import write_remarks
 
-    click.echo("\n".join(table_of(checks)), err=True)
+    click.echo("\n".join(write_remarks(remarks, "table")), err=True)
 
 
 WARNING = Watch(warn=warn)

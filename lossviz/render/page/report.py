@@ -15,6 +15,7 @@ from typing import Any
 
 from lossviz import __version__
 from lossviz.errors import UsageError
+from lossviz.records.remark import write_remarks
 from lossviz.records.shape import CAUTION
 from lossviz.records.surface import Surface
 from lossviz.render.draw.figure import draw_bytes
@@ -26,9 +27,8 @@ from lossviz.render.text.findings import (
     PROVES,
     PROVES_NOT,
     READING,
-    check_sentences,
-    doubt_sentences,
     plan_rows,
+    remarks_on,
     scalar_rows,
 )
 from lossviz.render.values.comparison import comparison_rows
@@ -232,10 +232,10 @@ def _differences(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:
 
 
 def _checks(surface: Surface, title: str, count: int) -> str:
-    doubts = "".join(f'<li class="doubt">{html.escape(text)}</li>' for text in doubt_sentences(surface))
-    own = "".join(f"<li>{html.escape(text)}</li>" for text in check_sentences(surface))
-    nothing = "" if doubts else "<li>Nothing else to doubt was found.</li>"
-    return (f"<h3>{html.escape(title)}</h3>" if count > 1 else "") + f"<ul>{doubts}{own}{nothing}</ul>"
+    remarks = remarks_on(surface)
+    nothing = [] if any(r.level == "doubt" for r in remarks) else ["<li>Nothing else to doubt was found.</li>"]
+    items = "".join([*write_remarks(remarks, "html"), *nothing])
+    return (f"<h3>{html.escape(title)}</h3>" if count > 1 else "") + f"<ul>{items}</ul>"
 
 
 def _list(sentences: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lossviz.records.remark import Remark, write_remarks
 from lossviz.records.surface import Surface
 from lossviz.render.text.footer import examples_text, noise_text, place_text, precision_text
 from lossviz.render.text.path_text import path_sentences
@@ -37,10 +38,10 @@ def write_caption(
     kind: str,
     smooth: bool,
     camera: Camera | None,
-    warnings: Sequence[str],
+    remarks: Sequence[Remark],
     bands: Sequence[Band] = (),
 ) -> str:
-    """A caption in whole sentences: a paragraph for the figure, one for each panel, one for warnings."""
+    """A caption in whole sentences: a paragraph for the figure, one for each panel, one for each remark."""
     general = [_what(panels, kind), _foreign_statistics(panels[0].view.surface)]
     general += [_how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
     if bands:
@@ -56,8 +57,8 @@ def write_caption(
         )
         for panel in panels
     ]
-    notes = [f"Note: {warning}" for warning in warnings]
-    return "\n\n".join([" ".join(part for part in general if part), *own, *notes, LIMITS]) + "\n"
+    whole = " ".join(part for part in general if part)
+    return "\n\n".join([whole, *own, *write_remarks(remarks, "caption"), LIMITS]) + "\n"
 
 
 def panel_facts(panel: Panel, key: Key) -> list[str]:

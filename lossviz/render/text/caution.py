@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lossviz.records.quantity import RATIO, SECOND_DIFFERENCE
+from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.render.values.cells import Cell
 from lossviz.render.values.field import steep_share
@@ -22,7 +23,7 @@ MOST_VALUES = 12
 ONE_COLOUR = 0.01  # of a scale: less is not seen
 
 
-def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[str]:
+def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> list[Remark]:
     """For each further surface, the settings in which it differs from the first, by name.
 
     Where it is one and the same setting in all of three or more, one sentence gives its values.
@@ -34,28 +35,33 @@ def difference_cautions(surfaces: Sequence[Surface], called: Sequence[str]) -> l
         (name,) = found
         values = [json.dumps(own.get(name)) for own in fields]
         shown = ", ".join([*values[:MOST_VALUES], *(["…"] if len(values) > MOST_VALUES else [])])
-        return [f"The {len(surfaces)} surfaces differ in {name} alone: {shown}."]
-    return [
-        f"{called[0]} and {called[i]} differ in {'; '.join(differences)}."
-        for i, surface in enumerate(surfaces)
-        if (differences := first.differences(surface.plan))
-    ]
+        return doubt("plans", [f"The {len(surfaces)} surfaces differ in {name} alone: {shown}."])
+    return doubt(
+        "plans",
+        (
+            f"{called[0]} and {called[i]} differ in {'; '.join(differences)}."
+            for i, surface in enumerate(surfaces)
+            if (differences := first.differences(surface.plan))
+        ),
+    )
 
 
-def made_cautions(view: View) -> list[str]:
+def made_cautions(view: View) -> list[Remark]:
     """What a quantity that follows from others leaves out."""
     if view.quantity.startswith(SECOND_DIFFERENCE):
-        return [
+        text = (
             "A second difference is the mean curvature along one direction over one grid step, per squared coordinate: "
             "the Hessian's eigenvalues reach beyond it on both sides."
-        ]
+        )
+        return doubt(view.name, [text])
     if view.quantity == RATIO:
         lowest = view.surface.values(f"{view.split}_min_eigenvalue")
         if convex := int((lowest > 0).sum()):
-            return [
+            text = (
                 f"The ratio leaves out the sign: at {convex} of {int(np.isfinite(lowest).sum())} points the lowest "
                 "eigenvalue is positive, and the loss convex."
-            ]
+            )
+            return doubt(view.name, [text])
     return []
 
 
@@ -64,7 +70,7 @@ def is_rough(views: Sequence[View], scale: Scale) -> bool:
     return scale.kind == "log" and any(steep_share(view.values()) > ROUGH_SHARE for view in views if view.planar)
 
 
-def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: bool = True) -> list[str]:
+def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: bool = True) -> list[Remark]:
     """What was found while computing, nothing to show, and grids too coarse for what they show.
 
     Args:
@@ -72,25 +78,26 @@ def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: boo
         keys: Their scales.
         between: Whether values are interpolated between grid points.
     """
-    cautions = [str(text) for panel in panels for text in panel.view.surface.facts.get("warnings") or []]
+    cautions = [r for panel in panels for r in doubt("run", panel.view.surface.facts.get("warnings") or [])]
     for panel in panels:
         cautions += made_cautions(panel.view)
         if panel.counts[Cell.NOT_EVALUATED] == panel.kinds.size:
-            cautions.append("No point of the grid has been evaluated yet.")
+            cautions += doubt("points", ["No point of the grid has been evaluated yet."])
         elif panel.extremes is None:
-            cautions.append("No evaluated point has a finite value.")
+            cautions += doubt("points", ["No evaluated point has a finite value."])
         log = keys[panel.key].scale.kind == "log"
         steep = steep_share(panel.z.filled(np.nan)) if panel.y is not None and log else 0.0
         if steep > STEEP_SHARE:
             seen = ", or --no-smooth to see the cells" if between else "; these are its cells"
-            cautions.append(
+            text = (
                 f"{100 * steep:.0f} % of neighbouring points differ by more than a factor of 10: the resolution is "
                 f"too low to trust contours. Use a finer grid{seen}."
             )
+            cautions += doubt("resolution", [text])
     return [*cautions, *_flattened(panels, keys)]
 
 
-def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
+def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[Remark]:
     """Panels of which a shared scale shows nothing, though they have a shape."""
     names = []
     for panel in panels:
@@ -103,4 +110,5 @@ def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
     if not names:
         return []
     verb = "is" if len(names) == 1 else "are"
-    return [f"{', '.join(names)} {verb} of one colour on the shared scale: draw a file by itself to see its shape."]
+    text = f"{', '.join(names)} {verb} of one colour on the shared scale: draw a file by itself to see its shape."
+    return doubt("scale", [text])

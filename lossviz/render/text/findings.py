@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.records.doubts import doubts_of
+from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.render.text.footer import precision_text
 from lossviz.render.words.plane_text import is_random, normalization_text, plane_phrase
@@ -70,35 +71,41 @@ def plan_rows(surface: Surface) -> list[tuple[str, str]]:
     return [(name, text.strip()) for name, text in rows if text.strip()]
 
 
-def check_sentences(surface: Surface) -> list[str]:
-    """What was checked while computing, and how it came out."""
+def remarks_on(surface: Surface) -> list[Remark]:
+    """What a careful reader should know, unfinished runs included; then what was checked, and how it came out."""
+    return [*_doubts(surface), *_checks(surface)]
+
+
+def _checks(surface: Surface) -> list[Remark]:
     facts, index = surface.facts, surface.plan.grid.origin_index
-    sentences = []
+    found: list[Remark] = []
     noise = facts.get("repeat_noise")
     if noise is not None:
         repeated = "the same to the last bit" if not noise else f"within {format_value(noise, digits=2)} of each other"
-        sentences.append(f"Evaluated twice, the trained point comes out {repeated}.")
+        found.append(Remark("said", "repeat noise", f"Evaluated twice, the trained point comes out {repeated}."))
     for name, untouched in (facts.get("origin") or {}).items():
         if index is not None and name in surface.sums:
             value = float(surface.values(name)[surface.plan.grid.position(index)])
             if np.isfinite(value):
-                sentences.append(
+                text = (
                     f"{_words(surface, name)} at the centre of the grid is {_value(name, surface, value)}; the "
                     f"untouched checkpoint, by a plain loop, has {_value(name, surface, float(untouched))}."
                 )
+                found.append(Remark("said", f"centre {name}", text))
     if isinstance(facts.get("cosine"), float):
-        sentences.append(f"Cosine between the directions: {format_value(facts['cosine'], digits=2)}.")
-    return sentences
+        text = f"Cosine between the directions: {format_value(facts['cosine'], digits=2)}."
+        found.append(Remark("said", "directions", text))
+    return found
 
 
-def doubt_sentences(surface: Surface) -> list[str]:
-    """What a careful reader should know, unfinished runs included."""
+def _doubts(surface: Surface) -> list[Remark]:
     done, total = int(surface.evaluated().sum()), surface.plan.grid.size
     finished = done == total or surface.is_refined
-    doubts = list(
-        surface.facts.get("doubts") or (doubts_of(surface) if finished else surface.facts.get("warnings", []))
-    )
-    return doubts if finished else [f"Unfinished: {done} of {total} points are evaluated.", *doubts]
+    if stored := surface.facts.get("doubts"):
+        doubts = doubt("run", stored)
+    else:
+        doubts = doubts_of(surface) if finished else doubt("run", surface.facts.get("warnings", []))
+    return doubts if finished else [*doubt("run", [f"Unfinished: {done} of {total} points are evaluated."]), *doubts]
 
 
 def scalar_rows(surface: Surface) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import random_walk_null
 from lossviz.render.values.key import Key
@@ -37,7 +38,7 @@ def path_sentences(panel: Panel, key: Key, kind: str) -> list[str]:
     return [*sentences, *_batchnorm(panel.view.surface)]
 
 
-def path_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
+def path_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[Remark]:
     """What a reader should be told before reading a path, and paths that are not drawn."""
     cautions = []
     for panel in panels:
@@ -56,7 +57,7 @@ def path_cautions(panels: Sequence[Panel], keys: Sequence[Key]) -> list[str]:
         beyond = len(panel.view.surface.trajectories) - len(panel.paths)
         if panel.paths and beyond > 0:
             cautions.append(f"{beyond} of the file's paths are not drawn: a figure takes 12, on planes.")
-    return cautions
+    return doubt("paths", cautions)
 
 
 def _beneath_scale(path: Path, panel: Panel, key: Key) -> str:
@@ -70,13 +71,16 @@ def _beneath_scale(path: Path, panel: Panel, key: Key) -> str:
     )
 
 
-def missing_paths(panels: Sequence[Panel]) -> list[str]:
+def missing_paths(panels: Sequence[Panel]) -> list[Remark]:
     """Why a picture that was to show paths shows none, though its files hold some."""
-    return [
-        f"Paths of the file are not drawn ({', '.join(panel.view.surface.trajectories)}): {_why_not(panel.view)}"
-        for panel in panels
-        if panel.view.surface.trajectories and not shows_paths(panel.view)
-    ]
+    return doubt(
+        "paths",
+        (
+            f"Paths of the file are not drawn ({', '.join(panel.view.surface.trajectories)}): {_why_not(panel.view)}"
+            for panel in panels
+            if panel.view.surface.trajectories and not shows_paths(panel.view)
+        ),
+    )
 
 
 def _why_not(view: View) -> str:

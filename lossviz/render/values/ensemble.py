@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.render.values.camera import Camera, choose_camera
 from lossviz.render.values.difference import make_difference_key, subtract_views
@@ -31,12 +32,12 @@ class Levels(NamedTuple):
     Attributes:
         keys: With levels and ticks.
         errors: For each panel its standard errors on the fine grid, where ribbons are drawn; else empty.
-        unknown: Sentences on levels that the examples do not know.
+        unknown: Doubts about levels that the examples do not know.
     """
 
     keys: list[Key]
     errors: tuple[np.ndarray, ...]
-    unknown: list[str]
+    unknown: list[Remark]
 
 
 def gather_views(
@@ -117,13 +118,13 @@ def settle_levels(
     ]
     beyond = [_beyond(key, levels) for key in settled if levels] if kind != "line" else []
     if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
-        return Levels(settled, (), [sentence for sentence in beyond if sentence])
+        return Levels(settled, (), doubt("levels", filter(None, beyond)))
     errors = tuple(error_field(panel) for panel in panels)
-    unknown = [sentence for sentence in beyond if sentence]
+    unknown = doubt("levels", filter(None, beyond))
     for index, key in enumerate(settled):
         own = [i for i, panel in enumerate(panels) if panel.key == index]
         thinned, caution = separate(key, [panels[i] for i in own], [errors[i] for i in own])
-        unknown += [caution] if caution else []
+        unknown += doubt("levels", [caution] if caution else [])
         settled[index] = key if levels is not None else with_ticks(thinned)
     return Levels(settled, errors, unknown)
 

@@ -21,6 +21,7 @@ from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Status
+from lossviz.records.remark import texts
 from lossviz.run.compute import compute
 from lossviz.run.join import recompute
 from lossviz.store.run import Run
@@ -123,7 +124,7 @@ def test_a_whole_run_stores_counts_and_is_not_doubted(tmp_path):
     counts = report.surface.splits["train"].count
     assert (counts >= MIN_EXAMPLES).all()
     assert counts.mean() < 2500
-    assert not any("checkpoint" in doubt for doubt in report.doubts)
+    assert not any("checkpoint" in doubt for doubt in texts(report.doubts))
 
 
 @pytest.mark.parametrize("slack, known", [(0.999, False), (1.001, True)])

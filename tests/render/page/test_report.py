@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from lossviz.errors import UsageError
+from lossviz.records.remark import texts
 from lossviz.records.trajectory import Trajectory
 from lossviz.render.page.report import LARGEST, write_report
-from lossviz.render.text.findings import check_sentences, doubt_sentences, plan_rows, scalar_rows
+from lossviz.render.text.findings import plan_rows, remarks_on, scalar_rows
 
 pytestmark = pytest.mark.usefixtures("coarse", "small")
 
@@ -86,7 +87,7 @@ def test_numbers_of_a_surface(marred):
 
 
 def test_an_unfinished_run_is_called_so(marred):
-    assert doubt_sentences(marred)[0] == "Unfinished: 266 of 273 points are evaluated."
+    assert texts(remarks_on(marred))[0] == "Unfinished: 266 of 273 points are evaluated."
 
 
 def test_the_plan_names_what_was_random_only_where_it_was(bowl):
@@ -98,4 +99,4 @@ def test_the_plan_names_what_was_random_only_where_it_was(bowl):
 
 def test_noise_is_told(bowl):
     bowl.facts["repeat_noise"] = 3e-7
-    assert "within 3×10⁻⁷ of each other" in check_sentences(bowl)[0]
+    assert "within 3×10⁻⁷ of each other" in next(r.text for r in remarks_on(bowl) if r.subject == "repeat noise")

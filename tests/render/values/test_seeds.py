@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lossviz.records.remark import texts
 from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
 from lossviz.render.values.seeds import find_families
@@ -94,4 +95,5 @@ def test_planes_of_several_seeds_are_never_averaged(surface_of):
 
 def test_one_setting_that_differs_is_told_once(surface_of):
     scene = make_scene(profiles(surface_of, [1, 2, 3, 4]), titles=titles(4))
-    assert [w for w in scene.warnings if "differ" in w] == ["The 4 surfaces differ in plane.seed alone: 0, 1, 2, 3."]
+    told = [w for w in texts(scene.remarks) if "differ" in w]
+    assert told == ["The 4 surfaces differ in plane.seed alone: 0, 1, 2, 3."]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lossviz.records.remark import texts
 from lossviz.records.trajectory import Mark, Trajectory
 from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
@@ -66,12 +67,12 @@ def test_every_crossing_of_the_frame_has_an_arrow(bowl):
     assert len(exits) == 2 and (exits[:, 0] == 1.0).all() and exits[0, 2] > 0 > exits[1, 2]
     arrows = artists(drawn(scene), "exit")
     assert [tuple(a.get_xydata()[0]) for a in arrows] == [tuple(row[:2]) for row in exits]
-    assert any("sgd leaves the picture" in text for text in scene.warnings)
+    assert any("sgd leaves the picture" in text for text in texts(scene.remarks))
 
 
 def test_a_path_within_has_none(bowl):
     scene = make_scene([with_paths(bowl, path_of())])
-    assert not len(scene.panels[0].paths[0].exits) and not scene.warnings
+    assert not len(scene.panels[0].paths[0].exits) and not scene.remarks
 
 
 # ---------------------------------------------------------------- on a map
@@ -232,7 +233,7 @@ def test_without_losses_only_the_distance_is_shown(bowl):
 
 def test_a_path_that_is_a_dot_is_called_so(bowl):
     scene = make_scene([with_paths(bowl, path_of(explained_variance=[1e-4, 2e-4]))])
-    assert any("hardly seen on this plane" in text for text in scene.warnings)
+    assert any("hardly seen on this plane" in text for text in texts(scene.remarks))
 
 
 def test_the_share_of_a_random_walk_stands_beside_that_of_the_path(bowl):
@@ -263,7 +264,7 @@ def test_twelve_long_paths_stay_small(bowl, kind, snapshots, tmp_path):
         bowl.trajectories[f"<script>{i}"] = path_of(f"<script>{i}", points, own=np.full(snapshots, 0.1 * (i + 1)),
                                                     beneath=np.ones(snapshots))  # fmt: skip
     scene = make_scene([bowl], kind=kind, style="column", dpi=60)
-    assert len(scene.panels[0].paths) == 12 and any("1 of the file's paths" in text for text in scene.warnings)
+    assert len(scene.panels[0].paths) == 12 and any("1 of the file's paths" in text for text in texts(scene.remarks))
     out = draw(scene, tmp_path / "a.png")[0]
     assert out.stat().st_size < 1_000_000
 
@@ -296,7 +297,7 @@ def test_losses_within_a_decade_have_ticks_on_a_log_scale(surface_of):
 
 def test_a_picture_without_a_place_for_paths_says_so(bowl, surface_of):
     def told(surfaces, **words):
-        return [text for text in make_scene(surfaces, **words).warnings if "not drawn" in text]
+        return [text for text in texts(make_scene(surfaces, **words).remarks) if "not drawn" in text]
 
     surface = with_paths(bowl, path_of())
     assert not told([surface])
@@ -345,13 +346,13 @@ def test_a_path_that_escapes_downwards_does_not_flatten_the_picture(surface_of, 
     surface = with_paths(surface_of(x, y, train_loss=saddle), path_of("momentum", down, own=own, beneath=own))
     scene = make_scene([surface], kind=kind)
     assert (scene.keys[0].scale.low, scene.keys[0].scale.high) == (-4, 4)
-    assert any("momentum leaves the picture" in warning for warning in scene.warnings)
+    assert any("momentum leaves the picture" in warning for warning in texts(scene.remarks))
     # a snapshot in the picture whose own loss is far beneath: clipped, and said
     own[1] = -9e7
     surface = with_paths(surface_of(x, y, train_loss=saddle), path_of("momentum", down, own=own, beneath=own))
     scene = make_scene([surface], kind=kind)
     assert (scene.keys[0].scale.low, scene.keys[0].scale.high) == (-4, 4)
-    (told,) = [warning for warning in scene.warnings if "falls below the scale" in warning]
+    (told,) = [warning for warning in texts(scene.remarks) if "falls below the scale" in warning]
     assert "1 of its snapshots" in told and "−9×10⁷" in told
     if kind == "surface":
         assert scene.terrains[0].height_of(own).min() == 0.0

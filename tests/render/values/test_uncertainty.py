@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lossviz.records.remark import texts
 from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
 from lossviz.render.values.uncertainty import REACH, ribbon
@@ -43,7 +44,7 @@ def test_ribbons_do_not_overlap(surface_of):
 
 def test_too_few_examples_are_said_so_with_how_many_it_takes(surface_of):
     scene = make_scene([sampled(surface_of, 1.5 * Z, n=32)])
-    (text,) = [text for text in scene.warnings if text.startswith("Too few examples")]
+    (text,) = [text for text in texts(scene.remarks) if text.startswith("Too few examples")]
     assert len(scene.keys[0].levels) < 4 and "32 a point" in text
     needed = float(text.split("about ")[1].split()[0])
     enough = make_scene([sampled(surface_of, 1.5 * Z / np.sqrt(4 * needed / 32), n=int(4 * needed))])
