@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 
+from lossviz.records.plan import IN_MEMORY
 from lossviz.records.surface import Surface
 from lossviz.records.trajectory import random_walk_null
 from lossviz.render.words.quantity import SYMBOLS, format_value
@@ -141,6 +142,8 @@ def centre_text(surface: Surface) -> str:
     plan = surface.plan
     if axis_words(surface)[0] in ("line", "through"):
         return "checkpoint A"
+    if plan.problem.source.startswith(IN_MEMORY):
+        return "the model's parameters"
     untold = plan.problem.checkpoint is None and plan.plane.kind != "imported"
     return "the parameters of model()" if untold else "the trained parameters"
 
