@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +28,10 @@ from lossviz.run.plane import settle_plane
 from lossviz.run.prepare import REREAD_S
 from lossviz.store.other_run import OtherRun
 from lossviz.store.surface_file import read_surface
+from lossviz.studies.project import Projector
+from lossviz.studies.project import project as run_project
+from lossviz.trajectory.recorder import TrajectoryRecorder
+from lossviz.trajectory.snapshots import open_snapshots
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,6 +49,7 @@ def compute(
     model_args: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     plane_from: str | Path | None = None,
+    path: TrajectoryRecorder | Sequence[TrajectoryRecorder] = (),
     name: str | None = None,
     progress: bool | None = None,
     **options: Unpack[Options],
@@ -61,6 +66,8 @@ def compute(
         model_args: With a problem file: keyword arguments of its ``model()``.
         out: The HDF5 file to save in, and to go on with if it is there; None writes nothing anywhere.
         plane_from: A run whose plane is taken.
+        path: Recorders of training runs, for planes made of them (``plane="pca"``); as ``snapshots`` names folders. The
+            paths are drawn on the surface.
         name: What titles call the problem; None takes the name of the model's class.
         progress: Whether to show a bar; None shows one on terminals and in notebooks.
         options: Every other option of ``lossviz compute``, by its name: ``grid``, ``plane``, ``split``, ``precision`` …
@@ -79,7 +86,9 @@ def compute(
         >>> surface.values("train_loss").shape, surface.evaluated().all()
         ((3, 5), np.True_)
     """
-    asked = Asked.read(options)
+    recorders = [path] if isinstance(path, TrajectoryRecorder) else list(path)
+    folders = [*options.get("snapshots", ()), *(recorder.flushed() for recorder in recorders)]
+    asked = Asked.read({**options, **({"snapshots": folders} if folders else {})})
     ref = reference(model, data, loss, asked.splits, checkpoint, model_args, name)
     plan = asked.plan(ref)
     with TemporaryDirectory() as folder:  # for directions that are made of data
@@ -166,6 +175,9 @@ def reference(
 def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path | None) -> Surface:
     try:
         report = run_compute(plan, out, asked.settings, watch, plane_from=plane_from)
+        if runs := _runs(asked):
+            run_project(out, runs, asked.settings, watch, problem=plan.problem)
+            return Surface.of(read_surface(out), out, plan.problem)
     except (StoppedError, KeyboardInterrupt):
         if not out.exists():
             raise
@@ -181,7 +193,18 @@ def _in_memory(plan: Plan, asked: Asked, watch: Watch, plane_from: Path | None) 
     run.begin(Source(other=other, reread_s=REREAD_S), asked.settings, watch)
     surface = Surface.of(run.surface, problem=plan.problem)
     surface.run = run
-    return surface.go_on(watch)
+    surface.go_on(watch)
+    for called, source in _runs(asked).items():
+        seen = Projector(run.engine.problem, run.engine.plane)
+        for series, snapshots in open_snapshots(source, seen.problem, warn=watch.warn).items():
+            full_name = f"{called} {series}".strip()
+            surface.trajectories[full_name] = seen.project(snapshots, full_name, watch)
+    return surface
+
+
+def _runs(asked: Asked) -> dict[str, str]:
+    """A name for each run whose path is drawn: its folder's."""
+    return {Path(source).name or source: str(source) for source in asked.words["snapshots"]}
 
 
 def _warn(message: str) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import shutil
 import threading
 import warnings
+import weakref
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from tempfile import mkdtemp
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +35,8 @@ class TrajectoryRecorder:
     process ended. A full disk costs snapshots and a warning, never the training.
 
     Args:
-        path: Folder for the snapshots; made if need be.
+        path: Folder for the snapshots; made if need be. The model in its place keeps the snapshots only as long as the
+            recorder lives, in a temporary folder: ``TrajectoryRecorder(model)``, for small models.
         model: The model being trained; its parameters and buffers are saved as they are, in any mode.
         optimizer: Gives name and learning rate.
         every: Steps between snapshots.
@@ -57,8 +61,8 @@ class TrajectoryRecorder:
 
     def __init__(
         self,
-        path: Path | str,
-        model: nn.Module,
+        path: Path | str | nn.Module,
+        model: nn.Module | None = None,
         optimizer: torch.optim.Optimizer | None = None,
         *,
         every: int = 50,
@@ -68,6 +72,14 @@ class TrajectoryRecorder:
     ) -> None:
         if every < 1 or keep < 2:
             raise UsageError(f"every={every} and keep={keep}: a snapshot every 1 or more steps, at least 2 kept.")
+        if isinstance(path, nn.Module):  # TrajectoryRecorder(model): snapshots that are gone with the recorder
+            folder = mkdtemp(prefix="lossviz-recorder-")
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            path, model = Path(folder, type(path).__name__), path
+        if not isinstance(model, nn.Module):
+            raise UsageError(
+                "TrajectoryRecorder(folder, model) needs the model; TrajectoryRecorder(model) keeps no folder."
+            )
         self.path, self.model, self.optimizer = Path(path), model, optimizer
         self.every, self.dtype, self.keep = every, dtype, keep
         self.failures: list[str] = []
@@ -113,6 +125,14 @@ class TrajectoryRecorder:
         Falls of the learning rate by a factor of 2 or more and restarts of a falling schedule are marked by themselves.
         """
         self._marks.append((kind, label))
+
+    def flushed(self) -> Path:
+        """Wait until every snapshot so far is on disk, the present step among them; the folder."""
+        if not self._closed:
+            if self._step > self._saved_step:
+                self._record({})
+            self._writer.submit(lambda: None).result()
+        return self.path
 
     def close(self) -> None:
         """Save the last step too, and wait until everything is on disk; may be called twice."""

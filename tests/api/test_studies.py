@@ -35,6 +35,24 @@ def test_a_path_is_traced_and_seen_on_a_plane_of_its_own(tmp_path):
     np.testing.assert_allclose(path.own["train_loss"], path.projected["train_loss"], rtol=1e-5)
 
 
+def test_a_recorder_without_a_folder_gives_a_plane_in_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    recorder = lossviz.TrajectoryRecorder(model, optimizer=optimizer, every=2)
+    for _ in range(9):
+        optimizer.zero_grad()
+        loss(model, (X,)).mean().backward()
+        optimizer.step()
+        recorder.step()
+    surface = lossviz.compute(model, (X,), loss, plane="pca", path=recorder, grid="auto:7,auto:5")
+    (path,) = surface.trajectories.values()
+    assert path.steps.tolist() == [0, 2, 4, 6, 8, 9] and path.distance.max() < 1e-5
+    np.testing.assert_allclose(path.own["train_loss"], path.projected["train_loss"], rtol=1e-5)
+    assert not list(tmp_path.iterdir())
+    recorder.close()
+
+
 def test_curvature_of_a_quadratic_is_exact():
     spectrum = curvature(network(), (X,), loss, precision="float64", top=2, probes=2)
     exact = torch.linalg.eigvalsh(2 * X.double().T @ X.double() / 40)
