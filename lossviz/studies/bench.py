@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from lossviz.evaluate.ways.choice import default_way, list_ways
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.examples import Examples, map_columns
-from lossviz.problem.outcome import read_outcome
+from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.space.plane import Plane
 
@@ -72,7 +72,7 @@ def bench(
     """
     split, coordinates = next(iter(problem.examples)), np.full((1, plane.dimension), 0.25)
     reference = ReferenceLoop(problem, plane, split)
-    rows, runs = [Row("reference loop (DataLoader, batches of 128)")], [lambda: reference.evaluate(coordinates[0])]
+    rows, runs = [Row(reference.name)], [lambda: reference.evaluate(coordinates[0])]
     expected = reference.evaluate(coordinates[0])
     for way in _ways(problem, compiled):
         progress(str(way))
@@ -92,12 +92,20 @@ def bench(
 
 
 class ReferenceLoop:
-    """The loop everybody writes first: parameters built anew, a DataLoader of single examples, ``.item()`` a batch."""
+    """The loop everybody writes first: parameters built anew, a DataLoader of single examples, ``.item()`` a batch.
+
+    Ready-made batches stay as the user made them.
+    """
 
     def __init__(self, problem: Problem, plane: Plane, split: str) -> None:
         self.problem, self.plane = problem, plane
         self.model = problem.copied_model()
-        self.loader = DataLoader(_Singly(problem.examples[split]), batch_size=REFERENCE_BATCH)
+        examples = problem.examples[split]
+        if examples.recuttable:
+            self.name = f"reference loop (DataLoader, batches of {REFERENCE_BATCH})"
+            self.loader: Iterable[Any] = DataLoader(_Singly(examples), batch_size=REFERENCE_BATCH)
+        else:
+            self.name, self.loader = "reference loop (ready-made batches)", examples.batches(None)
 
     def evaluate(self, coordinates: np.ndarray) -> float:
         """Mean of the first quantity at ``coordinates`` (k,)."""
@@ -107,7 +115,7 @@ class ReferenceLoop:
         total = weight = 0.0
         with torch.no_grad():
             for batch in self.loader:
-                outcome = read_outcome(self.problem.loss(self.model, batch), batch)
+                outcome = take_loss(self.problem, batch, self.model)
                 value, w = next(iter(outcome.values.values())), outcome.weight
                 size = outcome.examples if w is None else w.sum().item()
                 weight += size
