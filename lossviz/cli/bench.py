@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
 from lossviz.cli.options.common import device_option
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.table import print_table
 
 if TYPE_CHECKING:
     from lossviz.studies.bench import Row
@@ -55,7 +55,8 @@ def bench(
     if as_json:
         click.echo(json.dumps([_to_json(row, rows[0]) for row in rows]))
     else:
-        _print_table(rows)
+        columns = "way", "ms a point", "× reference", "set-up s", "difference"
+        print_table(columns, [_cells(row, rows[0]) for row in rows])
 
 
 def _to_json(row: Row, reference: Row) -> dict[str, object]:
@@ -70,16 +71,8 @@ def _to_json(row: Row, reference: Row) -> dict[str, object]:
     }
 
 
-def _print_table(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("way", "ms a point", "× reference", "set-up s", "difference")
-    for row in rows:
-        if row.reason:
-            table.add_row(row.name, "-", "-", "-", row.reason)
-            continue
-        ratio = rows[0].seconds / row.seconds
-        numbers = f"{1e3 * row.seconds:.2f}", f"{ratio:.2f}", f"{row.setup_s:.1f}", f"{row.difference:.1e}"
-        table.add_row(row.name, *numbers)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 120).print(table)
+def _cells(row: Row, reference: Row) -> tuple[str, ...]:
+    if row.reason:
+        return row.name, "-", "-", "-", row.reason
+    ratio = reference.seconds / row.seconds
+    return row.name, f"{1e3 * row.seconds:.2f}", f"{ratio:.2f}", f"{row.setup_s:.1f}", f"{row.difference:.1e}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from lossviz.cli.options.common import Mistakes, trust_problem_option
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.table import print_line, print_table
 from lossviz.records.remark import doubt, write_remarks
 
 if TYPE_CHECKING:
@@ -156,30 +156,26 @@ def summarize(spectrum: Spectrum) -> dict[str, Any]:
 
 def print_tables(path: Path, spectrum: Spectrum) -> None:
     """Print a spectrum for reading."""
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    console.print(
-        f"[bold]{path}[/bold]: {spectrum.operator} of the {spectrum.split} {spectrum.facts['identity']['quantity']} "
-        f"over {spectrum.facts['identity']['examples']} examples, {spectrum.size} parameters"
+    print_line(
+        f": {spectrum.operator} of the {spectrum.split} {spectrum.facts['identity']['quantity']} "
+        f"over {spectrum.facts['identity']['examples']} examples, {spectrum.size} parameters",
+        title=str(path),
     )
-    ends = Table("eigenvalue", "residual")
-    for value, residual in zip(spectrum.eigenvalues, spectrum.residuals, strict=True):
-        ends.add_row(f"{value:+.5g}", f"{residual:.1e}")
-    console.print(ends)
+    ends = zip(spectrum.eigenvalues, spectrum.residuals, strict=True)
+    print_table(("eigenvalue", "residual"), [(f"{value:+.5g}", f"{residual:.1e}") for value, residual in ends])
     lines = {
         "|smallest / largest|": f"{spectrum.convexity_ratio:.4g}",
         "trace": f"{spectrum.trace:.5g} ± {spectrum.trace_error:.2g} (standard error of {spectrum.probes} probes)",
         "trace of the square": "{:.5g} ± {:.2g}".format(*spectrum.moment(2)),
     }
-    console.print("\n".join(f"{name}: {text}" for name, text in lines.items()))
-    layers = Table("tensor", "parameters", "trace", "± standard error", "mean eigenvalue")
-    for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True):
-        layers.add_row(name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
-    console.print(layers)
+    print_line("\n".join(f"{name}: {text}" for name, text in lines.items()))
+    layers = [
+        (name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
+        for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True)
+    ]
+    print_table(("tensor", "parameters", "trace", "± standard error", "mean eigenvalue"), layers)
     for line in write_remarks(doubt("spectrum", _doubts(spectrum)), "terminal"):
-        console.print(line, markup=False)
+        print_line(line)
 
 
 def _doubts(spectrum: Spectrum) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 import numpy as np
 
+from lossviz.cli.show.table import print_line, print_pairs, print_table
 from lossviz.records.quantity import is_derivative
 from lossviz.records.remark import doubt, write_remarks
 from lossviz.records.shape import describe_shape, minimum_shifts
@@ -106,14 +106,8 @@ def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
 
 
 def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     plan, facts = surface.plan, surface.facts
-    console.print(f"[bold]{file}[/bold]: {summary['evaluated']} of {summary['points']} points evaluated")
-    made = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    print_line(f": {summary['evaluated']} of {summary['points']} points evaluated", title=str(file))
     rows = {
         "problem": f"{facts.get('problem', plan.problem.source)}, {facts.get('model', 'model')} with "
         f"{facts.get('parameters', '?')} parameters, {facts.get('parameters_moved', '?')} moved",
@@ -126,31 +120,27 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         **({"placement": facts["placement"]} if "placement" in facts else {}),
         "digest": summary["digest"],
     }
-    for name, text in rows.items():
-        made.add_row(name, Text(text))  # words of a file are no markup
-    console.print(made)
-    table = Table("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples")
+    print_pairs(rows)
+    cells = []
     for name, row in summary["quantities"].items():
         at = ", ".join(f"{c:.4g}" for c in row.get("min_at", []))
-        table.add_row(name, _number(row["at_checkpoint"]), _number(row.get("min")), at, _number(row.get("max")),
-                      str(row["not_finite"]), str(row["examples"]))  # fmt: skip
-    console.print(table)
-    _print_shapes(console, summary)
+        cells.append((name, _number(row["at_checkpoint"]), _number(row.get("min")), at, _number(row.get("max")),
+                      str(row["not_finite"]), str(row["examples"])))  # fmt: skip
+    print_table(("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples"), cells)
+    _print_shapes(summary)
     for line in write_remarks(doubt("run", facts.get("doubts", [])), "terminal"):
-        console.print(line, markup=False)
+        print_line(line)
 
 
-def _print_shapes(console: Any, summary: dict[str, Any]) -> None:
+def _print_shapes(summary: dict[str, Any]) -> None:
     """The numbers of the sampled surface itself, a column a quantity."""
-    from rich.table import Table
-
     shapes = {name: shape for name, shape in summary["shape"].items() if shape}
     if not shapes:
         return
-    table = Table("shape", *shapes)
+    rows: list[list[str]] = []
 
     def row(label: str, number: Callable[[dict[str, Any]], float | None]) -> None:
-        table.add_row(label, *(_number(number(shape)) for shape in shapes.values()))
+        rows.append([label, *(_number(number(shape)) for shape in shapes.values())])
 
     first = next(iter(shapes.values()))
     row("centre", lambda shape: shape["centre"])
@@ -167,14 +157,13 @@ def _print_shapes(console: Any, summary: dict[str, Any]) -> None:
     if any(shape["interpolated"] for shape in shapes.values()):
         row("points interpolated", lambda shape: shape["interpolated"])
         row("  largest relative error", lambda shape: shape["interpolation_error"])
-    console.print(table)
+    print_table(("shape", *shapes), rows)
     for shift in summary["shifts"]:
         at = ", ".join(f"{c:+.4g}" for c in shift["shift"])
-        console.print(
-            f"The minimum of {shift['to']} lies at ({at}) from that of {shift['from']}, {shift['distance']:.4g} away.",
-            markup=False,
+        print_line(
+            f"The minimum of {shift['to']} lies at ({at}) from that of {shift['from']}, {shift['distance']:.4g} away."
         )
-    console.print(first["caution"], markup=False)
+    print_line(first["caution"])
 
 
 def _number(value: float | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 from lossviz.cli.options.common import Mistakes
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
+from lossviz.cli.show.table import print_line, print_table
 
 EPILOG = """\b
 Examples:
@@ -77,40 +77,35 @@ def sharpness(problem: SourceWords, also: tuple[Path, ...], as_json: bool, **wor
     if as_json:
         click.echo(json.dumps({**batchnorm_identity(words), "checkpoints": rows}, indent=2))
     else:
-        print_table(rows)
+        print_rows(rows)
 
 
-def print_table(rows: dict[str, dict[str, Any]]) -> None:
+def print_rows(rows: dict[str, dict[str, Any]]) -> None:
     """A row a checkpoint, and the settings that all share."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     first = next(iter(rows.values()))
     settings = first["settings"]
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    table = Table(
+    columns = (
         "checkpoint",
         "loss",
         f"worst rise within {settings['ball']:g} ‖θ‖",
         f"average rise at noise {settings['noise']:g}",
         f"radius of a rise of {settings['rise']:g}",
-    )  # fmt: skip
+    )
+    cells = []
     for name, row in rows.items():
         low, high = row["average_rise_interval"]
         radii = [radius for radius in row["rise_radii"] if radius is not None]
         spread = f" [{min(radii):.3g}, {max(radii):.3g}]" if radii else ""
-        table.add_row(
-            Text(name), f"{row['loss']:.4g}", f"{row['worst_rise']:.4g}  ({min(row['worst_rises']):.3g} the least)",
+        cells.append((
+            name, f"{row['loss']:.4g}", f"{row['worst_rise']:.4g}  ({min(row['worst_rises']):.3g} the least)",
             f"{row['average_rise']:.4g}  [{low:.3g}, {high:.3g}]",
             ("beyond 10" if row["rise_radius"] is None else f"{row['rise_radius']:.4g}") + spread,
-        )  # fmt: skip
-    console.print(table)
-    console.print(
+        ))  # fmt: skip
+    print_table(columns, cells)
+    print_line(
         f"{first['examples']} examples of {first['split']}. Worst rise: the largest of {settings['restarts']} ascents "
         f"of {settings['steps']} steps of {settings['step_size']:g} radii, a lower bound. Average: over "
         f"{settings['directions']} filter-normalized directions of seeds {settings['seed']} to "
         f"{settings['seed'] + settings['directions'] - 1}, with its 95 % interval. Radius: median over them and "
-        "range, in units of filters' lengths. Rows compare only at equal settings and data.",
-        markup=False,
+        "range, in units of filters' lengths. Rows compare only at equal settings and data."
     )

@@ -130,11 +130,11 @@ def _name(path: Path) -> str:
 
 
 def _left(found: RunStatus) -> str:
-    from lossviz.launch.duration import span
+    from lossviz.records.units import format_time
 
     if not found.left_s or not found.left:
         return ""
-    return f"   {span(found.left_s)} left with {found.workers} at work"
+    return f"   {format_time(found.left_s)} left with {found.workers} at work"
 
 
 def _describe_round(found: RunStatus) -> list[str]:

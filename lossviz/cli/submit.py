@@ -21,7 +21,7 @@ from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.watch import WARNING, watch_of
 from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.division import Speed
-from lossviz.launch.duration import span
+from lossviz.records.units import format_time
 
 if TYPE_CHECKING:
     from lossviz.launch.script import Request
@@ -249,7 +249,7 @@ def _check_cluster(draft: Draft) -> None:
     limit_s = slurm.parse_time(request.time) if request.time else None
     if limit_s and partition.limit_s and limit_s > partition.limit_s:
         raise UsageError(
-            f"--time {request.time} is more than partition {partition.name} allows ({span(partition.limit_s)}). "
+            f"--time {request.time} is more than partition {partition.name} allows ({format_time(partition.limit_s)}). "
             "Ask for less: a task that reaches its limit saves and goes back into the queue."
         )
     if partition.preempts:
@@ -282,9 +282,12 @@ def table(draft: Draft) -> list[str]:
         )
     if cut.task_s is not None and cut.total_s is not None and cut.wall_s is not None:
         rows += [
-            ("one task", f"{span(cut.task_s)}{limit}, {span(cut.speed.startup_s)} of it to start"),
+            (
+                "one task",
+                f"{format_time(cut.task_s)}{limit}, {format_time(cut.speed.startup_s)} of it to start",
+            ),
             ("all", f"{width * cut.total_s / 3600:.3g} {unit}"),
-            ("time", f"{span(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
+            ("time", f"{format_time(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
         ]
     return [f"{name:<10} {text}" for name, text in rows]
 

@@ -17,7 +17,7 @@ from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import UsageError
-from lossviz.launch.duration import span
+from lossviz.records.units import format_time
 
 if TYPE_CHECKING:
     from lossviz.cli.options.slurm_options import How
@@ -119,5 +119,7 @@ def _is_complete(run: Path) -> bool:
 def _table(sizes: Any, runs: int, how: How) -> list[str]:
     rows = [f"runs       {len(sizes)} of {runs} to compute, {sizes[0]} points each, a task each"]
     if how.seconds_per_point:
-        rows.append(f"one task   {span(sizes[0] * how.seconds_per_point)} at {how.seconds_per_point:g} s a point")
+        rows.append(
+            f"one task   {format_time(sizes[0] * how.seconds_per_point)} at {how.seconds_per_point:g} s a point"
+        )
     return rows

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from lossviz.cli.options.common import device_option, trust_options
+from lossviz.cli.show.table import print_line, print_table
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
@@ -89,15 +89,6 @@ def _evaluator(file: Path, device: str, group: Group | None, trust: dict[str, bo
 
 def print_verification(result: Verification) -> None:
     """A line a check, and the verdict."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
-    table = Table("checked", "", "found")
-    for check in result.checks:
-        verdict = Text("ok", "green") if check.level == "ok" else Text("wrong", "bold red")
-        table.add_row(Text(check.subject), verdict, Text(check.text))
-    console.print(table)
+    print_table(("checked", "", "found"), [(check.subject, check.level, check.text) for check in result.checks])
     wrong = sum(check.level == "wrong" for check in result.checks)
-    console.print(Text(f"{result.path}: {f'{wrong} checks are wrong' if wrong else 'all is well'}."))
+    print_line(f"{result.path}: {f'{wrong} checks are wrong' if wrong else 'all is well'}.")

@@ -17,6 +17,7 @@ from lossviz.directions.normalize import apply_scales, normalize_with_scales
 from lossviz.errors import LayoutError, PlanError, StoreError, UsageError
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.rule import Rule
+from lossviz.records.units import format_bytes
 from lossviz.space.params import Params, check_layout
 from lossviz.store.directions_file import StoredDirections, read_directions, write_directions
 from lossviz.store.fingerprint import Fingerprint
@@ -60,7 +61,7 @@ class Directions:
         tensors = keep == "always" or (keep == "auto" and self.bytes <= LARGEST_BYTES)
         if not tensors and (self.scales is None or _innermost(self.recipe).get("algorithm") != ALGORITHM):
             raise UsageError(
-                f"The directions ({self.bytes / 2**30:.3g} GiB) were not drawn from a seed, so that no recipe makes "
+                f"The directions ({format_bytes(self.bytes)}) were not drawn from a seed, so that no recipe makes "
                 "them again. Pass --store-directions always."
             )
         return write_directions(

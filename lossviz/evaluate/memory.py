@@ -14,6 +14,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.batch import tensors as tensors_of
 from lossviz.problem.loss_call import habits_of, take_loss
 from lossviz.problem.problem import Problem
+from lossviz.records.units import format_bytes
 
 PROBED = (4, 12)  # examples of the two passes that the cost of one more is read from
 
@@ -121,21 +122,6 @@ class LiveBytes(TorchDispatchMode):
     def _free(self, key: int, size: int) -> None:
         self._seen.discard(key)
         self.now -= size
-
-
-def format_bytes(size: int) -> str:
-    """Bytes in the unit that reads best.
-
-    Example:
-        >>> format_bytes(500), format_bytes(3 * 2**20), format_bytes(5 * 2**30)
-        ('500 B', '3.0 MiB', '5.0 GiB')
-    """
-    value, unit = float(size), "B"
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if value < 1024 or unit == "TiB":
-            break
-        value /= 1024
-    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
 def _pass_bytes(problem: Problem, batch: Any) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from lossviz.records.plan import Plan
 from lossviz.records.remark import Level, Remark
+from lossviz.records.units import format_bytes, format_time
 
 COSINE = 0.1  # above it angles in a picture mislead
 RATIO = 1e-3
@@ -181,8 +182,8 @@ def _expected(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
         return None
     peak_bytes = facts.get("probes", {}).get("peak_bytes")
     seconds = facts["point_s"] * plan.grid.size
-    peak = f", {_bytes(peak_bytes)} of memory" if peak_bytes else ""
-    return Remark("said", "expected", f"{plan.grid.size} points in at most about {_duration(seconds)}{peak}")
+    peak = f", {format_bytes(peak_bytes)} of memory" if peak_bytes else ""
+    return Remark("said", "expected", f"{plan.grid.size} points in at most about {format_time(seconds)}{peak}")
 
 
 def _good(error: float) -> Level:
@@ -195,16 +196,3 @@ def _apart(error: float, same: str, within: str) -> str:
 
 def _cut(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def _duration(seconds: float) -> str:
-    if not math.isfinite(seconds):
-        return "an unknown time"
-    for unit, length in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0.1):.2g} s"
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from lossviz.errors import DamagedFileError, UnwritableError
+from lossviz.records.units import format_bytes
 from lossviz.store.atomic_file import free_bytes, replace_file
 from lossviz.store.fingerprint import Fingerprint, direction_sha256
 from lossviz.store.hdf5 import (
@@ -158,6 +159,6 @@ def _check_room(path: Path, size: int) -> None:
     free = free_bytes(path.parent) if path.parent.is_dir() else None
     if free is not None and free < size + (1 << 16):
         raise UnwritableError(
-            f"{path} needs {size / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free in {path.parent}. "
+            f"{path} needs {format_bytes(size)}, {format_bytes(free)} are free in {path.parent}. "
             f"Make room, or keep only their recipe with --store-directions recipe."
         )

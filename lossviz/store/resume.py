@@ -14,6 +14,7 @@ from lossviz.errors import DamagedFileError, PlanError, StoreError, UnwritableEr
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
+from lossviz.records.units import format_bytes
 from lossviz.store.atomic_file import free_bytes, sync_folder
 from lossviz.store.hdf5 import guarded, is_ours, open_ours, read_integer
 from lossviz.store.lock import RunLock, lock_descriptor
@@ -150,10 +151,10 @@ def check_room(path: Path, surface: Surface, warn: Callable[[str], None]) -> Non
     left = sum(len(surface.pending(split)) for split in splits)
     if free < file_bytes:
         raise UnwritableError(
-            f"{path} needs about {file_bytes / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free in {path.parent}."
+            f"{path} needs about {format_bytes(file_bytes)}, {format_bytes(free)} are free in {path.parent}."
         )
     if free < left * _LINE_BYTES + 2 * file_bytes:
-        warn(f"Only {free / 2**20:.1f} MiB are free in {path.parent}; the run may have to wait for room.")
+        warn(f"Only {format_bytes(free)} are free in {path.parent}; the run may have to wait for room.")
 
 
 def remove_temporaries(path: Path) -> None:
