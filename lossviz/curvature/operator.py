@@ -18,6 +18,7 @@ from lossviz.problem.blame import is_out_of_memory, is_unsupported
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import put
 from lossviz.space.params import Params, check_layout, norm, subtract
 
 PROBED_EXAMPLES, PROBED_DIRECTIONS = 4, 3  # a kink between two points spoils a difference, but not all of them
@@ -94,10 +95,8 @@ class Operator:
         """Take the matrix at ``params``, and at the buffers that the problem's model has there, from now on."""
         self.objective.move_to(params)
         if self.objective.problem is not self.problem:
-            with torch.no_grad():
-                wide = dict(self.objective.problem.model.named_buffers())
-                for name, buffer in self.problem.model.named_buffers():
-                    wide[name].copy_(buffer)
+            wide, own = (dict(p.model.named_buffers()) for p in (self.objective.problem, self.problem))
+            put([wide[name] for name in own], list(own.values()))
 
     def product(self, direction: Params) -> Params:
         """The matrix times a direction: float64, names and shapes of the moving parameters.

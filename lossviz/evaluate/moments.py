@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from lossviz.problem.outcome import Outcome, weigh, widened
+from lossviz.problem.outcome import Outcome, sum_weighted, weigh, widened
 
 
 @dataclass
@@ -30,8 +30,8 @@ class ExampleSums:
     def add(self, values: Tensor, weight: Tensor | None) -> None:
         """Add a batch: values (…, Q, B), weights (…, 1, B) or None for ones."""
         deviation = weigh(values - self.shift.unsqueeze(-1), weight)
-        self.total = self.total + weigh(values, weight).sum(-1)
-        self.first = self.first + weigh(deviation, weight).sum(-1)
+        self.total = self.total + sum_weighted(values, weight)
+        self.first = self.first + sum_weighted(deviation, weight)
         self.second = self.second + (deviation * deviation).sum(-1)
 
     def add_sums(self, other: ExampleSums, squares: Tensor | float) -> None:
@@ -132,7 +132,7 @@ class MomentSums:
         weight = None if weight is None else weight.unsqueeze(-2)
         if self.examples is None:
             zero = values.new_zeros(values.shape[:-1])
-            counted = values if weight is None else torch.where(weight != 0, values, 0.0)
+            counted = weigh(values, None if weight is None else weight != 0)
             self.examples = ExampleSums(tuple(each), counted.mean(-1), zero, zero, zero)
         self.examples.add(values, weight)
 

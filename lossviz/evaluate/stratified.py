@@ -65,7 +65,7 @@ class StratifiedSums:
         if self._shift is None:
             self._shift = self.plain.examples.shift.unsqueeze(-1)
         deviation = weigh(values - self._shift, weight)
-        rows = torch.stack([deviation, deviation**2, deviation * weight, weigh(values, weight).abs(),
+        rows = torch.stack([deviation, deviation**2, weigh(deviation, weight), weigh(values, weight).abs(),
                             weight.expand_as(values)])  # fmt: skip
         member = self.strata.member[self.strata.order[start : self.count]]
         columns = torch.from_numpy(member.astype(np.int64)).to(values.device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from lossviz.problem.data.examples import Examples, columns
 from lossviz.problem.habits import Habits
 from lossviz.problem.isolation import preserved_globals, untracked
 from lossviz.problem.outcome import Outcome, read_outcome
-from lossviz.problem.problem import Problem
+from lossviz.problem.problem import Loss, Problem
 from lossviz.problem.stand import standing
 
 TRIED = 8  # examples
@@ -56,7 +57,12 @@ def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) ->
 
 def call_loss(problem: Problem, batch: Batch, model: nn.Module) -> Outcome:
     """The bare call, for programs that are traced: what it raises is the caller's to blame."""
-    return read_outcome(problem.loss(model, batch), batch)
+    return read_outcome(returned_by(problem.loss, model, batch), batch)
+
+
+def returned_by(loss: Loss, model: nn.Module, batch: Batch, *, copied: bool = False) -> Any:
+    """What the user's loss returns, as it is; with ``copied`` it may write into its batch, for it gets a copy."""
+    return loss(model, map_tensors(torch.clone, batch) if copied else batch)
 
 
 def habits_of(problem: Problem) -> Habits:

@@ -55,7 +55,7 @@ class Outcome:
         value = widened(self.values[name])
         if not value.ndim:
             return weigh(value, self.total_weight)
-        return weigh(value, None if self.weight is None else widened(self.weight.detach())).sum(-1)
+        return sum_weighted(value, None if self.weight is None else widened(self.weight.detach()))
 
 
 def read_outcome(returned: Any, batch: Batch) -> Outcome:
@@ -100,6 +100,11 @@ def weigh(values: Tensor, weight: Tensor | float | None) -> Tensor:
     if not isinstance(weight, Tensor):
         return values * weight
     return torch.where(weight != 0, weight * values, 0.0)
+
+
+def sum_weighted(values: Tensor, weight: Tensor | float | None) -> Tensor:
+    """``Σ w x`` over the last axis, as :func:`weigh` multiplies."""
+    return weigh(values, weight).sum(-1)
 
 
 def widened(tensor: Tensor) -> Tensor:

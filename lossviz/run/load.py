@@ -62,12 +62,12 @@ def load_plan_problem(
 
 def fit_problem(problem: Problem, plan: Plan, *, for_new_plane: bool = False) -> Problem:
     """A problem, freshly loaded, as the plan wants it: its quantities, order of examples, parts and BatchNorm."""
+    problem = with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
     if for_new_plane:  # by all that the loss returns, whichever quantities are asked for
         # in a divided model there is no graph from loss to parameters to look at, so that all of it moves
         problem = replace(problem, unused=find_unused(problem) if problem.mover is None else None)
     parts = plan.ranks_per_point if plan.ranks_divide == "examples" else 1
-    problem = replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=parts)
-    return with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
+    return replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=parts)
 
 
 def load_divided(plan: Plan, device: str, group: Group) -> Divided:

@@ -107,18 +107,8 @@ WORKING = {
     "by parameters": BY_PARAMETERS,
     "hessian inside": HESSIAN_INSIDE,
 }
-COMPUTE = [
-    "compute",
-    "problem.py",
-    "--checkpoint",
-    "net.pt",
-    "--out",
-    "net.h5",
-    "--grid",
-    "0:1:2",
-    "--progress",
-    "none",
-]
+GRID = ["--grid", "0:1:2", "--progress", "none"]
+COMPUTE = ["compute", "problem.py", "--checkpoint", "net.pt", "--out", "net.h5", *GRID]
 LINE = ["--plane", "line net.pt net2.pt"]
 ALL_MOVE = ["--vectors", "keep", "--normalize", "none"]
 COMMANDS = {
@@ -133,7 +123,7 @@ COMMANDS = {
     "hessian": [*COMPUTE, "--plane", "hessian", *ALL_MOVE],
     "gradient_norm": [*COMPUTE, *LINE, "--quantity", "loss,gradient_norm"],
     "min_eigenvalue": [*COMPUTE, *LINE, "--quantity", "loss,min_eigenvalue"],
-    "project": ["project", "net.h5", "--snapshots", "net*.pt", "--name", "nets", "--progress", "none"],
+    "project": ["project", "net.h5", "--snapshots", "net[12].pt", "--name", "nets", "--progress", "none"],
     "bench": ["bench", "problem.py", "--checkpoint", "net.pt", "--rounds", 1, "--no-compiled", "--json"],
 }  # fmt: skip
 DIFFERENTIATE = {"trace", "curvature", "sharpness", "gradient", "hessian", "gradient_norm", "min_eigenvalue"}
@@ -155,7 +145,8 @@ class Truth:
         self.problem = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(self.problem)
         state = self.problem.model().state_dict()
-        torch.save(state, "net.pt")
+        for file in ("net.pt", "net1.pt"):
+            torch.save(state, file)
         torch.save({name: tensor * 1.1 for name, tensor in state.items()}, "net2.pt")
 
     def taken(self, file="net.pt"):

@@ -72,19 +72,14 @@ class Way:
         """Make the strategy's evaluator; a change of memory layout works on a copy of the model.
 
         Raises:
-            UsageError: If the strategy cannot do it on this device, stop a point early, or sum it in parts.
+            UsageError: If the strategy cannot do what this run or its loss needs.
         """
         if problem.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
             raise UsageError(
                 f"--strategy {self.strategy} works on a copy of the model or changes its passes, and this one was laid "
                 f"out by its user ({problem.placement}): take loop."
             )
-        check_strategy(self.strategy, self._needs(problem, sampling))
-        habits = habits_of(problem)
-        plain = self.strategy == "loop" and not self.folded and not self.cached
-        if not plain and (habits.differentiates or habits.writes):
-            does = "takes derivatives itself" if habits.differentiates else "changes its batch in place"
-            raise UsageError(f"loss() {does}, which only the plain loop allows for: take --strategy loop.")
+        check_strategy(self.strategy, self._needs(problem, sampling), rewritten=self.folded or self.cached)
         if self.channels_last:
             problem, plane = _with_channels_last(problem, plane)
         if self.folded:
@@ -100,12 +95,15 @@ class Way:
         return made(problem, plane, autotune=self.autotune, **settings)
 
     def _needs(self, problem: Problem, sampling: Sampling | None) -> set[Need]:
+        habits = habits_of(problem)
         asked: dict[Need, bool] = {
             "parts": problem.parts > 1,
             "low memory": self.lean,
             "early stop": sampling is not None,
             "recomputed statistics": problem.statistics is not None,
             "without CUDA": problem.device.type != "cuda",
+            "own derivatives": habits.differentiates,
+            "changed batches": habits.writes,
         }
         return {need for need, wanted in asked.items() if wanted}
 

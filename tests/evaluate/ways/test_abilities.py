@@ -7,7 +7,7 @@ import pytest
 
 from lossviz.directions.make import make_plane
 from lossviz.errors import UsageError
-from lossviz.evaluate.ways.abilities import ABILITIES, ALL, Strategy, check_strategy
+from lossviz.evaluate.ways.abilities import ABILITIES, ALL, LOSS_NEEDS, Strategy, check_strategy
 from lossviz.evaluate.ways.way import Way
 from lossviz.records.plan import PlaneSpec
 from tests import cases
@@ -32,3 +32,11 @@ def test_all_that_a_strategy_cannot_do_is_said_at_once():
     problem = replace(cases.mlp(), parts=2)
     with pytest.raises(UsageError, match=r"(?s)sum in parts.*--low-memory take loop"):
         Way("stacked", 4, points=2, lean=True).build(problem, make_plane(PlaneSpec(), 2, problem.params))
+
+
+@pytest.mark.parametrize("need", sorted(LOSS_NEEDS))
+def test_only_the_plain_loop_runs_losses_that_do_more(need):
+    assert [strategy for strategy in ABILITIES if need in ABILITIES[strategy].meets] == ["loop"]
+    with pytest.raises(UsageError, match="loop with a rewritten model cannot run this loss"):
+        check_strategy("loop", {need}, rewritten=True)
+    check_strategy("loop", ALL - LOSS_NEEDS, rewritten=True)
