@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
@@ -25,14 +26,17 @@ def blamed_on_loss() -> Iterator[None]:
     """
     try:
         yield
-    except LossvizError:
-        raise
     except Exception as error:
-        if is_out_of_memory(error):
-            raise
-        raise ProblemError(
-            f"{_place(error)}evaluating loss(model, batch) failed with {type(error).__name__}: {_reason(error)}"
-        ) from error
+        blame_loss(error)
+
+
+def blame_loss(error: Exception) -> NoReturn:
+    """The same for what was caught, where entering a context once a batch would be felt."""
+    if isinstance(error, LossvizError) or is_out_of_memory(error):
+        raise error
+    raise ProblemError(
+        f"{_place(error)}evaluating loss(model, batch) failed with {type(error).__name__}: {_reason(error)}"
+    ) from error
 
 
 @contextmanager

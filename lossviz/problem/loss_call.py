@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lossviz.errors import ProblemError
-from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
+from lossviz.problem.blame import blame_loss, is_out_of_memory
 from lossviz.problem.data.batch import Batch, map_tensors, tensors
 from lossviz.problem.data.examples import Examples, columns
 from lossviz.problem.habits import Habits
@@ -46,13 +46,15 @@ def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) ->
         torch.Size([3])
     """
     model, habits = problem.model if model is None else model, habits_of(problem)
-    with blamed_on_loss():
+    try:
         if habits.writes:
             batch = map_tensors(torch.clone, batch)
         if torch.is_grad_enabled() or not habits.differentiates:
             return call_loss(problem, batch, model)
         with gradients_on(model, problem.params):
             return call_loss(problem, batch, model).detached()
+    except Exception as error:
+        blame_loss(error)
 
 
 def call_loss(problem: Problem, batch: Batch, model: nn.Module) -> Outcome:

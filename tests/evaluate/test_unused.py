@@ -292,3 +292,34 @@ def test_the_command_line_says_and_takes_it(here):
     named = CliRunner().invoke(cli, [*words[:2], "--plane", "axes spare.bias[0]", "--grid", "-1:1:3", "--out", "d.h5",
                                      "--progress", "none"])  # fmt: skip
     assert named.exit_code == 0 and moved_in(here / "d.h5") == {"spare.bias"}, named.output
+
+
+@pytest.mark.parametrize(("mode", "unused"), [("fixed", ["spare.weight", "spare.bias"]), ("batch", [])])
+def test_they_are_sought_with_batchnorm_in_the_mode_of_the_plan(tmp_path, mode, unused):
+    (tmp_path / "problem.py").write_text("""
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.spare = nn.Linear(3, 2), nn.BatchNorm1d(2), nn.Linear(2, 2)
+
+    def forward(self, x):
+        h = self.norm(self.first(x))
+        return self.spare(h) if self.norm.training else h
+
+def model():
+    return Net()
+
+def data():
+    return torch.rand(8, 3, generator=torch.Generator().manual_seed(0))
+
+def loss(model, batch):
+    return model(batch).square().sum(1)
+""")
+    examples = None if mode == "fixed" else 4
+    plan = Plan(resolve_problem(str(tmp_path / "problem.py")), PlaneSpec(), Grid.parse("-1:1:3"), batchnorm=mode,
+                batchnorm_examples=examples)  # fmt: skip
+    problem = lossviz.run.load.load_plan_problem(plan, "cpu", for_new_plane=True)
+    assert list(problem.unused) == unused

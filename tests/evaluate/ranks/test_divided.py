@@ -155,6 +155,22 @@ def parallelize(model, mesh):
     assert point.mean("loss") == pytest.approx(expected.mean("loss"), rel=1e-6)
 
 
+def test_a_loss_that_writes_into_its_batch_gets_copies(tmp_path, heard):
+    text = """
+_first = loss
+def loss(model, batch):
+    found = _first(model, batch)
+    for tensor in (batch if isinstance(batch, (tuple, list)) else [batch]):
+        tensor.zero_()
+    return found
+"""
+    (expected,) = Engine(*whole(plan_in(tmp_path)), way=Way("loop", 8)).evaluate_points([0], COORDINATES[:1], ["test"])
+    problem, plane = loaded(plan_in(tmp_path, text), heard)
+    for _ in range(2):
+        (point,) = Engine(problem, plane, way=Way("loop", 8)).evaluate_points([0], COORDINATES[:1], ["test"])
+        assert point.mean("loss") == pytest.approx(expected.mean("loss"), rel=1e-6)
+
+
 def test_a_follower_obeys_until_it_is_told_to_end(tmp_path, heard):
     plan = plan_in(tmp_path)
     problem, plane = loaded(plan, heard)
