@@ -95,10 +95,11 @@ Examples:
 @journal_options
 @click.option("--requeue", is_flag=True, hidden=True)
 @click.option("--prepare-only", is_flag=True, help="Prepare the run for 'lossviz work' and stop.")
+@click.option("--force", is_flag=True, help="Start a new run in place of another, which is kept as NAME.1.h5.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop.")
 def compute(
     problem: SourceWords, out: Path | None, plane_from: Path | None, progress: str, prepare_only: bool,
-    dry_run: bool, show_rules: bool, requeue: bool, workers: int | None, **words: Any,
+    dry_run: bool, force: bool, show_rules: bool, requeue: bool, workers: int | None, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -135,6 +136,8 @@ def compute(
 
     devices = devices_of(settings.device, workers)
     settings = replace(settings, device=devices[0])
+    if force:
+        _make_room(out, plan if asked.is_plain else None, settings.device)
     stages = progress if progress == "bar" and not asked.is_plain else "none"  # json has a line a point and no other
     with stop_on_signal() as stop, requeued_when_warned(stop, requeue, warn):
         watch = watch_of(stop)
@@ -148,6 +151,16 @@ def compute(
         with show_stages(stages) as stage:
             paths = asked.draw_paths(out, settings, replace(watch, stage=stage))
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
+
+
+def _make_room(out: Path, plan: Plan | None, device: str) -> None:
+    """Move an earlier run aside, once the words of the new one are known to be right."""
+    from lossviz.problem.device import choose_device
+    from lossviz.store.aside import move_aside
+
+    choose_device(device)
+    if kept := move_aside(out, plan):
+        click.echo(f"The earlier run is kept as {kept}.", err=True)
 
 
 def refuse_ranks() -> None:

@@ -128,6 +128,8 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
                       str(row["not_finite"]), str(row["examples"])))  # fmt: skip
     print_table(("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples"), cells)
     _print_shapes(summary)
+    for note in facts.get("notes", []):
+        print_line(f"Note: {note}")
     for line in write_remarks(doubt("run", facts.get("doubts", [])), "terminal"):
         print_line(line)
 

@@ -16,7 +16,7 @@ from lossviz.cli.compute import SETTINGS, compute
 from lossviz.cli.options.common import trust_problem_option
 from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
-from lossviz.cli.options.slurm_options import How, make_request, slurm_options
+from lossviz.cli.options.slurm_options import How, inherit_words, make_request, slurm_options
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.watch import WARNING, watch_of
 from lossviz.errors import LaunchError, UsageError
@@ -38,7 +38,7 @@ Examples:
 Every option of 'lossviz compute' that says what is evaluated may be given too; sbatch's own variables
 (SBATCH_PARTITION, SBATCH_ACCOUNT, …) count as always.
 """
-_NOT_OURS = ("source", "progress", "prepare_only", "dry_run", "show_rules", "workers", "requeue")
+_NOT_OURS = ("source", "progress", "prepare_only", "dry_run", "show_rules", "workers", "requeue", "force")
 _USUAL_STARTUP_S = 60.0
 
 
@@ -54,13 +54,15 @@ def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: An
     are preempted or reach their time limit save and go back into the queue by themselves. The script and a record of
     the round lie in RUN.h5.journal.
     """
-    request, how = make_request(words)
+    again = bool(problem.source and problem.source.endswith(".h5"))
+    request, how = make_request(words, _inherited(Path(problem.source or "")) if again else None)
     if how.checkpoints:
         from lossviz.cli.submit_runs import submit_runs
 
         submit_runs(problem, request, how, words, dry_run)
         return
-    if problem.source and problem.source.endswith(".h5"):
+    if again:
+        assert problem.source is not None
         _refuse_words()
         trust = {"trust_problem": trust_problem, "trust_pickle": problem.trust_pickle}
         run, startup_s = Path(problem.source), None
@@ -81,6 +83,16 @@ def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: An
         click.echo(describe(draft))
     else:
         _submit(draft)
+
+
+def _inherited(run: Path) -> dict[str, Any]:
+    """What earlier rounds of a run asked of the cluster, said on stderr."""
+    from lossviz.launch.rounds import read_rounds
+
+    found, said = inherit_words(submit, [one.command_line for one in read_rounds(run)])
+    if said:
+        click.echo(f"As in an earlier round: {said}", err=True)
+    return found
 
 
 def add_compute_options() -> None:

@@ -32,17 +32,20 @@ def probe_problem(
     Returns:
         ``moved``, each quantity's value at the centre and at the end of the first axis; ``float64_error``, how far
         float32 is from float64 there on a few examples, None where that cannot be said; ``unused``, parameters that
-        move and no loss depends on, None likewise; ``not_moved``, names by reason; ``read_twice``; ``peak_bytes``.
+        move and no loss depends on, None likewise; ``not_moved``, names by reason; ``vector_share``, of all
+        parameters those held as vectors; ``read_twice``; ``peak_bytes``.
     """
     end = _end_of_first_axis(plan)
     split = plan.splits[0]
     few = _few(problem, split, min(PROBED_EXAMPLES, batch_size))
     before, after = (evaluate_params(few, point, split) for point in (plane.origin, plane.point(end)))
+    held, total = _not_moved(plan, problem, plane, rules), sum(p.numel() for p in problem.model.parameters())
     return {
         "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
         "float64_error": float64_error(few, plane, end, split) if precision == "float32" else None,
         "unused": None if problem.unused is None else [name for name in problem.unused if name in plane.moved],
-        "not_moved": _not_moved(plan, problem, plane, rules),
+        "not_moved": held,
+        "vector_share": sum(problem.params[name].numel() for name in held["vectors"]) / total,
         "read_twice": problem.read_twice,
         "peak_bytes": peak_bytes(problem.device),
     }

@@ -15,6 +15,7 @@ RATIO = 1e-3
 PRECISION = 1e-3
 SHOWN = 3
 GUESS = 0.05
+VECTOR_SHARE = 0.2  # of the parameters; biases and gains are less
 
 
 def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
@@ -158,9 +159,9 @@ def _precision(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
 
 
 def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
-    held = probes.get("not_moved", {})
+    held, share = probes.get("not_moved", {}), probes.get("vector_share", 0.0)
     words = {
-        "vectors": "biases and gains (--vectors zero)" if plan.plane.vectors == "zero" else "vectors",
+        "vectors": _vector_words(plan, share),
         "held": "held by a rule or the plane",
         "unused": "that no loss depends on",
         "frozen": "frozen parameters",
@@ -174,7 +175,19 @@ def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) 
         text += "; whether the loss depends on all that move is not known"
     if unused:
         text += f"; no gradient reaches {_cut(unused)}"
-    return Remark("doubt" if unused else "said", "not moved", text)
+    return Remark("doubt" if unused or share > VECTOR_SHARE else "said", "not moved", text)
+
+
+def _vector_words(plan: Plan, share: float) -> str:
+    """What parameters of one axis are called: small ones are biases and gains, large ones are weights kept flat."""
+    if plan.plane.vectors != "zero":
+        return "vectors"
+    if share <= VECTOR_SHARE:
+        return "biases and gains (--vectors zero)"
+    return (
+        f"tensors with one axis, {share:.0%} of all parameters: biases, gains, or flat weights (--vectors zero holds "
+        "them; --vectors keep moves each as one filter)"
+    )
 
 
 def _expected(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from lossviz.errors import PointDropped, StoppedError
+from lossviz.errors import LossvizError, PlanError, PointDropped, StoppedError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ranks.group import Group
 from lossviz.problem.problem import Problem
@@ -21,6 +22,7 @@ from lossviz.records.remark import doubt
 from lossviz.records.surface import Surface
 from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.assembly import Source
+from lossviz.run.load import load_plan_problem
 from lossviz.run.prepare import REREAD_S, open_existing, prepare
 from lossviz.run.reuse import check_reused
 from lossviz.run.settings import DEFAULT, Report, Settings
@@ -60,7 +62,10 @@ def compute(
     """
     other = find_other(plane_from, out)
     plan = other.plan_on(plan) if other else plan
-    run = open_existing(out, plan, settings, watch)
+    try:
+        run = open_existing(out, plan, settings, watch)
+    except PlanError as error:
+        raise PlanError(_with_other_mistakes(error, plan, settings, problem or group)) from error
     try:
         if run is not None and is_finished(run.surface):
             check_reused(out, run.surface, plan, settings, watch)
@@ -72,6 +77,18 @@ def compute(
     finally:
         if run is not None:
             run.close("done" if is_finished(run.surface) else "stopped")
+
+
+def _with_other_mistakes(error: PlanError, plan: Plan, settings: Settings, given: Any) -> str:
+    """What else is wrong, said first: a wrong device or split is not hidden by a file of another plan."""
+    said = f"{error} Or start a new run there with 'lossviz compute --force', which keeps the old files beside it."
+    if given is not None:
+        return said
+    try:
+        load_plan_problem(plan, settings.device, low_memory=settings.low_memory)
+    except LossvizError as other:
+        return f"{other}\n{said}"
+    return said
 
 
 def is_finished(surface: Surface) -> bool:

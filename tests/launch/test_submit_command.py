@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from torch import nn
 
 from lossviz.cli.main import cli
+from lossviz.launch.rounds import Round, write_round
 from lossviz.launch.status import read_status
 from lossviz.store.directions_file import write_directions
 from lossviz.store.surface_file import read_surface
@@ -164,6 +165,27 @@ def test_status_without_slurm_counts_points_and_says_what_to_type(folder, no_slu
     assert run("status", "net.h5").exit_code == 0 and "lossviz merge" in run("status", "net.h5").output
     assert run("merge", "net.h5").exit_code == 0
     assert "Complete. Next: lossviz plot" in run("status", "net.h5", "--watch").output
+
+
+def test_a_later_round_asks_for_what_earlier_ones_asked_unless_it_is_typed_again(folder, no_slurm):
+    words = ["--grid", "-1:1:3,-1:1:2", "--strategy", "loop", "--out", "net.h5"]
+    assert run("compute", "problem.py", *words, "--prepare-only").exit_code == 0
+    (folder / "env.sh").write_text("module load lossy\n")
+    lines = [
+        "lossviz submit problem.py --checkpoint a.pt --setup env.sh --time 4:00:00 --partition gpu --seed 3 "
+        "--sbatch=--nice=5 --device cuda --tasks 2 --out net.h5",
+        "lossviz submit net.h5 --partition long",
+    ]
+    for number, line in enumerate(lines, 1):
+        write_round(folder / "net.h5", Round(number, "net", 6, np.arange(6), 2, command_line=line))
+    again = run("submit", "net.h5", "--dry-run", "--mem", "8G")
+    assert again.exit_code == 0, again.output
+    for line in ("--partition=long", "--time=4:00:00", "--nice=5", "--mem=8G"):
+        assert f"#SBATCH {line}\n" in again.output, again.output
+    assert "module load lossy\n" in again.output and "--device cuda" in again.output
+    assert "As in an earlier round: --partition long" in again.output
+    other = run("submit", "net.h5", "--dry-run", "--partition", "short", "--time", "1:00:00")
+    assert "#SBATCH --partition=short\n" in other.output and "#SBATCH --time=1:00:00\n" in other.output
 
 
 def test_many_checkpoints_make_one_array_with_a_run_a_task(folder, checkpoints):

@@ -66,7 +66,10 @@ def test_a_sound_problem_has_every_line(tmp_path):
 
 
 def test_what_does_not_move_is_named_by_reason(tmp_path):
-    found = by_subject(check_plan(plan_for(tmp_path)))["not moved"]
+    wide = (
+        HEAD.replace("Linear(3, 8)", "Linear(3, 80)").replace("d(8)", "d(80)").replace("Linear(8, 2)", "Linear(80, 50)")
+    )
+    found = by_subject(check_plan(plan_for(tmp_path, wide + LOSS)))["not moved"]
     assert found.level == "said"
     # weights of two layers move; bias and BatchNorm's two vectors do not, nor the frozen bias and the spare weight
     assert found.text == (
@@ -196,3 +199,23 @@ def test_check_refuses_what_compute_refuses(tmp_path, loss, quantities, relative
         return replace(found, quantities=quantities, relative_error=relative_error)
 
     assert refusal_of(lambda: check_plan(plan())) == refusal_of(lambda: compute(plan(), tmp_path / "net.h5"))
+
+
+FLAT = """
+class Flat(nn.Module):  # keeps its weights flat, as equivariant networks do
+    def __init__(self):
+        super().__init__()
+        self.first, self.flat = nn.Linear(3, 8), nn.Parameter(torch.linspace(-1, 1, 16))
+    def forward(self, x):
+        return torch.tanh(self.first(x)) @ self.flat.view(8, 2)
+def model():
+    return Flat()
+"""
+
+
+def test_large_weights_of_one_axis_are_not_called_biases_and_a_doubt(tmp_path):
+    found = by_subject(check_plan(plan_for(tmp_path, HEAD + FLAT + LOSS)))["not moved"]
+    assert found.level == "doubt"  # 16 of the flat and 8 of the bias, of 48
+    assert "2 tensors with one axis, 50% of all parameters" in found.text and "biases and gains" not in found.text
+    moved = by_subject(check_plan(plan_for(tmp_path, HEAD + FLAT + LOSS, vectors="keep")))["not moved"]
+    assert moved.level == "said" and "one axis" not in moved.text

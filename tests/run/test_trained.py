@@ -67,6 +67,7 @@ def test_numbers_beside_the_parameters_are_said_and_stored(trained):
     assert "The checkpoint says: acc 91.5, epoch 30." in run("check", *words).output
     assert run("compute", *words, "--out", "net.h5", "--progress", "none").exit_code == 0
     assert "The checkpoint says: acc 91.5, epoch 30." in read_surface(trained / "net.h5").facts["notes"]
+    assert "Note: The checkpoint says: acc 91.5, epoch 30." in run("info", "net.h5").output
 
 
 def test_a_flat_state_dict_has_no_numbers_beside_it(trained):

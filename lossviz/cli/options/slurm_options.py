@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,11 @@ _OPTIONS = (
     ),
 )  # fmt: skip
 
+INHERITED = (
+    "partition", "account", "qos", "gpus_per_task", "cpus_per_task", "mem", "time", "max_running", "sbatch", "setup",
+    "python", "signal_lead_s", "device",
+)  # fmt: skip
+
 
 def slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options, for a command that takes them as ``**words``."""
@@ -76,12 +81,18 @@ class How:
     checkpoints: str | None
 
 
-def make_request(words: dict[str, Any]) -> tuple[Request, How]:
+def make_request(words: dict[str, Any], inherited: Mapping[str, Any] | None = None) -> tuple[Request, How]:
     """Take the words about the cluster out of a command's words.
+
+    Args:
+        words: Of the command; those about the cluster are removed.
+        inherited: Words of an earlier round, which count where they were not typed again.
 
     Raises:
         UsageError: If they make no sense.
     """
+    inherited = inherited or {}
+    words.update(inherited)
     tasks, setup, python = words.pop("tasks"), words.pop("setup"), words.pop("python")
     how = How(_tasks(tasks), words.pop("merge"), words.pop("seconds_per_point"), words.pop("checkpoints"))
     asked = {
@@ -92,7 +103,7 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
     _check_lead(asked["time"], asked["signal_lead_s"])
     if asked["mem"] and not re.fullmatch(r"\d+[KMGT]?B?", asked["mem"], re.IGNORECASE):
         raise UsageError(f"--mem is {asked['mem']!r}; write a size as sbatch takes it, for example --mem 16G.")
-    typed = click.get_current_context().get_parameter_source("device") is ParameterSource.COMMANDLINE
+    typed = "device" in inherited or is_typed(click.get_current_context(), "device")
     extra = words.pop("sbatch")
     for option in extra:
         _check_extra(option)
@@ -103,6 +114,34 @@ def make_request(words: dict[str, Any]) -> tuple[Request, How]:
         device=words["device"] if typed else None,
         **({"python": python} if python else {}),
     ), how
+
+
+def is_typed(context: click.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def inherit_words(command: click.Command, lines: Sequence[str]) -> tuple[dict[str, Any], str]:
+    """Words about the cluster that were typed for earlier rounds, and not for this one.
+
+    Args:
+        command: ``lossviz submit``.
+        lines: Command lines of the rounds, oldest first; the latest that has a word counts.
+
+    Returns:
+        Values by name, and the words as they would be typed.
+    """
+    context, found, said = click.get_current_context(), {}, []
+    for line in reversed(lines):
+        _, _, typed = line.partition(" submit ")
+        with command.make_context("submit", shlex.split(typed), resilient_parsing=True) as earlier:
+            for param in command.params:
+                name = param.name or ""
+                if name in INHERITED and name not in found and not is_typed(context, name) and is_typed(earlier, name):
+                    found[name] = value = earlier.params[name]
+                    values = value if param.multiple else [value]
+                    said += [f"{param.opts[0]} {shlex.quote(str(one))}" for one in values]
+    return found, " ".join(said)
 
 
 def _check_lead(time: str | None, lead_s: int) -> None:
