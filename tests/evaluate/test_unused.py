@@ -319,7 +319,8 @@ def loss(model, batch):
     return model(batch).square().sum(1)
 """)
     examples = None if mode == "fixed" else 4
-    plan = Plan(resolve_problem(str(tmp_path / "problem.py")), PlaneSpec(), Grid.parse("-1:1:3"), batchnorm=mode,
+    plan = Plan(resolve_problem(str(tmp_path / "problem.py"), model_args={}, checkpoint=None), PlaneSpec(),
+                Grid.parse("-1:1:3"), batchnorm=mode,
                 batchnorm_examples=examples)  # fmt: skip
     problem = lossviz.run.load.load_plan_problem(plan, "cpu", for_new_plane=True)
     assert list(problem.unused) == unused
