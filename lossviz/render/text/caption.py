@@ -66,7 +66,7 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
     total, done = panel.kinds.size, panel.done
     sentences = []
     if key.scale.constant is not None and panel.extremes:
-        sentences.append(f"The value is {key.text(key.scale.constant)} at every point that has one.")
+        sentences.append(f"The value is {key.text(key.scale.constant)} at every point that has one{_apart(panel)}.")
     elif panel.extremes:
         e = panel.extremes
         sentences.append(
@@ -98,6 +98,13 @@ def panel_facts(panel: Panel, key: Key) -> list[str]:
     else:
         sentences.append(f"{done} of {total} points are evaluated.")
     return sentences
+
+
+def _apart(panel: Panel) -> str:
+    """By how much values that are shown as one differ."""
+    assert panel.extremes is not None
+    apart = panel.extremes.high - panel.extremes.low
+    return f", within {format_value(apart, digits=2)}" if apart else ""
 
 
 def _measured_error(surface: Surface) -> str:

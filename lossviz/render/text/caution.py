@@ -14,8 +14,10 @@ from lossviz.render.values.cells import Cell
 from lossviz.render.values.field import steep_share
 from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
+from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import Scale
 from lossviz.render.values.view import View
+from lossviz.render.words.quantity import format_value
 
 STEEP_SHARE = 0.02  # of neighbouring pairs a decade apart from which a reader is warned
 ROUGH_SHARE = 0.5  # from which no contours are drawn
@@ -94,7 +96,25 @@ def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: boo
                 f"too low to trust contours. Use a finer grid{seen}."
             )
             cautions += doubt("resolution", [text])
-    return [*cautions, *_flattened(panels, keys)]
+    return [*cautions, *_merged(panels, keys), *_flattened(panels, keys)]
+
+
+def _merged(panels: Sequence[Panel], keys: Sequence[Key]) -> list[Remark]:
+    """Keys whose values differ by so little that no relief is drawn."""
+    sentences = []
+    for index, key in enumerate(keys):
+        own = [panel for panel in panels if panel.key == index and panel.extremes]
+        if key.scale.merged and own:
+            apart = max(p.extremes.high for p in own if p.extremes) - min(p.extremes.low for p in own if p.extremes)
+            less = f"The values of {key.label} differ by {format_value(apart, digits=2)} at most, which is "
+            stderr = format_value(find_resolution([panel.view for panel in own]).stderr, digits=2)
+            why = {
+                "rounding": "rounding: they are shown as one.",
+                "sampling": f"far below their standard error of {stderr}: no relief is drawn. "
+                "Use --scale linear to see the differences.",
+            }
+            sentences.append(less + why[key.scale.merged])
+    return doubt("scale", sentences)
 
 
 def _flattened(panels: Sequence[Panel], keys: Sequence[Key]) -> list[Remark]:

@@ -113,7 +113,8 @@ def _extreme_text(panels: Sequence[Panel], keys: Sequence[Key]) -> str:
     assert panel.extremes
     known_points = sum(int((p.kinds <= Cell.BELOW).sum()) for p in known)
     values = {value for p in known if p.extremes for value in (p.extremes.low, p.extremes.high)}
-    if len(values) == 1 and known_points > 1 and len(keys) == 1:
+    one = len(values) == 1 or keys[panel.key].scale.constant is not None
+    if one and known_points > 1 and len(keys) == 1:
         return f"{keys[panel.key].text(panel.extremes.high)} everywhere" + " that is finite" * bool(_unknown(panels))
     return f"max {keys[panel.key].text(panel.extremes.high)} at {place_text(panel.view, panel.extremes.high_at)}"
 

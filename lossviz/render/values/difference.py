@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
 from lossviz.render.values.key import Key
+from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import choose_symmetric
 from lossviz.render.values.view import View
 from lossviz.render.words.colours import DIVERGING
@@ -51,6 +52,10 @@ class DifferenceView(View):
         """Unknown: both means come from the same examples, and their covariance was not kept."""
         return np.full(super().values().shape, np.nan)
 
+    def rounding(self) -> float:
+        """That of both."""
+        return super().rounding() + self.other.rounding()
+
     def evaluated(self) -> np.ndarray:
         """Where both are."""
         return super().evaluated() & self.other.evaluated()
@@ -83,4 +88,6 @@ def make_difference_key(views: Sequence[View], *, clip: str | float) -> Key:
     words = quantity_label(views[0].name, views[0].split)
     percent = views[0].quantity in ("error", "accuracy")
     label = f"difference of {words}" + (" (%)" if percent else "")
-    return Key(label, choose_symmetric(values, clip=clip), DIVERGING[0], percent=percent)
+    return Key(
+        label, choose_symmetric(values, clip=clip, resolution=find_resolution(views)), DIVERGING[0], percent=percent
+    )

@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.records.quantity import SECOND_DIFFERENCE
 from lossviz.render.values.levels import TICKS_APART, choose_levels, is_major, spread_ticks
+from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import LINEAR_QUANTITIES, Scale, choose_scale, choose_symmetric
 from lossviz.render.values.view import View
 from lossviz.render.words.colours import DIVERGING
@@ -62,11 +63,11 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
         also: Further values that the scale must hold.
     """
     values = np.concatenate([*(view.values()[view.evaluated()].ravel() for view in views), also])
-    first = views[0]
+    first, resolution = views[0], find_resolution(views)
     if is_signed(first.quantity):
-        chosen, colours = choose_symmetric(values, clip=clip), DIVERGING[0]
+        chosen, colours = choose_symmetric(values, clip=clip, resolution=resolution), DIVERGING[0]
     else:
-        chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip)
+        chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip, resolution=resolution)
     known = (chance for view in views if (chance := chance_level(view)) is not None)
     chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
     words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity

@@ -12,6 +12,7 @@ from lossviz.records.unfinished import guess_missing
 from lossviz.render.values.cells import Cell, classify, count_cells, has_value
 from lossviz.render.values.field import Field
 from lossviz.render.values.key import Key
+from lossviz.render.values.scale import Scale
 from lossviz.render.values.track import Path
 from lossviz.render.values.view import View
 from lossviz.render.words.plane_text import axis_label
@@ -139,7 +140,7 @@ def make_panel(
         extremes=extremes,
         field=field,
         key=index,
-        marks=_marks(view, values, x, y, None if key.scale.symmetric or (kinds == Cell.MINUS_INF).any() else extremes),
+        marks=_marks(view, values, x, y, None if _has_no_minimum(key.scale, kinds) else extremes),
         x_label=axis_label(view.surface, view.axes[0]),
         y_label=axis_label(view.surface, view.axes[1]) if y is not None else key.label,
         paths=paths,
@@ -175,6 +176,10 @@ def _guesses(values: np.ndarray, kinds: np.ndarray, x: np.ndarray, key: Key, *, 
     if not smooth:
         return np.full(values.shape, np.nan)
     return guess_missing(np.where(shown, key.scale.forward(values), np.nan), kinds != Cell.NOT_EVALUATED, (x,))
+
+
+def _has_no_minimum(scale: Scale, kinds: np.ndarray) -> bool:
+    return scale.symmetric or scale.constant is not None or bool((kinds == Cell.MINUS_INF).any())
 
 
 def _marks(

@@ -12,11 +12,13 @@ from typing import Literal
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.render.values.resolution import EXACT, Resolution
 
 ScaleKind = Literal["log", "linear"]
 LINEAR_QUANTITIES = ("error", "accuracy")
 LOG_RATIO = 20.0  # q99 / q1 above which a positive quantity is shown on a log scale
 CLIP_DECADES = 6.0
+FLAT = 500.0  # ends of a scale, in units of the differences that it is not to show
 _LARGEST = float(np.finfo(np.float64).max)
 
 
@@ -30,6 +32,7 @@ class Scale:
         high: Value at position 1: the clip where there is one.
         clipped: Whether some value lies above ``high``, and the bar needs an arrow.
         constant: The one value there is, or None; ``low`` and ``high`` then lie around it.
+        merged: Why values that differ are shown as that one: ``"rounding"``, ``"sampling"``, or empty.
         symmetric: Whether ``low`` is ``-high`` and values are clipped at both ends: the scale of a difference.
 
     Example:
@@ -44,6 +47,7 @@ class Scale:
     clipped: bool = False
     constant: float | None = None
     symmetric: bool = False
+    merged: str = ""
 
     def beyond(self, values: np.ndarray) -> np.ndarray:
         """Bool: values that lie above the scale, or on a symmetric one beyond either end."""
@@ -92,17 +96,20 @@ def choose_scale(
     quantity: str = "loss",
     scale: str = "auto",
     clip: str | float = "auto",
+    resolution: Resolution = EXACT,
 ) -> Scale:
     """Choose kind and ends of the scale from all values that are to be shown on it.
 
     Logarithmic if the quantity is positive and its 99 % quantile is above 20 times its 1 % quantile; values of exactly
-    0 do not prevent it while they are fewer than a quarter. The top is the maximum, or the clip.
+    0 do not prevent it while they are fewer than a quarter. The top is the maximum, or the clip. Values that differ by
+    rounding alone are one; so are those that differ by far less than their standard error, unless a scale is named.
 
     Args:
         values: Any shape; what is not finite is passed over.
         quantity: Name without its split; errors and accuracies are linear.
         scale: ``"auto"``, ``"log"`` or ``"linear"``.
         clip: ``"auto"``, ``"none"``, ``"qNN"`` for a quantile in percent, or the highest value to show.
+        resolution: What can be told apart.
 
     Raises:
         UsageError: If the log scale is asked for and no value is positive, or the clip lies below every value.
@@ -114,6 +121,8 @@ def choose_scale(
     finite = np.sort(np.asarray(values, np.float64)[np.isfinite(values)])
     if not len(finite):
         return Scale("linear", 0.0, 1.0)
+    if merged := _merged(finite, resolution if scale == "auto" else Resolution(resolution.rounding)):
+        return _flat_scale(finite, merged)
     kind = _choose_kind(finite, quantity) if scale == "auto" else _given_kind(finite, scale)
     shown = finite[finite > 0] if kind == "log" else finite
     low, top = float(shown[0]), float(shown[-1])
@@ -127,18 +136,23 @@ def choose_scale(
     return Scale(kind, low, high, clipped=top > high)
 
 
-def choose_symmetric(values: np.ndarray, *, clip: str | float = "auto") -> Scale:
+def choose_symmetric(values: np.ndarray, *, clip: str | float = "auto", resolution: Resolution = EXACT) -> Scale:
     """The linear scale of a difference, from ``-m`` to ``m``; the clip applies to absolute values.
 
     Example:
         >>> choose_symmetric(np.array([-2.0, 1.0])).low
         -2.0
     """
-    sizes = choose_scale(np.abs(values), scale="linear", clip=clip)
-    if sizes.constant == 0.0 or not np.isfinite(values).any():
+    finite = np.sort(values[np.isfinite(values)], axis=None)
+    if not len(finite):
         return Scale("linear", -1.0, 1.0, symmetric=True)
+    if (largest := max(-finite[0], finite[-1])) <= resolution.rounding:
+        return Scale("linear", -1.0, 1.0, constant=0.0, symmetric=True, merged="rounding" if largest else "")
+    sizes = choose_scale(np.abs(values), scale="linear", clip=clip)
     high = sizes.constant if sizes.constant is not None else sizes.high
-    return Scale("linear", -high, high, clipped=sizes.clipped, symmetric=True)
+    merged = _merged(finite, resolution)
+    constant = float(finite[len(finite) // 2]) if merged or finite[0] == finite[-1] else None
+    return Scale("linear", -high, high, clipped=sizes.clipped, constant=constant, symmetric=True, merged=merged)
 
 
 def parse_clip(text: str) -> str | float:
@@ -160,6 +174,19 @@ def parse_clip(text: str) -> str | float:
     if not np.isfinite(number) or (text.startswith("q") and not 0 < number <= 100):
         raise UsageError(f"--clip is {text!r}; write auto, none, a value such as 100, or a quantile such as q99.")
     return text if text.startswith("q") else number
+
+
+def _merged(ordered: np.ndarray, resolution: Resolution) -> str:
+    with np.errstate(over="ignore"):
+        spread = float(ordered[-1] - ordered[0])
+    return resolution.merges(spread) if spread > 0 else ""
+
+
+def _flat_scale(ordered: np.ndarray, merged: str) -> Scale:
+    """The scale of values that are one: so wide that their differences are no relief."""
+    middle = float(ordered[len(ordered) // 2])
+    reach = max(0.25 * abs(middle), FLAT * float(ordered[-1] - ordered[0]))
+    return Scale("linear", middle - reach, middle + reach, constant=middle, merged=merged)
 
 
 def _choose_kind(ordered: np.ndarray, quantity: str) -> ScaleKind:

@@ -14,6 +14,7 @@ from lossviz.render.words.plane_text import axis_symbol, eigenvalues_text
 from lossviz.render.words.quantity import format_coordinate, quantity_label
 
 KIND_WORDS = {"html": "interactive page"}
+FLOAT64 = 8 * float(np.finfo(np.float64).eps)  # a mean in float64, some roundings long
 MOST_SLICES = 5
 MOST_LIVE_SLICES = 15  # of the interactive page, which shows one at a time
 
@@ -82,6 +83,15 @@ class View:
         """Which points have been evaluated."""
         return self._cut(self.surface.evaluated(self.split))
 
+    def rounding(self) -> float:
+        """The difference up to which two values are equal but for rounding, as the verdict on the run measured it."""
+        table = self.surface.values(self.name) if self.name in self.surface.sums else np.zeros(0)
+        if not self.quantity.startswith(SECOND_DIFFERENCE):
+            return relative_rounding(self.surface) * _largest(table)
+        axis = next(a for a in self.surface.plan.grid.axes if self.quantity.endswith(a.name))
+        loss = _largest(self.surface.values(f"{self.split}_loss"))
+        return 4 * relative_rounding(self.surface) * loss / float(np.diff(axis.coordinates).min()) ** 2
+
     def fixed_text(self) -> str:
         """The coordinates held fixed, such as ``γ = −0.5``; empty for a whole plane."""
         axes = self.surface.plan.grid.axes
@@ -107,6 +117,21 @@ class View:
 
     def _nothing(self) -> np.ndarray:
         return self._cut(np.full(self.surface.plan.grid.shape, np.nan))
+
+
+def relative_rounding(surface: Surface) -> float:
+    """Share of a value that is rounding: of float64 sums, of a repeated evaluation, or of the precision used."""
+    facts = surface.facts
+    measured = (
+        facts.get("repeat_noise"),
+        (facts.get("precision") or {}).get("error"),
+        (facts.get("probes") or {}).get("float64_error"),
+    )
+    return max([FLOAT64, *(float(share) for share in measured if share is not None and np.isfinite(share))])
+
+
+def _largest(values: np.ndarray) -> float:
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
 def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> list[View]:
