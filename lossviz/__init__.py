@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lossviz.api.calls import check as check
     from lossviz.api.calls import compute as compute
     from lossviz.api.calls import read as read
+    from lossviz.api.studies import curvature as curvature
     from lossviz.api.studies import plot as plot
     from lossviz.api.studies import project as project
     from lossviz.api.studies import sharpness as sharpness
@@ -41,6 +42,7 @@ _HOMES = {
     "from_trainer": "lossviz.api.trainers",
     "compute": "lossviz.api.calls",
     "read": "lossviz.api.calls",
+    "curvature": "lossviz.api.studies",
     "plot": "lossviz.api.studies",
     "project": "lossviz.api.studies",
     "sharpness": "lossviz.api.studies",

@@ -15,7 +15,7 @@ FLOORS = {
     "render": 3,
     "launch": 3,
     "problem": 3,
-    "curvature": 4,
+    "hessian": 4,
     "trajectory": 4,
     "directions": 5,
     "evaluate": 5,

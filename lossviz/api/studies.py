@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 from lossviz.api.calls import WARNING, reference
 from lossviz.api.surface import Surface
-from lossviz.curvature.measure import Depth, measure_spectrum
-from lossviz.curvature.operator import Operator
 from lossviz.errors import UsageError
+from lossviz.hessian.measure import Depth, measure_spectrum
+from lossviz.hessian.operator import Operator
 from lossviz.records.spectrum import Spectrum
 from lossviz.run.settings import Settings
 from lossviz.store.surface_file import read_surface
@@ -104,7 +104,7 @@ def curvature(
     """Measure leading eigenvalues with residuals, trace and density of the Hessian or Gauss–Newton matrix.
 
     Arguments are the options of ``lossviz curvature``, ``words`` those of
-    :class:`~lossviz.studies.point.PointWords` and :class:`~lossviz.curvature.measure.Depth`. With ``out`` every
+    :class:`~lossviz.studies.point.PointWords` and :class:`~lossviz.hessian.measure.Depth`. With ``out`` every
     finished part is saved, and a call with the same arguments goes on.
 
     Raises:

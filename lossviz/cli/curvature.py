@@ -59,8 +59,8 @@ def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: An
     """
     ref, out, depth = read_words(problem, out, words)
     from lossviz.cli.show.signals import stop_on_signal
-    from lossviz.curvature.measure import measure_spectrum
-    from lossviz.curvature.operator import Operator
+    from lossviz.hessian.measure import measure_spectrum
+    from lossviz.hessian.operator import Operator
 
     operator = Operator(
         load_point(ref, words),
@@ -88,7 +88,7 @@ def read_words(problem: SourceWords, out: Path | None, words: dict[str, Any]) ->
     Raises:
         UsageError: With every mistake of the words.
     """
-    from lossviz.curvature.measure import Depth
+    from lossviz.hessian.measure import Depth
     from lossviz.store.atomic_file import check_writable
     from lossviz.store.spectrum_file import spectrum_path
 

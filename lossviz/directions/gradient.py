@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from lossviz.curvature.objective import Objective
 from lossviz.errors import ProblemError
+from lossviz.hessian.objective import Objective
 from lossviz.problem.problem import Problem
 from lossviz.space.params import Params
 

@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from lossviz.curvature.extremes import EigenDirections, eigen_directions
-from lossviz.curvature.operator import Operator
 from lossviz.directions.axes import axis_direction
 from lossviz.directions.gradient import mean_gradient
 from lossviz.directions.interpolate import interpolate
@@ -21,6 +19,8 @@ from lossviz.directions.pca import Components, Joined, principal_components
 from lossviz.directions.saved import read_direction
 from lossviz.directions.stored import Directions, draw_directions
 from lossviz.errors import UsageError
+from lossviz.hessian.extremes import EigenDirections, eigen_directions
+from lossviz.hessian.operator import Operator
 from lossviz.problem.checkpoint.files import find_checkpoint
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.curvature.extremes import MOST, SETTLE, TOLERANCE, Extremes
-from lossviz.curvature.operator import Operator
 from lossviz.errors import PlanError
 from lossviz.evaluate.batchnorm import refresh_statistics
+from lossviz.hessian.extremes import MOST, SETTLE, TOLERANCE, Extremes
+from lossviz.hessian.operator import Operator
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
 from lossviz.records.plan import Plan

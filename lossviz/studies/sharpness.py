@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.curvature.objective import Objective, check_one_device
-from lossviz.curvature.rise import average_rise, rise_radius, worst_rise
 from lossviz.directions.stored import draw_directions
 from lossviz.errors import UsageError, join_mistakes
+from lossviz.hessian.objective import Objective, check_one_device
+from lossviz.hessian.rise import average_rise, rise_radius, worst_rise
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.space.params import Params, norm

@@ -1,6 +1,8 @@
 """A landscape of objects at hand: the command line's values, and a model that nothing happened to."""
 
 import copy
+import importlib
+import pkgutil
 import random
 import warnings
 from dataclasses import fields
@@ -241,3 +243,9 @@ def test_read_gives_the_same(tmp_path):
     surface = lossviz.compute(network(), (X, Y), loss, grid=GRID)
     again = lossviz.read(surface.save(tmp_path / "net.h5"))
     assert np.array_equal(again.values("train_loss"), surface.values("train_loss")) and fields(again)
+
+
+def test_no_module_of_the_package_has_the_name_of_a_public_function():
+    modules = {module.name for module in pkgutil.iter_modules(lossviz.__path__)}
+    assert not modules & set(lossviz.__all__)
+    assert lossviz.curvature is importlib.import_module("lossviz.api.studies").curvature

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from lossviz.curvature.extremes import Extremes
-from lossviz.curvature.measure import Depth, measure_spectrum
-from lossviz.curvature.operator import Operator
+from lossviz.hessian.extremes import Extremes
+from lossviz.hessian.measure import Depth, measure_spectrum
+from lossviz.hessian.operator import Operator
 from lossviz.problem.problem import Problem
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.grid import Grid

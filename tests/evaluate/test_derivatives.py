@@ -21,7 +21,7 @@ from lossviz.render.scene import make_scene
 from lossviz.space.plane import Plane
 from lossviz.store.surface_file import read_surface
 from tests import cases
-from tests.curvature.test_products import dense_hessian, smooth
+from tests.hessian.test_products import dense_hessian, smooth
 
 GRID = Grid.parse("-1:1:5,-2:1:4")
 

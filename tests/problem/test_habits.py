@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torch.func import functional_call, hessian, vmap
 
-from lossviz.curvature.objective import Objective
-from lossviz.curvature.operator import Operator
 from lossviz.errors import ProblemError, UsageError
 from lossviz.evaluate.batchnorm import with_batchnorm
 from lossviz.evaluate.checks import check_modes
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.way import Way
+from lossviz.hessian.objective import Objective
+from lossviz.hessian.operator import Operator
 from lossviz.problem.loss_call import habits_of, take_loss
 from lossviz.problem.problem import Problem
 from lossviz.space.plane import Plane

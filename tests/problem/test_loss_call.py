@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from lossviz.curvature.objective import Objective
-from lossviz.curvature.operator import Operator
 from lossviz.directions.gradient import mean_gradient
 from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.way import Way
+from lossviz.hessian.objective import Objective
+from lossviz.hessian.operator import Operator
 from lossviz.problem.loss_call import take_loss, weighted_loss
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem

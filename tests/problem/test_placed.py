@@ -7,11 +7,11 @@ import torch
 from torch import nn
 
 from lossviz.cli.info import summarize
-from lossviz.curvature.operator import Operator
 from lossviz.errors import ProblemError, UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ways.choice import default_way
 from lossviz.evaluate.ways.way import Way
+from lossviz.hessian.operator import Operator
 from lossviz.problem.placed import check_placed, describe_devices, is_placed, type_of
 from lossviz.problem.stand import Placement
 from lossviz.run.compute import compute

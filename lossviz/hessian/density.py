@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossviz.curvature.lanczos import Apply, Krylov
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import sign_direction
+from lossviz.hessian.lanczos import Apply, Krylov
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import sign_direction
 
 
 @dataclass(frozen=True)

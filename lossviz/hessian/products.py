@@ -24,8 +24,8 @@ from torch.autograd import forward_ad
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from lossviz.curvature.objective import GradientSums, Objective, differentiate
 from lossviz.errors import ProblemError
+from lossviz.hessian.objective import GradientSums, Objective, differentiate
 from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.space.params import Params, norm

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossviz.curvature.objective import Objective
-from lossviz.curvature.probe import uniform_direction
-from lossviz.curvature.products import moved
 from lossviz.errors import UsageError
+from lossviz.hessian.objective import Objective
+from lossviz.hessian.probe import uniform_direction
+from lossviz.hessian.products import moved
 from lossviz.space.params import Params, dot, norm
 
 _GROWTH = 1.25  # a dip narrower than this along the way may be stepped over

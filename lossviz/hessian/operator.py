@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from lossviz.curvature.objective import Objective, check_one_device, wide_dtype
-from lossviz.curvature.probe import uniform_direction
-from lossviz.curvature.products import DIFFERENCES, PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
 from lossviz.errors import ProblemError, UsageError
+from lossviz.hessian.objective import Objective, check_one_device, wide_dtype
+from lossviz.hessian.probe import uniform_direction
+from lossviz.hessian.products import DIFFERENCES, PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
 from lossviz.problem.blame import is_out_of_memory, is_unsupported
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64

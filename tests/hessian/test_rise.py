@@ -5,15 +5,15 @@ import pytest
 import torch
 from scipy import stats
 
-from lossviz.curvature.extremes import Extremes, eigen_directions
-from lossviz.curvature.objective import Objective
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import uniform_direction
-from lossviz.curvature.rise import average_rise, rise_radius, student_quantile, worst_rise
 from lossviz.errors import ProblemError, UsageError
+from lossviz.hessian.extremes import Extremes, eigen_directions
+from lossviz.hessian.objective import Objective
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import uniform_direction
+from lossviz.hessian.rise import average_rise, rise_radius, student_quantile, worst_rise
 from lossviz.space.params import gram, norm
 from tests import cases
-from tests.curvature.test_products import dense_hessian, smooth
+from tests.hessian.test_products import dense_hessian, smooth
 
 
 def at_minimum(case):

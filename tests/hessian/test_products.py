@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from lossviz.curvature.objective import Objective
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import sign_direction, uniform_direction
 from lossviz.errors import LayoutError, ProblemError, UsageError
+from lossviz.hessian.objective import Objective
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import sign_direction, uniform_direction
 from lossviz.problem.problem import Problem
 from lossviz.space.params import entries
 from tests import cases

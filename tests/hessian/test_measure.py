@@ -6,15 +6,15 @@ import torch
 from click.testing import CliRunner
 
 from lossviz.cli.main import cli
-from lossviz.curvature.lanczos import leading_eigenpairs
-from lossviz.curvature.measure import Depth, measure_spectrum
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import sign_direction, uniform_direction
 from lossviz.errors import DamagedFileError, PlanError, StoppedError, StoreError, UsageError
+from lossviz.hessian.lanczos import leading_eigenpairs
+from lossviz.hessian.measure import Depth, measure_spectrum
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import sign_direction, uniform_direction
 from lossviz.records.spectrum import Spectrum
 from lossviz.store.spectrum_file import read_spectra
 from tests import cases
-from tests.curvature.test_products import dense_gauss_newton, dense_hessian, smooth
+from tests.hessian.test_products import dense_gauss_newton, dense_hessian, smooth
 
 
 @pytest.fixture(scope="module")

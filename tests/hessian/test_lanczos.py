@@ -4,9 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lossviz.curvature.density import quadrature
-from lossviz.curvature.lanczos import leading_eigenpairs, measured
 from lossviz.errors import ProblemError
+from lossviz.hessian.density import quadrature
+from lossviz.hessian.lanczos import leading_eigenpairs, measured
 from tests.cases import philox
 
 

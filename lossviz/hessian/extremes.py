@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lossviz.curvature.lanczos import NotFiniteError, leading_eigenpairs
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import uniform_direction
 from lossviz.errors import ProblemError
+from lossviz.hessian.lanczos import NotFiniteError, leading_eigenpairs
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import uniform_direction
 from lossviz.records.quantity import DERIVATIVES, EIGENVALUES, RESIDUAL
 from lossviz.space.params import Params, norm
 

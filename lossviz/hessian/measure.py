@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lossviz.curvature.density import probe_spectrum
-from lossviz.curvature.lanczos import leading_eigenpairs
-from lossviz.curvature.operator import Operator
-from lossviz.curvature.probe import uniform_direction
 from lossviz.errors import PlanError, StoppedError, UsageError, join_mistakes
+from lossviz.hessian.density import probe_spectrum
+from lossviz.hessian.lanczos import leading_eigenpairs
+from lossviz.hessian.operator import Operator
+from lossviz.hessian.probe import uniform_direction
 from lossviz.records.spectrum import Spectrum
 from lossviz.space.params import state_sha256
 from lossviz.store.atomic_file import check_writable
