@@ -71,7 +71,7 @@ class Engine:
         self.notes: list[str] = []
         self.doubts: list[str] = []
         self._plain_batch = batch_size or (way.batch_size if way and is_plain(way) else None)
-        self._fast = Sample()
+        self._fast, self._limits = Sample(), ""
         plain = problem.parts > 1 or bool(problem.placement) or sampling is not None or derivatives is not None
         self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
@@ -129,8 +129,9 @@ class Engine:
                 points = self.evaluate_points(chunk.tolist(), grid.coordinates(chunk), splits)
                 seconds = time.perf_counter() - start
                 left, size = left[len(chunk) :], next_chunk_size(len(chunk), seconds, self.way.points)
+                points = [replace(point, seconds=seconds / len(points)) for point in points]
                 self._remember(points, splits, self.way)
-                yield [replace(point, seconds=seconds / len(points)) for point in points]
+                yield points
         yield from self._guard(grid)
 
     def check_state(self) -> None:
@@ -152,7 +153,7 @@ class Engine:
 
     def _guard(self, grid: Grid) -> Iterator[list[Point]]:
         """Compare fast points, drawn at random, with the plain loop's; yields all of them anew where one is wrong."""
-        fast, self._fast = self._fast, Sample()
+        fast = self._fast
         plain = self.plainly()
         for point in fast.drawn():
             (again,) = plain.evaluate_points([point.index], grid.coordinates([point.index]), [point.split])
@@ -160,7 +161,10 @@ class Engine:
             if reason:
                 break
         else:
+            self._fast = fast.again()
+            self._say_limits(fast.limits())
             return
+        self._fast = Sample()
         at = ", ".join(f"{c:g}" for c in grid.coordinates([point.index])[0])
         self.doubts.append(
             f"A fast way ({self.way}) {reason} at ({at}): the {fast.count} values it gave were discarded and evaluated "
@@ -171,6 +175,12 @@ class Engine:
         for splits, indices in fast.places:
             for index in indices:
                 yield self.evaluate_points([int(index)], grid.coordinates([int(index)]), splits)
+
+    def _say_limits(self, sentence: str) -> None:
+        """Keep the last word on what the comparison cannot exclude."""
+        self.doubts = [doubt for doubt in self.doubts if doubt != self._limits]
+        self._limits = sentence
+        self.doubts += [sentence] if sentence else []
 
     def evaluate_points(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""

@@ -16,6 +16,7 @@ from lossviz.evaluate.hidden_state import HiddenState
 from lossviz.evaluate.ways import choice as choosing
 from lossviz.evaluate.ways.choice import disagreement
 from lossviz.evaluate.ways.folded import fold
+from lossviz.evaluate.ways.guard import Sample
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.evaluate.ways.prefix import CachedPrefix
 from lossviz.evaluate.ways.way import Way
@@ -114,7 +115,7 @@ class LyingInside(Loop):
 
     def evaluate(self, indices, coordinates, splits):
         points = super().evaluate(indices, coordinates, splits)
-        wrong = {i for i, c in zip(indices, coordinates, strict=True) if 0.2 < np.abs(c).max() < 0.95}
+        wrong = {i for i, c in zip(indices, coordinates, strict=True) if 0.2 < np.abs(c).max() < 0.8}
         return [replace(p, sums={n: v * 1.3 for n, v in p.sums.items()}) if p.index in wrong else p for p in points]
 
 
@@ -220,3 +221,9 @@ def test_trap_47_what_evaluations_change_is_put_back_or_refused_by_name(make, lo
     problem.loss(problem.model, problem.examples["train"].batches(None)[0])  # by nothing that puts it back
     with pytest.raises(ProblemError, match=words):
         engine.check_state()
+
+
+def test_what_the_last_comparison_could_miss_is_said():
+    assert Sample(count=400, compared=90).limits() == "" and Sample(count=7, compared=7).limits() == ""
+    said = Sample(count=400, compared=3).limits()
+    assert "3 of the 400 values" in said and "78 %" in said

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,9 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.records.point import Point
 
 INNER = 4  # points inside the window, beside its corners and edge middles
-FEWEST, KEPT, SHARE = 3, 16, 0.05  # points compared at the end
+FEWEST, MOST = 3, 90  # points compared at the end: of 90, one is among 5 % wrong ones with probability 99 %
+MISSED = 0.01  # probability with which a wrong share is missed that is said to be found
+SHARE, FREE_S = 0.05, 1.0  # of the time of the fast points, and seconds, that the comparison may take
 SEED = 20
 
 
@@ -45,6 +48,16 @@ def spread_first(coordinates: np.ndarray) -> tuple[np.ndarray, int]:
     return np.concatenate([np.array(chosen, np.int64), rest]), len(chosen)
 
 
+def missable(compared: int) -> float:
+    """The largest share of wrong points of which none may be among so many compared ones, with probability ``MISSED``.
+
+    Example:
+        >>> round(missable(90), 3), round(missable(3), 3)
+        (0.05, 0.785)
+    """
+    return 1 - MISSED ** (1 / compared)
+
+
 @dataclass
 class Sample:
     """Points of fast ways: a random sample to compare, and the places of all of them.
@@ -52,24 +65,51 @@ class Sample:
     Attributes:
         kept: The sample: every point that was given is in it with the same probability.
         places: Splits and indices of all points, in the order they came.
+        count: How many points were given.
+        seconds: What they took.
+        compared: How many were compared so far; those of earlier samples of the run count.
     """
 
     kept: list[Point] = field(default_factory=list)
     places: list[tuple[tuple[str, ...], np.ndarray]] = field(default_factory=list)
     count: int = 0
+    seconds: float = 0.0
+    compared: int = 0
     random: np.random.Generator = field(default_factory=lambda: np.random.Generator(np.random.Philox(key=SEED)))
+    _spent_s: float = 0.0
 
-    def drawn(self) -> list[Point]:
-        """The points to compare: a share of all, but a few at least and not many."""
-        wanted = min(len(self.kept), max(FEWEST, int(SHARE * self.count)))
-        return [self.kept[place] for place in self.random.permutation(len(self.kept))[:wanted]]
+    def drawn(self) -> Iterator[Point]:
+        """The points to compare, in random order, until the comparison has taken its share of the time."""
+        order = self.random.permutation(len(self.kept))
+        for done, place in enumerate(order):
+            if done >= FEWEST and self._spent_s > max(FREE_S, SHARE * self.seconds):
+                return
+            began = time.perf_counter()
+            yield self.kept[place]
+            self._spent_s += time.perf_counter() - began
+            self.compared += 1
+
+    def again(self) -> Sample:
+        """An empty sample for the next points of the same run, which share its time."""
+        return Sample(seconds=self.seconds, compared=self.compared, random=self.random, _spent_s=self._spent_s)
+
+    def limits(self) -> str:
+        """What the comparison cannot exclude, a sentence; empty where it took all points or enough of them."""
+        if not self.count or self.compared >= min(MOST, self.count):
+            return ""
+        return (
+            f"Points are expensive here, so that {self.compared} of the {self.count} values of a fast way were "
+            f"compared with the plain loop's: had {100 * missable(self.compared):.2g} % of them been wrong, one would "
+            f"have been found with a probability of {100 * (1 - MISSED):.0f} %; fewer may be."
+        )
 
     def add(self, points: Sequence[Point], splits: Sequence[str]) -> None:
         """Add a chunk of points in ``splits``."""
         self.places.append((tuple(splits), np.array(sorted({point.index for point in points}), np.int64)))
         for point in points:
             self.count += 1
-            if len(self.kept) < KEPT:
+            self.seconds += point.seconds
+            if len(self.kept) < MOST:
                 self.kept.append(point)
-            elif (place := int(self.random.integers(self.count))) < KEPT:
+            elif (place := int(self.random.integers(self.count))) < MOST:
                 self.kept[place] = point
