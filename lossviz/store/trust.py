@@ -68,7 +68,7 @@ def runs_foreign_words(ref: ProblemRef) -> bool:
     """Whether a problem names anything outside lossviz: a file, a module, a checkpoint.
 
     Example:
-        >>> runs_foreign_words(ProblemRef("digits", "1")), runs_foreign_words(ProblemRef("/home/me/problem.py", "1"))
+        >>> runs_foreign_words(ProblemRef("digits", "1")), runs_foreign_words(ProblemRef("mine/problem.py", "1"))
         (False, True)
     """
     if ref.source.startswith(IN_MEMORY):
