@@ -9,8 +9,6 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.render.draw.figure import make_figure, settings
-from lossviz.render.scene import make_scene
 
 
 def find_drawing_fault(plan: Plan) -> str:
@@ -28,6 +26,10 @@ def find_drawing_fault(plan: Plan) -> str:
 
 @cache
 def _fault(dimension: int) -> str:
+    # loading Matplotlib takes longer than many a run, which then needs no trial
+    from lossviz.render.draw.figure import make_figure, settings
+    from lossviz.render.scene import make_scene
+
     grid = Grid.parse(",".join(["-1:1:5", "-1:1:4"][:dimension]))
     surface = Surface.empty(Plan(ProblemRef("trial", "0"), PlaneSpec(), grid))
     for index, place in enumerate(grid.coordinates(range(grid.size))):

@@ -32,6 +32,7 @@ from lossviz.store.schema import directions_path, journal_folder
 from lossviz.store.trust import remember
 
 REREAD_S = 2.0  # data read in less are read twice before a new run
+TRIAL_FROM_S = 10.0  # before a run expected to take longer a figure is drawn, lest it fail after hours
 
 
 def open_run(out: Path, plan: Plan, settings: Settings, watch: Watch, *, role: Role = "filler", **session: Any) -> Run:
@@ -99,8 +100,8 @@ def prepare(
         facts["plane_from"] = source.other.describe(plan, carried)
         facts["warnings"] += doubts_of_other(source.other, plan, facts)
     if not source.known:
-        # figures come after hours, so one is drawn now; that one cannot be drawn here need not stop the run
-        for warning in [*facts["warnings"], *([fault] if (fault := find_drawing_fault(plan)) else [])]:
+        fault = find_drawing_fault(plan) if facts["point_s"] * plan.grid.size > TRIAL_FROM_S else ""
+        for warning in [*facts["warnings"], *([fault] if fault else [])]:
             watch.warn(warning)
     facts["warnings"] += made.directions.recipe.get("warnings", [])  # said when the plane was made
     # 2. the run itself

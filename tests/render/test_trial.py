@@ -21,7 +21,7 @@ def test_where_they_cannot_the_reason_is_said_and_no_exception_comes_out(monkeyp
     def broken(scene):
         raise OSError("no font in this place")
 
-    monkeypatch.setattr(trial, "make_figure", broken)
+    monkeypatch.setattr("lossviz.render.draw.figure.make_figure", broken)
     said = trial.find_drawing_fault(plan_of("-1:1:5,0:1:3"))
     trial._fault.cache_clear()
     assert "OSError: no font in this place" in said
