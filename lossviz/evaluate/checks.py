@@ -65,6 +65,23 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
     return {"origin": origin, "repeat_noise": noise, "centre_error": errors, "point_s": seconds}
 
 
+def check_repeats(problem: Problem, split: str) -> None:
+    """Refuse a loss that is not a function of the parameters alone, for what looks at one point without an engine.
+
+    It is evaluated in two cuts and once more.
+
+    Raises:
+        ProblemError: If the values differ or are not finite; the message gives the likely reason.
+    """
+    check_modes(problem)
+    before, count = _random_state(), problem.examples[split].count
+    points = [evaluate_params(problem, problem.params, split, batch_size=size) for size in (128, other_cut(128, count))]
+    random = before != _random_state()
+    points.append(evaluate_params(problem, problem.params, split, batch_size=128))
+    for name in points[0].sums:
+        _check_repeatable(name, points, problem, _rounding(name, points[0], []), random=random)
+
+
 def other_cut(batch_size: int, count: int) -> int:
     """A batch size, 128 at most, that cuts the examples otherwise.
 

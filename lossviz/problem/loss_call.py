@@ -150,6 +150,8 @@ def _try(problem: Problem, habits: Habits) -> None:
     batch = next(iter(problem.examples.values())).batches(TRIED)[0]
     with standing(problem.model), _watched_modes(problem.model, habits):
         with untracked():
+            for parameter in problem.model.parameters():  # a caller may have turned the flags on
+                parameter.requires_grad_(False)
             plain = _tried(problem, batch, habits)
         with gradients_on(problem.model, problem.params):
             tracked = _tried(problem, batch, habits)

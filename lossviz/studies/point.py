@@ -8,6 +8,7 @@ import torch
 
 from lossviz.errors import UsageError
 from lossviz.evaluate.batchnorm import refresh_statistics, with_batchnorm
+from lossviz.evaluate.checks import check_repeats
 from lossviz.problem.device import choose_device
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
@@ -41,7 +42,8 @@ def load_point(ref: ProblemRef, words: PointWords) -> Problem:
     """Load model, checkpoint and examples, BatchNorm statistics included, which derivatives are taken with.
 
     Raises:
-        LossvizError: As for :func:`lossviz.problem.load.load_problem`.
+        LossvizError: As for :func:`lossviz.problem.load.load_problem`, or if the loss differs from one evaluation to
+            the next, so that nothing around the point could be measured.
     """
     if words.precision not in ("float32", "float64"):
         raise UsageError(f"precision is {words.precision!r}; choose float32 or float64.")
@@ -56,4 +58,5 @@ def load_point(ref: ProblemRef, words: PointWords) -> Problem:
     examples = words.batchnorm_examples or BATCHNORM_EXAMPLES[words.batchnorm]
     problem = with_batchnorm(problem, words.batchnorm, examples, words.seed)
     refresh_statistics(problem)
+    check_repeats(problem, words.split)
     return problem
