@@ -17,7 +17,7 @@ from lossviz.render.draw.map_axes import panel_has_values
 from lossviz.render.draw.shading import Ink, shade
 from lossviz.render.draw.signs import draw_legend, mark_line, sample_look
 from lossviz.render.draw.strip import draw_strip
-from lossviz.render.paper.layout import LETTER_EM, PT, RELIEF_MARGINS_EM, Box
+from lossviz.render.paper.layout import LETTER_EM, PT, Box
 from lossviz.render.scene import Scene
 from lossviz.render.values.camera import common_bounds, picture_bounds
 from lossviz.render.values.cells import Cell
@@ -48,7 +48,7 @@ def draw_relief(scene: Scene, figure: Figure) -> None:
 
 def picture_columns(scene: Scene) -> int:
     """Width of the rendered picture in pixels of the finished file."""
-    left, right, _, _ = RELIEF_MARGINS_EM
+    left, right, _, _ = scene.layout.margins
     inches = scene.layout.panels[0].width - (left + right) * scene.style.font_pt * PT
     return int(min(MOST_COLUMNS / OVERSAMPLE, max(64, round(inches * scene.style.dpi))))
 
@@ -109,7 +109,7 @@ class Relief:
         self.axes: Axes = figure.add_axes(box.fraction(layout.width, layout.height), gid=f"panel {index}")
         self.axes.set_axis_off()
         left, right, _, _ = shown_bounds(scene)
-        margins = np.array(RELIEF_MARGINS_EM) * style.font_pt * PT
+        margins = np.array(layout.margins) * style.font_pt * PT
         self.em = (right - left) / (box.width - margins[0] - margins[1]) * style.font_pt * PT  # in ground units
         self.frame_line = {"color": style.theme.muted, "lw": 0.6 * style.line_scale, "solid_capstyle": "round"}
 
@@ -141,7 +141,7 @@ class Relief:
 
     def _limits(self) -> None:
         left, right, bottom, top = shown_bounds(self.scene)
-        wide = np.array(RELIEF_MARGINS_EM) * self.em
+        wide = np.array(self.scene.layout.margins) * self.em
         self.axes.set_xlim(left - wide[0], right + wide[1])
         self.axes.set_ylim(bottom - wide[2], top + wide[3])
 

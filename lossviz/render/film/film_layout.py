@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from lossviz.render.draw.relief import shown_bounds
-from lossviz.render.paper.layout import LEGEND_ROW_EM, PT, RELIEF_MARGINS_EM, Box, Layout, relief_height
+from lossviz.render.paper.layout import LEGEND_ROW_EM, PT, Box, Layout, relief_height
 from lossviz.render.paper.legend import arrange
 from lossviz.render.paper.sheet import strip_height
 from lossviz.render.scene import Scene
@@ -42,7 +42,8 @@ def lay_out_film(plane: Scene, surface: Scene, subject: str) -> tuple[Scene, Sce
     bar_room = (3.0 + 0.62 * max(3, *map(len, plane.keys[0].tick_texts or ("",)))) * em + 0.6 * em
     map_width, map_height = _fit(float(np.ptp(panel.y) / np.ptp(panel.x)), MAP_SHARE * width, TALLEST_EM * em)
     free = width - left - map_width - bar_room
-    tall, below = relief_height(shown_bounds(surface), em), RELIEF_MARGINS_EM[2] * em
+    margins = surface.layout.margins
+    tall, below = relief_height(shown_bounds(surface), em, margins), margins[2] * em
     tallest = TALLEST_EM * em + below
     wide = free if tall(free) <= tallest else _inverse(tall, tallest)
     panels_height = max(map_height, tall(wide) - below)
@@ -60,7 +61,7 @@ def lay_out_film(plane: Scene, surface: Scene, subject: str) -> tuple[Scene, Sce
     legend_box = Box(left, 0.3 * em, width - left, len(legend) * LEGEND_ROW_EM * em)
 
     def layout(panel_box: Box, bar_box: Box | None, under: Box | None) -> Layout:
-        return Layout(width, height, (panel_box,), (bar_box,), 1, 1, legend_box, (under,))
+        return Layout(width, height, (panel_box,), (bar_box,), 1, 1, legend_box, (under,), margins)
 
     under = strip if subject == "path" else None
     plane = replace(plane, layout=layout(box, bar, under), legend=legend)
@@ -77,13 +78,13 @@ def flight_layout(scene: Scene) -> Scene:
     foot = (len(legend) * LEGEND_ROW_EM + 0.6) * em
     bar_room = (4.0 + 0.62 * max(3, *map(len, scene.keys[0].tick_texts or ("",)))) * em
     wide = (width - bar_room - 0.6 * em) / count
-    tall = relief_height(shown_bounds(scene), em)(wide)
+    tall = relief_height(shown_bounds(scene), em, scene.layout.margins)(wide)
     height = _even(foot + tall + 3.2 * em, scene.style.dpi)
     boxes = tuple(Box(0.3 * em + i * wide, foot, wide, tall) for i in range(count))
     bar = Box(width - bar_room + 0.6 * em, foot + 0.1 * tall, 0.95 * em, 0.8 * tall)
     bars = (*[None] * (count - 1), bar)
     legend_box = Box(1.5 * em, 0.3 * em, width, len(legend) * LEGEND_ROW_EM * em)
-    layout = Layout(width, height, boxes, bars, 1, count, legend_box, (None,) * count)
+    layout = Layout(width, height, boxes, bars, 1, count, legend_box, (None,) * count, scene.layout.margins)
     return replace(scene, layout=layout, legend=legend)
 
 

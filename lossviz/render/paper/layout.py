@@ -18,6 +18,7 @@ STACKED_EM = 1.3  # room of a second line of a label
 LETTER_EM = 0.58  # of a label: mean width of a letter, in units of the type size
 SMALLEST_LABEL = 0.65  # of the type size: how far a label shrinks before its panel grows
 RELIEF_MARGINS_EM = (3.4, 1.6, 2.9, 0.2)  # left, right, bottom and top of a surface, for its ticks and labels
+RELIEF_NUMBER_EM = 0.52  # width of a letter of the numbers at the left of a surface
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Layout:
         columns: Number of columns.
         legend: Box for the legend rows.
         strips: For each panel the box under it for what its paths do not show, or None.
+        margins: Left, right, bottom and top of a surface within its panel, in units of the type size.
     """
 
     width: float
@@ -62,6 +64,7 @@ class Layout:
     columns: int
     legend: Box
     strips: tuple[Box | None, ...] = ()
+    margins: tuple[float, float, float, float] = RELIEF_MARGINS_EM
 
 
 def plan_layout(
@@ -135,9 +138,8 @@ def plan_layout(
     panels: list[Box] = []
     bars: list[Box | None] = []
     strips: list[Box | None] = []
-    inset = (
-        (0.0, 0.0) if axes_outside else (RELIEF_MARGINS_EM[0] * em, (RELIEF_MARGINS_EM[0] + RELIEF_MARGINS_EM[1]) * em)
-    )
+    margins = relief_margins(bar_letters)
+    inset = (0.0, 0.0) if axes_outside else (margins[0] * em, (margins[0] + margins[1]) * em)
     for i in range(count):
         row, column = divmod(i, columns)
         x = left + column * (width + gap_x) + sum(bar_columns[:column]) * bar_room
@@ -148,7 +150,7 @@ def plan_layout(
         bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
     figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (1.2 if not bars_width else 0.1) * em
     legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
-    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips))
+    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips), margins)
 
 
 def stack_label(label: str, room: float, em: float) -> str:
@@ -177,8 +179,20 @@ def map_height(aspect: float) -> Callable[[float], float]:
     return lambda width: width * min(max(aspect, FLATTEST), TALLEST)
 
 
-def relief_height(bounds: tuple[float, float, float, float], em: float) -> Callable[[float], float]:
+def relief_margins(letters: int) -> tuple[float, float, float, float]:
+    """Margins of a surface in units of the type size, the left one wide enough for numbers of so many letters.
+
+    Example:
+        >>> relief_margins(4) == RELIEF_MARGINS_EM, relief_margins(10)[0]
+        (True, 5.9)
+    """
+    return (max(RELIEF_MARGINS_EM[0], round(0.7 + RELIEF_NUMBER_EM * letters, 2)), *RELIEF_MARGINS_EM[1:])
+
+
+def relief_height(
+    bounds: tuple[float, float, float, float], em: float, margins: tuple[float, float, float, float] = RELIEF_MARGINS_EM
+) -> Callable[[float], float]:
     """Height of a surface's box whose picture spans ``bounds`` (left, right, bottom, top) on the screen."""
-    left, right, bottom, top = RELIEF_MARGINS_EM
+    left, right, bottom, top = margins
     across, up = bounds[1] - bounds[0], bounds[3] - bounds[2]
     return lambda width: (width - (left + right) * em) * up / across + (bottom + top) * em

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lossviz.render.paper.layout import PROFILE, PT, Layout, map_height, plan_layout, relief_height
+from lossviz.render.paper.layout import PROFILE, PT, Layout, map_height, plan_layout, relief_height, relief_margins
 from lossviz.render.paper.legend import LegendEntry, arrange
 from lossviz.render.values.camera import Camera, common_bounds
 from lossviz.render.values.panel import Panel, axes_agree
@@ -64,7 +64,7 @@ def lay_out(
         count=len(boxes),
         columns=columns,
         barred=tuple(kind != "line" and barred for barred in _barred(keys, columns)),
-        height_of=_height_of(style, kind, panels, terrains, camera),
+        height_of=_height_of(style, kind, panels, terrains, camera, bar_letters),
         titled=titles,
         legend_rows=legend,
         axes_outside=kind != "surface",
@@ -92,11 +92,11 @@ def _barred(keys: Sequence[int], columns: int) -> list[bool]:
     return [first[key] == i for i, key in enumerate(keys)]
 
 
-def _height_of(style, kind, panels, terrains, camera) -> Callable[[float], float]:
+def _height_of(style, kind, panels, terrains, camera, letters) -> Callable[[float], float]:
     if kind == "line":
         return map_height(PROFILE)
     if kind == "surface":
-        return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT)
+        return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT, relief_margins(letters))
     return map_height(max(panel.aspect for panel in panels))
 
 

@@ -216,10 +216,11 @@ def _choose_top(ordered: np.ndarray, kind: ScaleKind, clip: str | float) -> floa
     if clip.startswith("q") and clip != "auto":
         return _quantile(ordered, float(clip[1:]) / 100.0)
     if kind == "log":
-        decades = np.log10(top) - np.log10(ordered[0])
-        return _quantile(ordered, 0.99) if decades > CLIP_DECADES else top
+        # up to six decades are shown whole, however high the top: no jump where a range reaches them
+        return min(top, max(_quantile(ordered, 0.99), float(f"{float(ordered[0]) * 10.0**CLIP_DECADES:.2g}")))
+    ground = min(0.0, float(ordered[0]))  # heights across zero are counted from the lowest
     q90 = _quantile(ordered, 0.90)
-    return q90 if q90 > 0 and top / 3.0 > q90 else top
+    return q90 if q90 > ground and (top - ground) / 3.0 > q90 - ground else top
 
 
 def _quantile(ordered: np.ndarray, share: float) -> float:

@@ -77,6 +77,19 @@ def test_labels_too_long_for_their_edge_leave_their_unit_beneath(bowl):
     assert "α" in texts and "β" in texts and "α, β: filter-normalised units" in texts
 
 
+@pytest.mark.parametrize("style", ["paper", "column", "text"])
+@pytest.mark.parametrize(("factor", "add"), [(1.8e-12, 0.0), (0.0, 2.302585), (1.0, 12345678.0)])
+def test_long_numbers_of_the_value_axis_stay_on_the_paper(surface_of, style, factor, add):
+    x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
+    bowl = x[None] ** 2 + 2 * y[:, None] ** 2
+    surface = surface_of(x, y, train_loss=add + (factor or 2e-6) * (1 + bowl))
+    figure = drawn(make_scene([surface], kind="surface", style=style, dpi=60, scale="linear"))
+    figure.draw_without_rendering()
+    paper = figure.bbox
+    texts = [t.get_window_extent() for t in figure.axes[0].texts if t.get_text()]
+    assert min(box.x0 for box in texts) >= paper.x0
+
+
 def words_of(scene):
     """Texts of a surface's axes with their boxes on the paper."""
     with settings(scene):

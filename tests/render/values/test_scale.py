@@ -37,6 +37,20 @@ def test_automatic_clip():
     assert choose_scale(np.geomspace(1e-4, 1e4, 999)).clipped
 
 
+def test_a_range_across_zero_is_clipped_by_its_height_above_the_lowest_value():
+    x, y = np.meshgrid(np.linspace(-1, 1, 51), np.linspace(-1, 1, 41))
+    assert not choose_scale(1.2 * x + 1.4 * y - 1.0).clipped  # a plane from −3.6 to 1.6
+    spike = np.concatenate([np.linspace(-2, 1, 95), [50.0] * 5])
+    assert choose_scale(spike).high == pytest.approx(1.0, abs=0.3)
+
+
+def test_where_six_decades_are_passed_the_top_does_not_jump():
+    shape = np.geomspace(1.0, 1e6, 999)
+    below, above = (choose_scale(np.concatenate([[1.0], shape, [top]])) for top in (0.98e6, 1.02e6))
+    assert not below.clipped
+    assert above.high >= 0.97e6
+
+
 def test_clip_below_everything_is_refused():
     with pytest.raises(UsageError, match="lies below every value"):
         choose_scale(np.array([1.0, 2.0]), clip=0.5)
