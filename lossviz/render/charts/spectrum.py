@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +25,7 @@ def figure_size(scene: SpectrumScene) -> tuple[float, float]:
     """Width and height of the figure in inches."""
     em = scene.style.font_pt * PT
     rows = len(scene.bars.names) if scene.bars else 0
-    height = HEAD_EM + FOOT_EM + (len(scene.curves) > 0) * (DENSITY_EM + AXIS_EM + LINE_EM * len(scene.labels))
+    height = HEAD_EM + FOOT_EM + (len(scene.curves) > 0) * (DENSITY_EM + AXIS_EM + LINE_EM * _line_count(scene))
     height += (rows > 0) * (AXIS_EM + 1.0 + rows * ROW_EM * (1 + 0.35 * (len(scene.labels) - 1)))
     return scene.style.width_in, height * em
 
@@ -36,7 +38,7 @@ def draw_spectrum(scene: SpectrumScene, figure: Figure) -> None:
         figure.text(0.6 * em / width, 1 - 0.6 * em / height, scene.title, va="top", fontweight="bold",
                     fontsize=scene.style.font_pt + 1)  # fmt: skip
     if scene.curves:
-        top -= LINE_EM * em * len(scene.labels)
+        top -= LINE_EM * em * _line_count(scene)
         box = (5.2 * em, top - DENSITY_EM * em, width - 6.2 * em, DENSITY_EM * em)
         axes = figure.add_axes(_fraction(box, width, height), gid="density")
         _draw_density(axes, scene)
@@ -90,13 +92,26 @@ def _draw_density(axes: Axes, scene: SpectrumScene) -> None:
 def _draw_lines(figure: Figure, scene: SpectrumScene, bottom: float) -> None:
     """The legend with each spectrum's numbers, a line each."""
     (width, height), em = figure.get_size_inches(), scene.style.font_pt * PT
-    for number, (label, line) in enumerate(zip(scene.labels, scene.lines, strict=True)):
-        y = (bottom + (len(scene.labels) - 1 - number) * LINE_EM * em + 0.5 * em) / height
-        colour = spectrum_colours(scene)[number]
+    y = bottom + (_line_count(scene) - 0.5) * LINE_EM * em
+    for colour, lines in zip(spectrum_colours(scene), numbers_of(scene), strict=False):
+        at = [y / height] * 2
         figure.add_artist(
-            Line2D([0.7 * em / width, 2.0 * em / width], [y, y], color=colour, lw=1.4 * scene.style.line_scale)
+            Line2D([0.7 * em / width, 2.0 * em / width], at, color=colour, lw=1.4 * scene.style.line_scale)
         )
-        figure.text(2.6 * em / width, y, f"{label}: {line}", va="center", fontsize=scene.style.small_pt, gid="numbers")
+        for line in lines:
+            figure.text(2.6 * em / width, y / height, line, va="center", fontsize=scene.style.small_pt, gid="numbers")
+            y -= LINE_EM * em
+
+
+def numbers_of(scene: SpectrumScene) -> list[list[str]]:
+    """For each spectrum its name and numbers, in lines that fit the figure."""
+    room = 72 * scene.style.width_in - 3.2 * scene.style.font_pt
+    letters = int(room / (LETTER_EM * scene.style.small_pt))
+    return [textwrap.wrap(f"{label}: {line}", letters) for label, line in zip(scene.labels, scene.lines, strict=True)]
+
+
+def _line_count(scene: SpectrumScene) -> int:
+    return sum(map(len, numbers_of(scene)))
 
 
 def _draw_bars(axes: Axes, scene: SpectrumScene) -> None:

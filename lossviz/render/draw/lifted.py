@@ -18,7 +18,7 @@ from lossviz.render.words.style import Style
 
 FINEST = 0.012  # ground distance between the places where visibility is looked up
 MOST_PLACES = 60_000
-HIDDEN: dict[str, Any] = {"alpha": 0.6, "linestyles": [(0, (1, 1.6))]}
+HIDDEN = (0, (1, 1.6))  # dashes of pieces behind the surface
 
 
 def lifted_heights(path: Path, place: np.ndarray, terrain: Terrain) -> np.ndarray:
@@ -72,16 +72,21 @@ def draw_lifted(
             if len(points) > 1:
                 seen, unseen = visible_runs(points, buffer)
                 visible, hidden = visible + seen, hidden + unseen
-        thin: dict[str, Any] = {"linewidths": 0.8 * line_width(path, style), "path_effects": [], **HIDDEN}
-        axes.add_collection(
-            LineCollection(
-                hidden, colors=[colour or path.colour], zorder=3.2, gid=f"{name} hidden", clip_on=False, **thin
-            ),
-            autolim=False,
+        dotted = LineCollection(
+            hidden, zorder=3.2, gid=f"{name} hidden", clip_on=False, **hidden_look(path, style, colour)
         )
+        axes.add_collection(dotted, autolim=False)
         lines = cased_lines(visible, path, style, colour=colour, zorder=3.4, gid=name, clip_on=False)
         axes.add_collection(lines, autolim=False)
     _draw_signs(axes, path, terrain, buffer, floor, style, ink)
+
+
+def hidden_look(path: Path, style: Style, colour: str | None) -> dict[str, Any]:
+    """Dots, rimmed so that they show on every ground."""
+    width = 0.8 * line_width(path, style)
+    rim = patheffects.Stroke(linewidth=2.2 * width, foreground=path.casing, alpha=0.75, capstyle="round")
+    look = {"colors": [colour or path.colour], "linewidths": width, "linestyles": [HIDDEN], "capstyle": "butt"}
+    return look | {"path_effects": [rim, patheffects.Normal()]}
 
 
 def _draw_signs(axes, path, terrain, buffer, floor, style, ink) -> None:

@@ -24,6 +24,7 @@ from lossviz.render.draw.signs import (
     family_colour,
     mark_line,
 )
+from lossviz.render.draw.title import draw_title
 from lossviz.render.paper.layout import GAP_EM, PT, stack_label
 from lossviz.render.scene import Scene
 from lossviz.render.values.cells import Cell, cell_edges, has_value
@@ -105,7 +106,7 @@ def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: in
     else:
         axes.set_ylabel(stack_label(key.label, box.height, em))
     if len(scene.groups) > 1:
-        axes.set_title(panels[0].view.fixed_text() or panels[0].title)
+        draw_title(axes, panels[0].view.fixed_text() or panels[0].title, box.width, scene.style)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 

@@ -13,16 +13,15 @@ from lossviz.render.draw.colour_bar import draw_colour_bar
 from lossviz.render.draw.path_lines import draw_paths
 from lossviz.render.draw.signs import cell_patch, draw_legend, mark_line, sample_look
 from lossviz.render.draw.strip import draw_strip
+from lossviz.render.draw.title import draw_title
 from lossviz.render.paper.layout import GAP_EM, PT, Box, label_size, map_height, stack_label
 from lossviz.render.scene import Scene
 from lossviz.render.values.cells import Cell, cell_outlines
 from lossviz.render.values.panel import Panel, axes_agree
 from lossviz.render.words.colours import colour_at
 from lossviz.render.words.quantity import format_coordinate
-from lossviz.render.words.style import Style
 
 NUMBER_EM = 3.4  # room for a number on the x axis
-TITLE_LETTER_EM = 0.66  # mean width of a letter in bold
 OUTLINED = (Cell.BELOW, Cell.PLUS_INF, Cell.MINUS_INF, Cell.NAN, Cell.NOT_EVALUATED)
 
 
@@ -36,7 +35,7 @@ def add_map_axes(scene: Scene, figure: Figure, index: int) -> Axes:
     axes.set_ylim(panel.y[0], panel.y[-1])
     em = scene.style.font_pt * PT
     room = box.width + 0.7 * GAP_EM * em
-    axes.set_title(panel.title, fontsize=title_size(panel.title, room, style=scene.style))
+    draw_title(axes, panel.title, room, scene.style)
     same_x, same_y = axes_agree(scene.panels)
     last_row = bool(layout.strips[index]) or not same_x or index + layout.columns >= len(scene.panels)
     first_column = not same_y or index % layout.columns == 0
@@ -62,12 +61,6 @@ def place_map(box: Box, panel: Panel) -> Box:
     """The top of a panel's box, as high as a map of equal units along both axes is."""
     height = min(box.height, map_height(panel.aspect)(box.width))
     return replace(box, bottom=box.bottom + box.height - height, height=height)
-
-
-def title_size(title: str, room: float, style: Style) -> float:
-    """Type size in points at which a title fits ``room`` inches, never under that of the smallest labels."""
-    full = style.font_pt + style.line_scale
-    return max(style.label_pt, min(full, room / (TITLE_LETTER_EM * PT * max(len(title), 1))))
 
 
 def finish_map(

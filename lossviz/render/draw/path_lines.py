@@ -122,6 +122,8 @@ def path_handle(sign: str, path: Path, style: Style) -> Artist:
         return Line2D([0], [0], **look)
     if sign in ("decay", "event"):
         return Line2D([0], [0], **event_look(sign, style))
+    if sign == "hidden":
+        return Line2D([0, 1], [0, 0], color=style.theme.ink, lw=0.8 * LINE_PT * style.line_scale, ls=(0, (1, 1.6)))
     colour = style.theme.ink if sign == "lifted" else path.colour
     width = LINE_PT * style.line_scale
     rim = [

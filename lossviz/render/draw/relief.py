@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from contourpy import contour_generator
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lossviz.render.draw.colour_bar import draw_colour_bar
 from lossviz.render.draw.height_field import GBuffer, trace
-from lossviz.render.draw.lifted import draw_lifted
+from lossviz.render.draw.lifted import draw_lifted, visible_runs
 from lossviz.render.draw.lighting import Light, make_light
 from lossviz.render.draw.map_axes import panel_has_values
 from lossviz.render.draw.shading import Ink, shade
-from lossviz.render.draw.signs import draw_legend, mark_line, sample_look
+from lossviz.render.draw.signs import CHANCE_DASHES, draw_legend, mark_line, sample_look
 from lossviz.render.draw.strip import draw_strip
+from lossviz.render.draw.title import draw_title
 from lossviz.render.paper.layout import LETTER_EM, PT, Box
 from lossviz.render.scene import Scene
 from lossviz.render.values.camera import common_bounds, picture_bounds
@@ -132,12 +134,13 @@ class Relief:
         self._floor_frame()
         if self.camera.elevation <= STEEPEST:
             self._value_axis()
+        self._chance()
         self._samples()
         self._marks()
         for path in self.panel.paths:
             alone = len(self.panel.paths) == 1
             draw_lifted(self.axes, path, self.terrain, self.buffer, self.floor, self.scene.style, alone=alone)
-        self.axes.set_title(self.panel.title)
+        draw_title(self.axes, self.panel.title, self.scene.layout.panels[self.index].width, self.scene.style)
 
     def _limits(self) -> None:
         left, right, bottom, top = shown_bounds(self.scene)
@@ -238,6 +241,21 @@ class Relief:
         apart = 0.85 * self.em / (HEIGHT * self.camera.cos)
         kept = even_decades(self.key.scale, apart) or spread_ticks(self.key.ticks, self.key.scale, apart)
         return [(value, self.key.text(value)) for value in kept]
+
+    def _chance(self) -> None:
+        """The dashed line of a guess without knowledge, on the surface and on the floor."""
+        if self.key.chance is None:
+            return
+        terrain, height = self.terrain, float(self.terrain.height_of(self.key.chance))
+        known = np.ma.masked_array(terrain.height, mask=terrain.kinds != Cell.FINITE)
+        lines = contour_generator(terrain.ground_x, terrain.ground_y, known).lines(height)
+        pieces = [np.reshape(np.asarray(line, float), (-1, 2)) for line in lines]
+        look = {"color": "#14171c", "lw": 0.9 * self.scene.style.line_scale, "ls": CHANCE_DASHES, "zorder": 2.3}
+        for level, where in ((height, "surface"), (self.floor, "floor")):
+            for piece in pieces:
+                points = np.stack(np.broadcast_arrays(*self.camera.project(piece[:, 0], piece[:, 1], level)), axis=1)
+                for run in visible_runs(points, self.buffer)[0]:
+                    self.axes.plot(*run.T, clip_on=False, gid=f"chance on the {where}", **look)
 
     def _marks(self) -> None:
         style = self.scene.style

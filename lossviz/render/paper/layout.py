@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lossviz.render.paper.title import titles_height
 from lossviz.render.words.style import Style
 
 FLATTEST, TALLEST = 0.4, 1.6  # height of a map in units of its width
@@ -74,7 +75,7 @@ def plan_layout(
     columns: int,
     barred: tuple[bool, ...],
     height_of: Callable[[float], float],
-    titled: bool,
+    titles: Sequence[str],
     legend_rows: int,
     axes_outside: bool = True,
     footer_lines: int = 0,
@@ -93,7 +94,7 @@ def plan_layout(
         columns: Panels in a row.
         barred: For each panel, whether a colour bar stands at its right.
         height_of: Height of a panel from its width, both in inches.
-        titled: Whether panels carry titles.
+        titles: Of the panels, those that are not empty.
         legend_rows: Rows of legend beneath the panels.
         axes_outside: Whether ticks and labels need room outside the panels.
         footer_lines: Lines of small text at the foot.
@@ -110,7 +111,6 @@ def plan_layout(
     gap_x = max(gap_x, STRIP_NUMBERS_EM * em) if strip_em else gap_x
     gap_x = gap_x if agree[1] else max(gap_x, left)
     bar_room = ((3.9 if axes_outside else 2.4) + 0.6 * bar_letters) * em  # beside a surface its label stands above it
-    top = (1.9 if titled else 0.9) * em
     rows = -(-count // columns)
     bar_columns = [any(barred[i] for i in range(c, count, columns)) for c in range(columns)]
     bars_width = sum(bar_columns) * bar_room
@@ -126,6 +126,7 @@ def plan_layout(
         height = max(height_of(width), SMALLEST_LABEL * LETTER_EM * em * max(map(len, parts)))
     if axes_outside and any("\n" in stack_label(label, width + gap_x, em) for label in below):
         bottom += STACKED_EM * em
+    top = titles_height(titles, width + gap_x * 0.7 * axes_outside, style) * em
     labelled = bool(strip_em) or not agree[0]  # numbers under every row
     footer = footer_lines * 1.25 * em * 0.8
     legend_height = legend_rows * LEGEND_ROW_EM * em
@@ -150,7 +151,9 @@ def plan_layout(
         bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
     figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (1.2 if not bars_width else 0.1) * em
     legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
-    return Layout(figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips), margins)
+    return Layout(
+        figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips), margins
+    )
 
 
 def stack_label(label: str, room: float, em: float) -> str:

@@ -33,6 +33,7 @@ Sign = Literal[
     "more",
     "path",
     "lifted",
+    "hidden",
     "start",
     "end",
     "dot",
@@ -183,6 +184,8 @@ def _path_entries(panels: Sequence[Panel], kind: str) -> list[LegendEntry]:
                 "lifted", "the same at its own loss" if alone else "above the floor: at its own loss", path=first
             )
         )
+    if kind == "surface":
+        entries.append(LegendEntry("hidden", "behind the surface", path=first))
     dots = {path.dot_text for path in paths}
     entries += [
         LegendEntry("start", "start", path=first),

@@ -58,14 +58,15 @@ def lay_out(
     most = COLUMNS.get(style.name, MOST_COLUMNS)
     most = 2 if kind == "line" and most == 1 else most
     columns = _columns(keys, min(MOST_RELIEFS, most) if kind == "surface" else most)
-    titles = len(boxes) > 1 if kind == "line" else any(panel.title for panel in panels)
+    first = [panels[box[0]] for box in boxes]
+    titles = [panel.view.fixed_text() or panel.title if kind == "line" else panel.title for panel in first]
     return plan_layout(
         replace(style, panel_in=style.width_in) if kind == "surface" else style,
         count=len(boxes),
         columns=columns,
         barred=tuple(kind != "line" and barred for barred in _barred(keys, columns)),
         height_of=_height_of(style, kind, panels, terrains, camera, bar_letters),
-        titled=titles,
+        titles=titles if kind != "line" or len(boxes) > 1 else (),
         legend_rows=legend,
         axes_outside=kind != "surface",
         footer_lines=footer_lines,

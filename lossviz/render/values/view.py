@@ -14,6 +14,7 @@ from lossviz.render.words.plane_text import axis_symbol, eigenvalues_text
 from lossviz.render.words.quantity import format_coordinate, quantity_label
 
 KIND_WORDS = {"html": "interactive page"}
+UNTOLD = ("problem", "model")  # names of files that say nothing of what is in them
 FLOAT64 = 8 * float(np.finfo(np.float64).eps)  # a mean in float64, some roundings long
 MOST_SLICES = 5
 MOST_LIVE_SLICES = 15  # of the interactive page, which shows one at a time
@@ -226,10 +227,16 @@ def title_views(
 
 
 def _own_titles(surfaces: Sequence[Surface]) -> list[str]:
-    own = [str(surface.facts.get("problem") or "") for surface in surfaces]
+    own = [_subject(surface) for surface in surfaces]
     if len(set(own)) == len(own):
         return own
     return [f"{text or 'surface'} {number}" for number, text in enumerate(own, 1)]
+
+
+def _subject(surface: Surface) -> str:
+    """What a surface is of: its problem's name, or its model's where the file is just called ``problem.py``."""
+    problem, model = (str(surface.facts.get(word) or "") for word in ("problem", "model"))
+    return model if model and problem in UNTOLD else problem
 
 
 def _split_of(surface: Surface, name: str) -> str:

@@ -99,3 +99,18 @@ def test_the_command_knows_a_spectrum_file_by_itself(tmp_path):
     assert run("plot", tmp_path / "net.spectrum.h5", "--kind", "layers", "--dark").exit_code == 0
     said = run("plot", tmp_path / "net.spectrum.h5", "--clip", "3", "--kind", "contour", "--out", tmp_path / "a.txt")
     assert said.exit_code == 2 and all(word in said.output for word in ("--clip", "contour", "a.txt"))
+
+
+@pytest.mark.parametrize("style", ["paper", "column", "text"])
+def test_every_number_of_a_spectrum_stays_on_the_paper(style):
+    spectra = {"resnet without skips": spectrum_of(eigenvalues=(1234.5678, 4.0, -0.00357)), "b": spectrum_of()}
+    scene = make_spectrum_scene(spectra, style=style, dpi=60)
+    with settings(scene):
+        figure = make_chart(scene)
+        figure.draw_without_rendering()
+    numbers = [text for text in figure.texts if text.get_gid() == "numbers"]
+    assert max(text.get_window_extent().x1 for text in numbers) <= figure.bbox.x1
+    said = " ".join(text.get_text() for text in numbers)
+    assert all(line in said for line in scene.lines)
+    bottoms = [text.get_window_extent().y0 for text in numbers]
+    assert min(bottoms) >= figure.axes[0].bbox.y1 and bottoms == sorted(bottoms, reverse=True)

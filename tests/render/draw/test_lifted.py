@@ -50,7 +50,8 @@ def test_hidden_pieces_are_dotted_and_visible_ones_are_not(bowl):
     axes = axes_of(scene)
     seen, hidden = (artists(axes, gid)[0] for gid in ("lifted", "lifted hidden"))
     assert hidden.get_segments() and hidden.get_linestyle()[0][1] is not None
-    assert seen.get_linestyle()[0][1] is None and hidden.get_alpha() < 1
+    assert seen.get_linestyle()[0][1] is None and hidden.get_linewidth()[0] < seen.get_linewidth()[0]
+    assert any(entry.text == "behind the surface" for row in scene.legend for entry in row)
     # what is drawn dotted lies behind the picture, what is solid in front
     (terrain,) = scene.terrains
     buffer = trace(terrain, scene.camera, columns=400, floor=scene.floor)

@@ -90,6 +90,21 @@ def test_long_numbers_of_the_value_axis_stay_on_the_paper(surface_of, style, fac
     assert min(box.x0 for box in texts) >= paper.x0
 
 
+def test_the_chance_line_of_the_legend_lies_on_surface_and_floor_at_its_level(bowl, coarse):
+    scene = make_scene([bowl], kind="surface", dpi=100)
+    axes = next(axes for axes in drawn(scene).axes if axes.get_gid() == "panel 0")
+    assert any(entry.sign == "chance" for row in scene.legend for entry in row)
+    terrain, camera = scene.terrains[0], scene.camera
+    level = float(terrain.height_of(np.log(10)))
+    for gid, height in (("chance on the surface", level), ("chance on the floor", scene.floor)):
+        lines = [line for line in axes.lines if line.get_gid() == gid]
+        assert lines and all(line.get_linestyle() == "--" for line in lines)
+        s, v = np.concatenate([line.get_xydata() for line in lines]).T
+        t = (v - height * camera.cos) / camera.sin
+        x, y = s * camera.right[0] + t * camera.away[0], s * camera.right[1] + t * camera.away[1]
+        assert terrain.sample(terrain.height, x, y) == pytest.approx(level, abs=0.01)
+
+
 def words_of(scene):
     """Texts of a surface's axes with their boxes on the paper."""
     with settings(scene):
