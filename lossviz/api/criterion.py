@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import UsageError
+from lossviz.problem.habits import Loss
 from lossviz.problem.losses import IGNORED, classify, outputs_and_targets
-from lossviz.problem.problem import Loss
 
 FORMS = (
     "a criterion of output and target, such as nn.CrossEntropyLoss() or torch.nn.functional.mse_loss, or a function "

@@ -12,10 +12,11 @@ from torch import nn
 
 from lossviz.api.criterion import loss_of
 from lossviz.errors import UsageError
+from lossviz.problem.habits import Loss
 from lossviz.problem.held import HeldRef
 from lossviz.problem.isolation import FIXED_SEED, outside_inference_mode, preserved_globals
 from lossviz.problem.load import check_same
-from lossviz.problem.problem import Loss, Problem, with_own_batches
+from lossviz.problem.problem import Problem, with_own_batches
 from lossviz.space.params import state_sha256
 
 

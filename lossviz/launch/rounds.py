@@ -21,6 +21,7 @@ import numpy as np
 from lossviz.errors import StoreError, UnwritableError
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.schema import canonical_path, journal_folder
+from lossviz.store.trust import remember_jobs
 
 FORMAT = "lossviz-round"
 _NAME = re.compile(r"round-(\d{4,})\.json")
@@ -179,11 +180,12 @@ def read_points(run: Path, number: int | None, size: int, warn: Callable[[str], 
 
 
 def write_round(run: Path, made: Round) -> None:
-    """Write a round's record, whole or not at all.
+    """Write a round's record, whole or not at all, and remember its jobs as this user's.
 
     Raises:
         UnwritableError: If it cannot be written.
     """
+    remember_jobs(made.name, made.jobs)
     path = round_path(run, made.number)
     text = json.dumps(made.to_json(), indent=1) + "\n"
     try:

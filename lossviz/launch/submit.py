@@ -20,6 +20,7 @@ from lossviz.launch.script import Job, Request, array_script, merge_script
 from lossviz.store.lock import RunLock
 from lossviz.store.plain_file import write_plain
 from lossviz.store.schema import canonical_path
+from lossviz.store.trust import check_submitted
 
 USUAL_SLOTS = 64
 USUAL_LARGEST_ARRAY = 1000
@@ -208,19 +209,27 @@ def check_no_round_alive(run: Path, ask: Callable[[list[str]], dict[str, slurm.J
         )
 
 
-def cancel_round(run: Path) -> tuple[Round, list[str]] | None:
-    """Cancel what lives of the last round, and note it in the record.
+def cancel_round(run: Path, *, trusted: bool = False) -> tuple[Round, list[str]] | None:
+    """Cancel the live jobs of the last round, and note it in the record.
+
+    Args:
+        run: The surface file.
+        trusted: Cancel jobs that this user has not submitted from here, too.
 
     Returns:
         The round and the jobs that were alive; None where nothing was ever submitted.
 
     Raises:
+        UntrustedError: If the record names jobs that this user has not submitted: a folder that somebody sent may name
+            any jobs.
         LaunchError: If the cluster does not answer.
     """
     rounds = read_rounds(run)
     if not rounds:
         return None
     last = rounds[-1]
+    if not trusted:
+        check_submitted(run, last.name, last.jobs)
     alive = _alive(last, slurm.job_states) if last.arrays else slurm.is_named(last.name)
     if alive:
         slurm.cancel(last.jobs if last.alone and last.arrays else alive)

@@ -1,8 +1,21 @@
-"""What a loss does beside returning values: it may differentiate, write into its batch, or change the model's modes."""
+"""The bare call of the user's loss, and what the loss does besides returning values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from lossviz.problem.blame import is_out_of_memory
+from lossviz.problem.data.batch import Batch, map_tensors, tensors
+from lossviz.problem.isolation import preserved_globals
+from lossviz.problem.outcome import Outcome, read_outcome
+
+Loss = Callable[[nn.Module, Batch], Any]
+OUT_OF_MEMORY = "out of memory"
 
 
 @dataclass
@@ -22,3 +35,21 @@ class Habits:
     writes: bool = False
     switched: str = ""
     switched_to_training: bool = False
+
+
+def returned_by(loss: Loss, model: nn.Module, batch: Batch, *, copied: bool = False) -> Any:
+    """What the user's loss returns, as it is; with ``copied`` it may write into its batch, for it gets a copy."""
+    return loss(model, map_tensors(torch.clone, batch) if copied else batch)
+
+
+def try_loss(loss: Loss, model: nn.Module, batch: Batch, habits: Habits) -> Outcome | str:
+    """What the loss gives for a copy of a batch, or why it fails; the global random states stay as they are."""
+    own = map_tensors(torch.clone, batch)
+    versions = [tensor._version for tensor in tensors(own)]
+    try:
+        with preserved_globals():
+            outcome = read_outcome(returned_by(loss, model, own), own).detached()
+    except Exception as error:  # of user code: the call that follows blames it
+        return OUT_OF_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
+    habits.writes |= versions != [tensor._version for tensor in tensors(own)]
+    return outcome

@@ -1,4 +1,4 @@
-"""The one place that calls the user's ``loss(model, batch)``: read, blamed by file and line, and summed by weight.
+"""The one way to take the user's ``loss(model, batch)``: read, blamed by file and line, and summed by weight.
 
 A loss may do more than return values. One of a physics-informed network differentiates by its inputs, one of
 meta-learning by the parameters; both need gradients on, which cost memory that other losses should not pay. Some write
@@ -9,24 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lossviz.errors import ProblemError
-from lossviz.problem.blame import blame_loss, is_out_of_memory
-from lossviz.problem.data.batch import Batch, map_tensors, tensors
+from lossviz.problem.blame import blame_loss
+from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.problem.data.examples import Examples, columns
-from lossviz.problem.habits import Habits
-from lossviz.problem.isolation import preserved_globals, untracked
+from lossviz.problem.habits import OUT_OF_MEMORY, Habits, returned_by, try_loss
+from lossviz.problem.isolation import untracked
 from lossviz.problem.outcome import Outcome, read_outcome
-from lossviz.problem.problem import Loss, Problem
+from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
 
 TRIED = 8  # examples
-_NO_MEMORY = "memory does not suffice"
 
 
 def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) -> Outcome:
@@ -60,11 +58,6 @@ def take_loss(problem: Problem, batch: Batch, model: nn.Module | None = None) ->
 def call_loss(problem: Problem, batch: Batch, model: nn.Module) -> Outcome:
     """The bare call, for programs that are traced: what it raises is the caller's to blame."""
     return read_outcome(returned_by(problem.loss, model, batch), batch)
-
-
-def returned_by(loss: Loss, model: nn.Module, batch: Batch, *, copied: bool = False) -> Any:
-    """What the user's loss returns, as it is; with ``copied`` it may write into its batch, for it gets a copy."""
-    return loss(model, map_tensors(torch.clone, batch) if copied else batch)
 
 
 def habits_of(problem: Problem) -> Habits:
@@ -152,27 +145,14 @@ def _try(problem: Problem, habits: Habits) -> None:
         with untracked():
             for parameter in problem.model.parameters():  # a caller may have turned the flags on
                 parameter.requires_grad_(False)
-            plain = _tried(problem, batch, habits)
+            plain = try_loss(problem.loss, problem.model, batch, habits)
         with gradients_on(problem.model, problem.params):
-            tracked = _tried(problem, batch, habits)
+            tracked = try_loss(problem.loss, problem.model, batch, habits)
     if isinstance(tracked, str) or isinstance(plain, str):
         # where both fail, with gradients on it says what is really wrong
-        habits.differentiates = isinstance(plain, str) and plain != tracked and tracked != _NO_MEMORY
+        habits.differentiates = isinstance(plain, str) and plain != tracked and tracked != OUT_OF_MEMORY
     else:
         habits.differentiates = not _same(plain, tracked)
-
-
-def _tried(problem: Problem, batch: Batch, habits: Habits) -> Outcome | str:
-    """What the loss gives on a copy of a batch, or why it does not."""
-    own = map_tensors(torch.clone, batch)
-    versions = [tensor._version for tensor in tensors(own)]
-    try:
-        with preserved_globals():
-            outcome = call_loss(problem, own, problem.model).detached()
-    except Exception as error:  # of user code: the call that follows blames it
-        return _NO_MEMORY if is_out_of_memory(error) else f"{type(error).__name__}: {error}"
-    habits.writes |= versions != [tensor._version for tensor in tensors(own)]
-    return outcome
 
 
 def _same(one: Outcome, other: Outcome) -> bool:

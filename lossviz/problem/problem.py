@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from lossviz.problem.data.batch import Batch
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
-from lossviz.problem.habits import Habits
+from lossviz.problem.habits import Habits, Loss, try_loss
 from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
@@ -29,7 +29,6 @@ from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 
 TIES_SHOWN = 6
-Loss = Callable[[nn.Module, Batch], Any]
 
 
 class Mover(Protocol):
@@ -260,16 +259,9 @@ def with_own_batches(problem: Problem) -> Problem:
 
 def _gives_one_value(problem: Problem, batch: Batch) -> bool:
     """Whether a quantity of the loss is one value for a whole batch; what is wrong with the loss is said later."""
-    state = torch.get_rng_state()
-    try:
-        with torch.no_grad():
-            found = problem.loss(problem.model, batch)
-    except Exception:
-        return False
-    finally:
-        torch.set_rng_state(state)
-    values = found.values() if isinstance(found, Mapping) else [found]
-    return any(isinstance(value, Tensor) and not value.ndim for value in values)
+    with torch.no_grad():
+        tried = try_loss(problem.loss, problem.model, batch, Habits())
+    return not isinstance(tried, str) and any(not value.ndim for value in tried.values.values())
 
 
 def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -1,8 +1,8 @@
 """Consent: what a result file names is imported, called or unpickled only if this user wants it.
 
 A file may have been sent, and then its words for model, data and loss are somebody else's. Each problem that this user
-computed leaves a mark in their own state folder, named by the SHA-256 of its words, arguments and contents. No file can
-bring such a mark along.
+computed leaves a mark in their own state folder, named by the SHA-256 of its words, arguments and contents; so do the
+jobs they submitted. No file can bring such a mark along.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, replace
 from pathlib import Path
 
@@ -50,11 +51,31 @@ def remember(ref: ProblemRef) -> None:
     if not runs_foreign_words(ref):
         return
     with contextlib.suppress(OSError, RuntimeError):
-        folder = marks_folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        text = json.dumps(describe_words(ref), indent=1).encode()
-        for mark in (mark_path(ref), *([_pickle_mark(ref)] if ref.trust_pickle else [])):
-            _write_mark(mark, text)
+        _leave_marks([mark_path(ref), *([_pickle_mark(ref)] if ref.trust_pickle else [])], describe_words(ref))
+
+
+def remember_jobs(name: str, jobs: Sequence[str]) -> None:
+    """Leave a mark that this user has submitted these jobs, where their state folder can be written."""
+    with contextlib.suppress(OSError, RuntimeError):
+        _leave_marks([_jobs_mark(name, jobs)], {"jobs": name, "numbers": ", ".join(jobs)})
+
+
+def check_submitted(path: Path, name: str, jobs: Sequence[str]) -> None:
+    """Demand that this user has submitted the jobs that a run's record names.
+
+    Args:
+        path: The run's file.
+        name: Of the jobs.
+        jobs: Their numbers; none yet where the submission was interrupted.
+
+    Raises:
+        UntrustedError: If there is no mark of it.
+    """
+    if not _is_marked(_jobs_mark(name, jobs)):
+        raise UntrustedError(
+            f"{path} names jobs that you have not submitted with lossviz (or {_where()} cannot be read): "
+            f"{', '.join(jobs) or name}. If they are yours, add --trust-problem, or cancel them with scancel."
+        )
 
 
 def trust_options(ref: ProblemRef) -> tuple[str, ...]:
@@ -122,6 +143,16 @@ def mark_path(ref: ProblemRef) -> Path:
 
 def _pickle_mark(ref: ProblemRef) -> Path:
     return mark_path(ref).with_suffix(_PICKLE)
+
+
+def _jobs_mark(name: str, jobs: Sequence[str]) -> Path:
+    return marks_folder() / hashlib.sha256(json.dumps(["jobs", name, *jobs]).encode()).hexdigest()
+
+
+def _leave_marks(marks: Sequence[Path], said: Mapping[str, str]) -> None:
+    marks_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    for mark in marks:
+        _write_mark(mark, json.dumps(said, indent=1).encode())
 
 
 def _is_marked(mark: Path) -> bool:

@@ -204,25 +204,32 @@ def _verify_points(surface: Surface, recompute: Recompute, points: int, toleranc
     except (PlanError, StoreError) as error:  # what is there now is not what the file was made from
         result.note("recomputed", [str(error)], "")
         return
-    mistakes, same, worst = [], 0, 0.0
+    mistakes, same, differing = [], 0, dict[str, float]()
     for new in again:
         old = surface.point(new.index, new.split)
         same += values_text(old) == values_text(new)
         for name in (name for name in new.sums if not name.endswith(RESIDUAL)):
-            off = _apart(new, old, name, rounding_of(surface, f"{new.split}_{name}", new.index))
-            worst = max(worst, off)
-            if not off <= tolerance:
+            column = f"{new.split}_{name}"
+            off, beyond = _apart(new, old, name, rounding_of(surface, column, new.index))
+            if off:
+                differing[column] = max(differing.get(column, 0.0), off)
+            if not beyond <= tolerance:
                 place = list(surface.plan.grid.position(new.index))
                 mistakes.append(f"{new.split} {name} at {place} is {new.mean(name)!r}, stored {old.mean(name)!r}.")
-    result.note("recomputed", mistakes, f"{same} of {len(again)} equal bit for bit, the worst off by {worst:.1e}")
+    found = [
+        f"{same} of {len(again)} equal bit for bit",
+        *(f"{n} off by at most {x:.1e}" for n, x in differing.items()),
+    ]
+    allowed = ", which rounding or the residual of a search explains" if differing else ""
+    result.note("recomputed", mistakes, "; ".join(found) + allowed)
 
 
-def _apart(new: Point, old: Point, name: str, rounding: float) -> float:
-    """How far a mean is off, relative to the stored one, beyond rounding and what two searches may differ by."""
+def _apart(new: Point, old: Point, name: str, rounding: float) -> tuple[float, float]:
+    """How far a mean is off, relative to the stored one; and the part beyond rounding and what two searches allow."""
     off, allowed = abs(new.mean(name) - old.mean(name)), rounding
     if name + RESIDUAL in new.sums:
         allowed += new.mean(name + RESIDUAL) + old.mean(name + RESIDUAL)
-    off = off - min(off, allowed)  # NaN stays NaN
-    if not off:
-        return 0.0
-    return off / abs(old.mean(name)) if old.mean(name) else math.inf
+    both = off, off - min(off, allowed)  # NaN stays NaN
+    size = abs(old.mean(name))
+    relative = [0.0 if not part else part / size if size else math.inf for part in both]
+    return relative[0], relative[1]

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 from torch import nn
 
 from lossviz.cli.main import cli
-from lossviz.launch.rounds import Round, write_round
+from lossviz.errors import UntrustedError
+from lossviz.launch import slurm
+from lossviz.launch.rounds import Array, Round, write_round
 from lossviz.launch.status import read_status
 from lossviz.store.directions_file import write_directions
 from lossviz.store.surface_file import read_surface
@@ -165,6 +167,22 @@ def test_status_without_slurm_counts_points_and_says_what_to_type(folder, no_slu
     assert run("status", "net.h5").exit_code == 0 and "lossviz merge" in run("status", "net.h5").output
     assert run("merge", "net.h5").exit_code == 0
     assert "Complete. Next: lossviz plot" in run("status", "net.h5", "--watch").output
+
+
+def test_jobs_that_a_sent_folder_names_are_cancelled_only_on_the_users_word(folder, monkeypatch):
+    asked = []
+    monkeypatch.setattr(slurm, "job_states", lambda jobs: {job: slurm.JobState("RUNNING") for job in ("12_1",)})
+    monkeypatch.setattr(slurm, "cancel", asked.append)
+    words = ["--grid", "-1:1:3,-1:1:2", "--strategy", "loop", "--out", "net.h5"]
+    assert run("compute", "digits", "--samples", 20, *words, "--prepare-only").exit_code == 0
+    write_round(folder / "net.h5", Round(1, "net-r1", 6, np.arange(6), 1, arrays=(Array("12", 1, 1, 0),)))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "another user's"))
+    refused = run("cancel", "net.h5")
+    assert refused.exit_code == UntrustedError.exit_status and not asked, refused.output
+    assert "names jobs that you have not submitted" in refused.output and "12" in refused.output
+    assert run("cancel", "net.h5", "--trust-problem").exit_code == 0 and asked == [["12"]]
+    # the record was written again by this user, whose jobs they now are
+    assert run("cancel", "net.h5").exit_code == 0
 
 
 def test_a_later_round_asks_for_what_earlier_ones_asked_unless_it_is_typed_again(folder, no_slurm):

@@ -25,7 +25,7 @@ from lossviz.evaluate.precision import passes_in, precision_now
 from lossviz.evaluate.ranks.group import LOST, Group
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.data.batch import Batch, count_examples, map_tensors, tensors
-from lossviz.problem.loss_call import returned_by
+from lossviz.problem.habits import returned_by
 from lossviz.problem.problem import Problem
 from lossviz.problem.shards import is_divided
 from lossviz.problem.stand import Placement, put
