@@ -15,7 +15,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.derivatives import Derivatives
 from lossviz.evaluate.hidden_state import HiddenState
 from lossviz.evaluate.ranks.group import Group
-from lossviz.evaluate.ranks.parted import build_evaluator
+from lossviz.evaluate.ranks.sliced import build_evaluator
 from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreement
 from lossviz.evaluate.ways.guard import Sample, is_plain, spread_first
@@ -44,7 +44,7 @@ class Engine:
         derivatives: Adds quantities to every point, beside which its forward passes cost little: nothing is measured
             then either.
         group: The ranks that sum each point together, this process leading them; nothing is measured then either, nor
-            where one process sums the parts of a point.
+            where one process sums the slices of a point.
 
     Attributes:
         way: The way in use.
@@ -72,7 +72,8 @@ class Engine:
         self.doubts: list[str] = []
         self._plain_batch = batch_size or (way.batch_size if way and is_plain(way) else None)
         self._fast, self._limits = Sample(), ""
-        plain = problem.parts > 1 or bool(problem.placement) or sampling is not None or derivatives is not None
+        layout = problem.layout
+        plain = layout.slices > 1 or bool(layout.placement) or sampling is not None or derivatives is not None
         self._unmeasured = way is None and not plain
         self.settled = not self._unmeasured
         self.way = way or default_way(problem, batch_size)

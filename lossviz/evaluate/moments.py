@@ -104,27 +104,27 @@ class MomentSums:
         return MomentSums(self.stacked, self.count, weight, squares, examples, means)
 
     @classmethod
-    def of_parts(cls, parts: Sequence[MomentSums]) -> MomentSums:
-        """Sums over all parts of the examples, added in the order given.
+    def of_slices(cls, slices: Sequence[MomentSums]) -> MomentSums:
+        """Sums over all slices of the examples, added in the order given.
 
-        Squared deviations are moved from each part's shift to the first one's, with no approximation: with δ between
+        Squared deviations are moved from each slice's shift to the first one's, with no approximation: with δ between
         the two, ``Σ w² (x − s + δ)² = second + 2 δ first + δ² Σ w²``.
 
         Example:
-            >>> parts = [MomentSums(), MomentSums()]
-            >>> parts[0].add(Outcome({"loss": torch.tensor([1.0, 3.0])}, None, 2))
-            >>> parts[1].add(Outcome({"loss": torch.tensor([5.0])}, None, 1))
-            >>> MomentSums.of_parts(parts).packed().tolist()
+            >>> slices = [MomentSums(), MomentSums()]
+            >>> slices[0].add(Outcome({"loss": torch.tensor([1.0, 3.0])}, None, 2))
+            >>> slices[1].add(Outcome({"loss": torch.tensor([5.0])}, None, 1))
+            >>> MomentSums.of_slices(slices).packed().tolist()
             [3.0, 9.0, 8.0]
         """
-        whole = parts[0].on_host()
-        for part in parts[1:]:
-            if whole.examples is not None and part.examples is not None:
-                whole.examples.add_sums(part.examples, _column(part.squares))
-            for name, total in part.means.items():
+        whole = slices[0].on_host()
+        for other in slices[1:]:
+            if whole.examples is not None and other.examples is not None:
+                whole.examples.add_sums(other.examples, _column(other.squares))
+            for name, total in other.means.items():
                 whole.means[name] = whole.means[name] + total
-            whole.count += part.count
-            whole.weight, whole.squares = whole.weight + part.weight, whole.squares + part.squares
+            whole.count += other.count
+            whole.weight, whole.squares = whole.weight + other.weight, whole.squares + other.squares
         return whole
 
     def _add_examples(self, each: dict[str, Tensor], weight: Tensor | None) -> None:

@@ -56,7 +56,7 @@ def float64_error(problem: Problem, plane: Plane, coordinates: list[float], spli
 
     None where the model is too large to be copied for it, or does not run in float64.
     """
-    if problem.placement:
+    if problem.layout.placement:
         return None  # it is never copied
     if sum(t.nbytes for t in problem.model.state_dict().values() if isinstance(t, Tensor)) > LARGEST_COPY_BYTES:
         return None

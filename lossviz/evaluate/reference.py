@@ -60,12 +60,12 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
 @contextmanager
 def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
     """The model with other parameters for the time of the block; then everything in it is put back by hand."""
-    if problem.mover is not None:
-        problem.mover.put(params)
+    if problem.layout.mover is not None:
+        problem.layout.mover.put(params)
         try:
             yield
         finally:
-            problem.mover.restore()
+            problem.layout.mover.restore()
         return
     named = _named(problem)
     before = {name: named[name].detach().clone() for name in params}

@@ -151,7 +151,7 @@ def check_one_device(problem: Problem) -> None:
     if len({tensor.device for tensor in problem.params.values()}) > 1:
         raise ProblemError(
             f"Derivatives are taken of a model on one device, and model() laid this one on several "
-            f"({problem.placement}): let it return the model on one."
+            f"({problem.layout.placement}): let it return the model on one."
         )
 
 

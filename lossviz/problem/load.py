@@ -20,6 +20,7 @@ from lossviz.problem.data.splits import Reader
 from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.held import make_held
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
+from lossviz.problem.layout import Layout
 from lossviz.problem.placed import check_placed, is_placed, type_of
 from lossviz.problem.problem import Problem, assemble, cast, private_copy, with_own_batches
 from lossviz.problem.shards import Shards, divide
@@ -143,7 +144,8 @@ def load_problem(
     with surroundings(ref), preserved_globals(seed=initial_seed):
         divided = divide(problem.model, parallelize, mesh, device)
     shards = Shards(divided, list(problem.params))
-    return replace(problem, model=divided, shards=shards, placement=str(shards), state_sha256=whole_sha256)
+    layout = Layout(placement=str(shards), shards=shards, state_sha256=whole_sha256)
+    return replace(problem, model=divided, layout=layout)
 
 
 def _read_examples(

@@ -65,7 +65,7 @@ def habits_of(problem: Problem) -> Habits:
     habits = problem.habits
     if not habits.known:
         habits.known = True
-        if problem.mover is None and problem.examples:  # a divided model's ranks all run with gradients off
+        if problem.layout.mover is None and problem.examples:  # a divided model's ranks all run with gradients off
             _try(problem, habits)
     return habits
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,38 +19,15 @@ from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
 from lossviz.problem.habits import Habits, Loss, try_loss
 from lossviz.problem.isolation import outside_inference_mode
+from lossviz.problem.layout import Layout
 from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
-from lossviz.problem.shards import Shards
 from lossviz.problem.source.file import check_chance
 from lossviz.problem.storage import tie_shared, tied_names
 from lossviz.records.rule import Rule
-from lossviz.space.params import Params
-from lossviz.space.plane import Plane
+from lossviz.space.params import Params, state_sha256
 
 TIES_SHOWN = 6
-
-
-class Mover(Protocol):
-    """Moves a model that does not lie in this process alone."""
-
-    device: torch.device
-
-    def lay(self, plane: Plane) -> None:
-        """Have the directions of a plane at hand."""
-        ...
-
-    def move_to(self, coordinates: Sequence[float]) -> None:
-        """Put the model at ``coordinates`` (k,) of that plane."""
-        ...
-
-    def put(self, params: Params) -> None:
-        """Put whole tensors into the model."""
-        ...
-
-    def restore(self) -> None:
-        """Put the model back at the origin, exactly."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -75,13 +52,8 @@ class Problem:
         read_twice: Whether the data were read a second time as a whole, and were the same.
         matching: How the names in files of its parameters fit the model's.
         rules: By parameter of ``params`` which slices are its filters, as the module that owns it says.
-        parts: In how many parts the examples of a point are summed, see :meth:`Examples.parts`.
-        placement: Where the parameters lie, if the user laid them out himself; empty where all are on one device. Such
-            a model is never copied, cast or taken elsewhere.
+        layout: Where the model lies and how its examples are summed.
         modules: SHA-256 of each module of the user's own that its code imports, by path within its folder.
-        shards: What of a model that is divided among ranks lies here.
-        state_sha256: Of such a model's parameters and buffers before it was divided.
-        mover: What moves such a model; :attr:`params` are whole tensors on the host then.
         habits: What the loss does beside returning values, once it was tried.
         as_made: Whether the parameters are those that the problem's ``model()`` makes, for no checkpoint was named.
     """
@@ -100,22 +72,22 @@ class Problem:
     read_twice: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict)
     matching: Matching = field(default_factory=Matching)
-    parts: int = 1
+    layout: Layout = field(default_factory=Layout)
     unused: tuple[str, ...] | None = ()
-    placement: str = ""
     modules: Mapping[str, str] = field(default_factory=dict)
-    shards: Shards | None = None
-    state_sha256: str | None = None
-    mover: Mover | None = None
     habits: Habits = field(default_factory=Habits, compare=False, repr=False)
     as_made: bool = False
 
     @property
     def device(self) -> torch.device:
         """Where the model lies, or its first layer; its origin may be kept on the host."""
-        if self.mover is not None:
-            return self.mover.device
+        if self.layout.mover is not None:
+            return self.layout.mover.device
         return next(self.model.parameters()).device
+
+    def state_sha256(self) -> str:
+        """SHA-256 of the model's parameters and buffers; of a divided model before it was divided."""
+        return self.layout.state_sha256 or state_sha256(dict(self.model.state_dict()))
 
     def copied_model(self) -> nn.Module:
         """A copy of the model to be changed.
@@ -123,10 +95,10 @@ class Problem:
         Raises:
             ProblemError: If the user laid it out himself, so that it has no copy.
         """
-        if self.placement:
+        if self.layout.placement:
             raise ProblemError(
-                f"This takes a copy of the model, which model() laid out itself ({self.placement}): let it return the "
-                "model on one device."
+                f"This takes a copy of the model, which model() laid out itself ({self.layout.placement}): let it "
+                "return the model on one device."
             )
         return copy.deepcopy(self.model)
 
@@ -237,7 +209,7 @@ def assemble(
         warnings=(*warnings, *_complex_held(tensors, moving), *_not_finite({**tensors, **buffers})),
         read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
-        placement=describe_devices(model) if placed else "",
+        layout=Layout(placement=describe_devices(model) if placed else ""),
     )
 
 

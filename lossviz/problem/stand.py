@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, _foreach_add_, _foreach_copy_, nn  # pyright: ignore[reportPrivateImportUsage]
 
 from lossviz.problem.isolation import outside_inference_mode, untracked
-from lossviz.problem.problem import Mover, Problem
+from lossviz.problem.layout import Mover
+from lossviz.problem.problem import Problem
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane
 
@@ -124,9 +125,9 @@ class LeanPlacement:
 
 def placement_of(problem: Problem, plane: Plane, *, lean: bool = False) -> Placement | LeanPlacement | Mover:
     """What moves a problem's model through a plane."""
-    if problem.mover is not None:
-        problem.mover.lay(plane)
-        return problem.mover
+    if problem.layout.mover is not None:
+        problem.layout.mover.lay(plane)
+        return problem.layout.mover
     away = next(iter(plane.origin.values())).device != problem.device
     return LeanPlacement(problem, plane) if lean or away else Placement.of(problem, plane)
 
@@ -140,7 +141,7 @@ def walking(
     Each point begins with the buffers and modes that the model had, whatever the one before it did to them.
     """
     with untracked():
-        kept = None if problem.mover is not None else Kept(problem.model, trusted=not problem.habits.switched)
+        kept = None if problem.layout.mover is not None else Kept(problem.model, trusted=not problem.habits.switched)
 
         def go(coordinates: Sequence[float]) -> None:
             if kept is not None:

@@ -61,19 +61,20 @@ def load_plan_problem(
 
 
 def fit_problem(problem: Problem, plan: Plan, *, for_new_plane: bool = False) -> Problem:
-    """A problem, freshly loaded, as the plan wants it: its quantities, order of examples, parts and BatchNorm."""
+    """A problem, freshly loaded, as the plan wants it: its quantities, order of examples, slices and BatchNorm."""
     problem = with_batchnorm(problem, plan.batchnorm, plan.batchnorm_examples, plan.plane.seed)
     if for_new_plane:  # by all that the loss returns, whichever quantities are asked for
         # in a divided model there is no graph from loss to parameters to look at, so that all of it moves
-        problem = replace(problem, unused=find_unused(problem) if problem.mover is None else None)
-    parts = plan.ranks_per_point if plan.ranks_divide == "examples" else 1
-    return replace(problem, loss=select_quantities(problem.loss, plan.quantities), parts=parts)
+        problem = replace(problem, unused=find_unused(problem) if problem.layout.mover is None else None)
+    slices = plan.ranks_per_point if plan.ranks_divide == "examples" else 1
+    loss, layout = select_quantities(problem.loss, plan.quantities), replace(problem.layout, slices=slices)
+    return replace(problem, loss=loss, layout=layout)
 
 
 def load_divided(plan: Plan, device: str, group: Group) -> Divided:
     """This rank's share of a model that a plan's ranks divide, for one that follows; it reads no data."""
     problem = _load(plan, device, splits=(), mesh=group.mesh)
-    group.gather(problem.state_sha256)
+    group.gather(problem.layout.state_sha256)
     return Divided(problem, group, choose_device(device))
 
 
@@ -85,14 +86,14 @@ def _lead_loading(plan: Plan, device: str, group: Group, reread_s: float) -> Pro
     except BaseException:
         group.broken = True  # the others may wait for this one while they divide the model
         raise
-    found = group.gather(problem.state_sha256)
+    found = group.gather(problem.layout.state_sha256)
     if others := [rank for rank, sha256 in enumerate(found) if sha256 != found[0]]:
         raise ProblemError(
             f"Rank {others[0]} of {group.count} has read other parameters than rank 0: is the checkpoint the same file "
             "on every machine, and does model() draw its parameters from torch's own generator?"
         )
     mover = Divided(problem, group, choose_device(device))
-    return replace(problem, mover=mover, loss=mover.loss)
+    return replace(problem, layout=replace(problem.layout, mover=mover), loss=mover.loss)
 
 
 def _load(plan: Plan, device: str, *, splits: tuple[str, ...] | None = None, **how: Any) -> Problem:
@@ -174,7 +175,7 @@ def choose_way(problem: Problem, facts: Mapping[str, Any], settings: Settings = 
     """
     before, strategy, batch_size = facts.get("engine", {}), settings.strategy, settings.batch_size
     stored = Way.from_json(before["way"]) if before.get("settled") else None
-    if stored and problem.mover is not None and strategy == "auto":  # what does not fit would end all its ranks
+    if stored and problem.layout.mover is not None and strategy == "auto":  # what does not fit would end all its ranks
         return replace(stored, batch_size=batch_size or stored.batch_size)
     if strategy != "auto" or settings.low_memory:
         name = "loop" if strategy == "auto" else strategy

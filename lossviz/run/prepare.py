@@ -26,7 +26,6 @@ from lossviz.records.watch import Watch
 from lossviz.render.trial import find_drawing_fault
 from lossviz.run.assembly import Assembly, Source, assemble
 from lossviz.run.settings import Settings
-from lossviz.space.params import state_sha256
 from lossviz.store.run import Role, Run, check_writable
 from lossviz.store.schema import directions_path, journal_folder
 from lossviz.store.trust import remember
@@ -134,7 +133,7 @@ def prepare_facts(made: Assembly) -> dict[str, Any]:
         "classes": {split: count for split, part in problem.examples.items() if (count := count_classes(part))},
         "batchnorm_layers": len(batchnorm_layers(problem.model)),
         "batchnorm_examples": statistics_examples(problem, plan.batchnorm),
-        "state_sha256": problem.state_sha256 or state_sha256(dict(problem.model.state_dict())),
+        "state_sha256": problem.state_sha256(),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
         "gram": plane.gram.tolist(),
         "norm_ratios": [list(pair) for pair in norm_ratios(plane, made.rules)],
@@ -145,8 +144,8 @@ def prepare_facts(made: Assembly) -> dict[str, Any]:
         "engine": engine.settings,
         "precision": made.precision,
     }
-    if problem.placement:
-        facts["placement"] = problem.placement
+    if problem.layout.placement:
+        facts["placement"] = problem.layout.placement
     if engine.derivatives is not None:
         facts["derivatives"] = engine.derivatives.facts
     if plane.dimension > 1:

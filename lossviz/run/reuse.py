@@ -15,7 +15,6 @@ from lossviz.records.surface import Surface
 from lossviz.records.watch import Watch
 from lossviz.run.load import load_plan_problem
 from lossviz.run.settings import Settings
-from lossviz.space.params import state_sha256
 
 
 def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, watch: Watch) -> None:
@@ -41,7 +40,7 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)
     problem = in_precision(problem, facts["precision"]["used"])
     found = {
-        "state_sha256": problem.state_sha256 or state_sha256(dict(problem.model.state_dict())),
+        "state_sha256": problem.state_sha256(),
         "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
     }
     if mistakes := check_facts(facts, found):

@@ -79,14 +79,14 @@ class Divided:
     """A divided model on one of its ranks: leads the others where it is rank 0 of its group, else obeys.
 
     Args:
-        problem: With :attr:`~lossviz.problem.problem.Problem.shards`, and the user's own loss.
+        problem: With :attr:`~lossviz.problem.layout.Layout.shards`, and the user's own loss.
         group: The ranks.
         device: Where batches are to lie.
     """
 
     def __init__(self, problem: Problem, group: Group, device: torch.device) -> None:
-        assert problem.shards is not None
-        self.device, self._group, self._shards, self._loss = device, group, problem.shards, problem.loss
+        assert problem.layout.shards is not None
+        self.device, self._group, self._shards, self._loss = device, group, problem.layout.shards, problem.loss
         local = self._shards.local
         wide = {name: torch.promote_types(t.dtype, torch.float32) for name, t in local.items()}
         self._origin = {name: local[name].to(wide[name], copy=True) for name in local}

@@ -1,4 +1,4 @@
-"""A rank that follows: it sums its part of the examples wherever the leader of its group says."""
+"""A rank that follows: it sums its slice of the examples wherever the leader of its group says."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.orders import Failure, Order
-from lossviz.evaluate.ranks.parted import Parted, build_evaluator
+from lossviz.evaluate.ranks.sliced import Sliced, build_evaluator
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
@@ -21,21 +21,21 @@ def serve(group: Group, load: Callable[[], tuple[Problem, Plane]]) -> None:
         group: With this process at a rank from 1.
         load: Makes problem and plane.
     """
-    loaded, parted, way = _answered(load), None, None
+    loaded, sliced, way = _answered(load), None, None
     while (order := group.hear()) is not None:
         if way != order.way:  # at first, and where memory did not suffice
-            parted, way = None, order.way
-            parted = loaded if isinstance(loaded, Failure) else _built(loaded, way, group)
-        group.gather(parted if isinstance(parted, Failure) else _sums(parted, group, order))
+            sliced, way = None, order.way
+            sliced = loaded if isinstance(loaded, Failure) else _built(loaded, way, group)
+        group.gather(sliced if isinstance(sliced, Failure) else _sums(sliced, group, order))
 
 
-def _built(loaded: tuple[Problem, Plane], way: Way, group: Group) -> Parted | Failure:
+def _built(loaded: tuple[Problem, Plane], way: Way, group: Group) -> Sliced | Failure:
     return _answered(lambda: build_evaluator(way, *loaded, group=group))
 
 
-def _sums(parted: Any, group: Group, order: Order) -> Any:
+def _sums(sliced: Any, group: Group, order: Order) -> Any:
     with cpu_threads(order.way.threads):
-        return _answered(lambda: parted.sums_of(group.rank, order.indices, order.coordinates, order.splits))
+        return _answered(lambda: sliced.sums_of(group.rank, order.indices, order.coordinates, order.splits))
 
 
 def _answered(make: Callable[[], Any]) -> Any:

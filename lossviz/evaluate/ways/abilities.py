@@ -11,7 +11,7 @@ from lossviz.errors import UsageError
 
 Strategy = Literal["loop", "stacked", "compiled", "replayed"]
 Need = Literal[
-    "parts", "low memory", "early stop", "recomputed statistics", "without CUDA", "own derivatives", "changed batches"
+    "slices", "low memory", "early stop", "recomputed statistics", "without CUDA", "own derivatives", "changed batches"
 ]
 ALL: frozenset[Need] = frozenset(get_args(Need))
 LOSS_NEEDS: frozenset[Need] = frozenset({"own derivatives", "changed batches"})
@@ -40,7 +40,7 @@ ABILITIES: Mapping[Strategy, Abilities] = MappingProxyType(
 )
 _REFUSALS: Mapping[Need, str] = MappingProxyType(
     {
-        "parts": "cannot sum in parts; with --ranks-per-point take loop.",
+        "slices": "cannot sum in slices; with --ranks-per-point take loop.",
         "low memory": "holds several points at once; with --low-memory take loop.",
         "early stop": "cannot stop a point early; with --relative-error take loop.",
         "recomputed statistics": "cannot recompute BatchNorm statistics; with recompute take loop.",
@@ -63,7 +63,7 @@ def check_strategy(strategy: Strategy, needs: Set[Need], *, rewritten: bool = Fa
         UsageError: With a sentence for each need that it does not meet.
 
     Example:
-        >>> check_strategy("loop", {"parts", "early stop"})
+        >>> check_strategy("loop", {"slices", "early stop"})
         >>> check_strategy("stacked", {"low memory"})
         Traceback (most recent call last):
         lossviz.errors.UsageError: --strategy stacked holds several points at once; with --low-memory take loop.

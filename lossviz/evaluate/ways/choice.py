@@ -53,7 +53,7 @@ class Trial:
 
 def default_way(problem: Problem, batch_size: int | None = None) -> Way:
     """What is used when nothing is measured: batches that fit a CPU's cache or fill a GPU."""
-    if problem.mover is not None:
+    if problem.layout.mover is not None:
         return Way("loop", batch_size or DIVIDED_BATCH)
     usual = 256 if problem.device.type == "cpu" else 4096
     return Way("loop", batch_size or usual)

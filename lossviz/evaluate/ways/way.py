@@ -74,10 +74,10 @@ class Way:
         Raises:
             UsageError: If the strategy cannot do what this run or its loss needs.
         """
-        if problem.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
+        if problem.layout.placement and self != Way("loop", self.batch_size, lean=self.lean, threads=self.threads):
             raise UsageError(
                 f"--strategy {self.strategy} works on a copy of the model or changes its passes, and this one was laid "
-                f"out by its user ({problem.placement}): take loop."
+                f"out by its user ({problem.layout.placement}): take loop."
             )
         check_strategy(self.strategy, self._needs(problem, sampling), rewritten=self.folded or self.cached)
         if self.channels_last:
@@ -97,7 +97,7 @@ class Way:
     def _needs(self, problem: Problem, sampling: Sampling | None) -> set[Need]:
         habits = habits_of(problem)
         asked: dict[Need, bool] = {
-            "parts": problem.parts > 1,
+            "slices": problem.layout.slices > 1,
             "low memory": self.lean,
             "early stop": sampling is not None,
             "recomputed statistics": problem.statistics is not None,

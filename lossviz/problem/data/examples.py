@@ -18,7 +18,7 @@ class Examples:
     """A fixed set of D examples in a fixed order, resident on a device.
 
     Args:
-        parts: Ready-made batches; or, when ``recuttable``, one tree in which every tensor has D as its leading
+        batches: Ready-made batches; or, when ``recuttable``, one tree in which every tensor has D as its leading
             dimension.
         own_size: Of the batches that the user's loader makes of examples that may be cut.
         recuttable: Whether batches of any size may be cut. Ready-made batches stay as the user made them, for a loss
@@ -30,11 +30,11 @@ class Examples:
         (5, [[0, 1], [2, 3], [4]])
     """
 
-    def __init__(self, parts: Sequence[Batch], *, recuttable: bool = False, own_size: int | None = None) -> None:
-        self._parts = list(parts)
+    def __init__(self, batches: Sequence[Batch], *, recuttable: bool = False, own_size: int | None = None) -> None:
+        self._batches = list(batches)
         self.own_size = own_size
         self.recuttable = recuttable
-        self._counts = [count_examples(part) for part in self._parts]
+        self._counts = [count_examples(batch) for batch in self._batches]
         self.count = sum(self._counts)
         self._place: np.ndarray | None = None  # of each example as read, where the order is another
         if not self.count:
@@ -49,9 +49,9 @@ class Examples:
         if batch_size is not None and batch_size < 1:
             raise UsageError(f"The batch size is {batch_size}; it must be at least 1.")
         if not self.recuttable or batch_size is None or batch_size >= self.count:
-            return list(self._parts)
+            return list(self._batches)
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
-        return [map_columns(self._parts[0], lambda column, cut=cut: column[cut]) for cut in cuts]
+        return [map_columns(self._batches[0], lambda column, cut=cut: column[cut]) for cut in cuts]
 
     def in_own_batches(self) -> Examples:
         """The same examples as ready-made batches of the loader's size."""
@@ -64,7 +64,7 @@ class Examples:
             ProblemError: As for :meth:`check_mixable`.
         """
         self.check_mixable()
-        other = Examples([map_columns(self._parts[0], lambda column: _take(column, order))], recuttable=True)
+        other = Examples([map_columns(self._batches[0], lambda column: _take(column, order))], recuttable=True)
         other._place = np.argsort(order if self._place is None else np.argsort(self._place)[order])
         return other
 
@@ -86,31 +86,31 @@ class Examples:
 
     def taken(self, indices: np.ndarray) -> Batch:
         """One batch of the examples at some indices, in that order; only of examples that may be cut."""
-        return map_columns(self._parts[0], lambda column: _take(column, indices))
+        return map_columns(self._batches[0], lambda column: _take(column, indices))
 
-    def parts(self, count: int) -> list[Examples]:
-        """All examples in ``count`` parts of neighbours, as equal as can be; ready-made batches stay whole.
+    def slices(self, count: int) -> list[Examples]:
+        """All examples in ``count`` slices of neighbours, as equal as can be; ready-made batches stay whole.
 
         Raises:
-            ProblemError: If a part would be empty.
+            ProblemError: If a slice would be empty.
 
         Example:
-            >>> parts = Examples([torch.arange(5)], recuttable=True).parts(2)
-            >>> [part.batches(None)[0].tolist() for part in parts]
+            >>> slices = Examples([torch.arange(5)], recuttable=True).slices(2)
+            >>> [one.batches(None)[0].tolist() for one in slices]
             [[0, 1], [2, 3, 4]]
         """
-        many, what = (self.count, "examples") if self.recuttable else (len(self._parts), "ready-made batches")
+        many, what = (self.count, "examples") if self.recuttable else (len(self._batches), "ready-made batches")
         if many < count:
             raise ProblemError(f"There are {many} {what} for {count} ranks a point: take --ranks-per-point {many}.")
         cuts = [slice(many * k // count, many * (k + 1) // count) for k in range(count)]
         if not self.recuttable:
-            return [Examples(self._parts[cut]) for cut in cuts]
-        whole = self._parts[0]
+            return [Examples(self._batches[cut]) for cut in cuts]
+        whole = self._batches[0]
         return [Examples([map_columns(whole, lambda c, cut=cut: c[cut])], recuttable=True) for cut in cuts]
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
-        other = Examples([map_tensors(function, part) for part in self._parts], recuttable=self.recuttable)
+        other = Examples([map_tensors(function, batch) for batch in self._batches], recuttable=self.recuttable)
         other._place = self._place
         return other
 
@@ -122,13 +122,13 @@ class Examples:
     @property
     def nbytes(self) -> int:
         """Bytes the tensors hold on the device."""
-        return sum(tensor.nbytes for part in self._parts for tensor in tensors(part))
+        return sum(tensor.nbytes for batch in self._batches for tensor in tensors(batch))
 
     def sha256(self) -> str:
         """SHA-256 of the tensors' types, shapes and bytes and of what else the batches hold, in order."""
         digest, place = hashlib.sha256(), self._place
-        for part in self._parts:
-            _hash(part if place is None else map_columns(part, lambda column: _take(column, place)), digest)
+        for batch in self._batches:
+            _hash(batch if place is None else map_columns(batch, lambda column: _take(column, place)), digest)
         return digest.hexdigest()
 
 

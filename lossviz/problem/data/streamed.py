@@ -49,9 +49,9 @@ class StreamedExamples(Examples):
         """As :meth:`Examples.reordered`, on the host too."""
         return StreamedExamples(super().reordered(order), self.device)
 
-    def parts(self, count: int) -> list[Examples]:
-        """As :meth:`Examples.parts`, on the host too."""
-        return [StreamedExamples(part, self.device) for part in super().parts(count)]
+    def slices(self, count: int) -> list[Examples]:
+        """As :meth:`Examples.slices`, on the host too."""
+        return [StreamedExamples(one, self.device) for one in super().slices(count)]
 
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """As :meth:`Examples.mapped`, on the host too."""

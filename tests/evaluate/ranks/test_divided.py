@@ -99,7 +99,7 @@ def test_points_are_those_of_the_whole_model_and_the_origin_comes_back(tmp_path,
     assert [p.sums for p in found] == [p.sums for p in expected]
     assert found[0].sums != found[2].sums  # FSDP keeps whole parameters of the point before, were they not dropped
     for name, tensor in problem.params.items():
-        assert torch.equal(problem.shards.local[name], tensor)
+        assert torch.equal(problem.layout.shards.local[name], tensor)
     at = evaluate_params(problem, plane.point(COORDINATES[1]), "train", batch_size=8)
     assert at.mean("loss") == pytest.approx(found[2].mean("loss"), rel=1e-6)
     # the problem itself is loaded, laid and moved by orders
@@ -119,10 +119,10 @@ def test_directions_are_given_out_once_and_batches_sent_once(tmp_path, heard, mo
     # what was sent is the batch alone, not the storage it is a view of
     assert max(run.batch.untyped_storage().nbytes() for run in runs if run.batch is not None) == 8 * 3 * 8
     # where more was sent than is worth its memory, all is forgotten, by every rank at the same order
-    problem.mover._most_bytes = 200
+    problem.layout.mover._most_bytes = 200
     Engine(problem, plane, way=Way("loop", 8)).evaluate_points([0, 1], COORDINATES[:2], ["train"])
     assert any(order.forget for order in heard.told if isinstance(order, Run))
-    assert problem.mover._held_bytes <= 200 + 8 * 3 * 8
+    assert problem.layout.mover._held_bytes <= 200 + 8 * 3 * 8
 
 
 def test_passes_run_in_the_precision_of_the_leader(tmp_path, heard):
@@ -270,13 +270,13 @@ def test_batches_are_small_unless_said_otherwise_and_may_be_made_smaller_later(t
 def test_a_parameter_that_is_left_whole_is_moved_too(tmp_path, heard):
     problem, plane = loaded(plan_in(tmp_path, name="tensor"), heard)
     assert not is_divided(problem.model.words.weight) and is_divided(problem.model.inner[0].weight)
-    assert isinstance(problem.mover, Divided) and isinstance(problem.model.head, nn.Linear)
+    assert isinstance(problem.layout.mover, Divided) and isinstance(problem.model.head, nn.Linear)
     assert problem.model.head.weight is problem.model.words.weight  # still tied
-    problem.mover.lay(plane)
-    problem.mover.move_to([1.0, 0.0])
+    problem.layout.mover.lay(plane)
+    problem.layout.mover.move_to([1.0, 0.0])
     for name, tensor in plane.point([1.0, 0.0]).items():
-        torch.testing.assert_close(problem.shards.local[name], tensor)
-    problem.mover.restore()
+        torch.testing.assert_close(problem.layout.shards.local[name], tensor)
+    problem.layout.mover.restore()
 
 
 @pytest.mark.parametrize("division", ["fsdp", "tensor"])
@@ -289,7 +289,7 @@ def test_the_example_divides_in_both_ways(heard, division):
     expected = Engine(*whole(plan), way=Way("loop", 8)).evaluate_points([0, 1], COORDINATES[:2], ["train"])
     assert [p.mean("loss") for p in found] == pytest.approx([p.mean("loss") for p in expected], rel=1e-6)
     assert (
-        problem.placement
+        problem.layout.placement
         == {
             "fsdp": "FSDP2 over 1 ranks: 36 of 36 parameters sharded",
             "tensor": "tensor parallel over 1 ranks: 20 of 36 parameters sharded",

@@ -9,6 +9,7 @@ from lossviz.directions.make import make_plane
 from lossviz.errors import UsageError
 from lossviz.evaluate.ways.abilities import ABILITIES, ALL, LOSS_NEEDS, Strategy, check_strategy
 from lossviz.evaluate.ways.way import Way
+from lossviz.problem.layout import Layout
 from lossviz.records.plan import PlaneSpec
 from tests import cases
 
@@ -29,8 +30,8 @@ def test_a_need_is_refused_exactly_where_the_table_does_not_have_it(strategy, ne
 
 
 def test_all_that_a_strategy_cannot_do_is_said_at_once():
-    problem = replace(cases.mlp(), parts=2)
-    with pytest.raises(UsageError, match=r"(?s)sum in parts.*--low-memory take loop"):
+    problem = replace(cases.mlp(), layout=Layout(slices=2))
+    with pytest.raises(UsageError, match=r"(?s)sum in slices.*--low-memory take loop"):
         Way("stacked", 4, points=2, lean=True).build(problem, make_plane(PlaneSpec(), 2, problem.params))
 
 

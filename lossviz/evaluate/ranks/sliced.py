@@ -1,6 +1,6 @@
-"""One point in N parts of its examples, summed one after another or by a rank each; the sums are the same bit for bit.
+"""One point in N slices of its examples, summed one after another or by a rank each; the sums are the same bit for bit.
 
-The parts are cut by their number alone and added in their order, in float64 on the host: which process summed a part,
+The slices are cut by their number alone and added in their order, in float64 on the host: which process summed a slice,
 and when it was done, has no way into the result.
 """
 
@@ -27,57 +27,58 @@ from lossviz.space.plane import Plane
 def build_evaluator(
     way: Way, problem: Problem, plane: Plane, sampling: Sampling | None = None, *, group: Group | None = None
 ) -> Evaluator:
-    """Make the evaluator of a way; it sums in parts where the problem's examples are divided.
+    """Make the evaluator of a way; it sums in slices where the problem's examples are divided.
 
     Args:
         way: A strategy and its settings.
         problem: Model, loss and examples.
         plane: On the problem's device.
         sampling: As for :meth:`Way.build`.
-        group: The ranks that take a part each; None takes all parts here.
+        group: The ranks that take a slice each; None takes all slices here.
 
     Raises:
         UsageError: As for :meth:`Way.build`.
     """
     evaluator = way.build(problem, plane, sampling)
-    if problem.parts == 1:
+    if problem.layout.slices == 1:
         return evaluator
     assert isinstance(evaluator, Loop)  # build refuses the others
-    return Parted(evaluator, way, group)
+    return Sliced(evaluator, way, group)
 
 
-class Parted:
-    """Evaluate points as sums over the parts of their examples.
+class Sliced:
+    """Evaluate points as sums over the slices of their examples.
 
     Args:
         loop: Evaluates points over the batches it is given.
         way: In which that was made.
-        group: The ranks that take a part each; None takes all parts here, one after another.
+        group: The ranks that take a slice each; None takes all slices here, one after another.
 
     Raises:
-        ProblemError: If there are more parts than examples, or than ready-made batches.
+        ProblemError: If there are more slices than examples, or than ready-made batches.
     """
 
     def __init__(self, loop: Loop, way: Way, group: Group | None = None) -> None:
         self._loop, self._way, self._group = loop, way, group
-        parts = {split: examples.parts(loop.problem.parts) for split, examples in loop.problem.examples.items()}
-        mine = range(loop.problem.parts) if group is None else [group.rank]
-        self._batches = {k: {split: parts[split][k].batches(loop.batch_size) for split in parts} for k in mine}
+        problem, count = loop.problem, loop.problem.layout.slices
+        slices = {split: examples.slices(count) for split, examples in problem.examples.items()}
+        mine = range(count) if group is None else [group.rank]
+        self._batches = {k: {split: slices[split][k].batches(loop.batch_size) for split in slices} for k in mine}
 
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points, ``coordinates`` (K, k), in ``splits``."""
         if self._group is None:
-            parts = [self.sums_of(k, indices, coordinates, splits) for k in self._batches]
+            slices = [self.sums_of(k, indices, coordinates, splits) for k in self._batches]
         else:
-            parts = self._ask(self._group, Order(self._way, indices, coordinates, splits))
+            slices = self._ask(self._group, Order(self._way, indices, coordinates, splits))
         named = [(index, split) for index in indices for split in splits]
-        return [_point(index, split, of) for (index, split), *of in zip(named, *parts, strict=True)]
+        return [_point(index, split, of) for (index, split), *of in zip(named, *slices, strict=True)]
 
     def sums_of(
-        self, part: int, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]
+        self, number: int, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]
     ) -> list[MomentSums]:
-        """Sums of one part at every point and split, on the host."""
-        self._loop.batches = self._batches[part]
+        """Sums of one slice, given by its ``number``, at every point and split, on the host."""
+        self._loop.batches = self._batches[number]
         gathered = self._loop.gather(indices, coordinates, splits)
         return [sums.on_host() for _, _, sums in gathered if isinstance(sums, MomentSums)]  # none is sampled
 
@@ -98,6 +99,6 @@ class Parted:
         return answers
 
 
-def _point(index: int, split: str, parts: Sequence[MomentSums]) -> Point:
-    sums = MomentSums.of_parts(parts)
+def _point(index: int, split: str, slices: Sequence[MomentSums]) -> Point:
+    sums = MomentSums.of_slices(slices)
     return as_point(index, split, sums, sums.packed().tolist())

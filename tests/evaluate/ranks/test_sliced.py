@@ -1,4 +1,4 @@
-"""Points summed in parts: every example once, moments as of the whole, and ranks that answer for what fails."""
+"""Points summed in slices: every example once, moments as of the whole, and ranks that answer for what fails."""
 
 import threading
 from dataclasses import replace
@@ -18,6 +18,7 @@ from lossviz.evaluate.ranks.served import serve
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.streamed import StreamedExamples
+from lossviz.problem.layout import Layout
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
@@ -60,14 +61,14 @@ def weighted(model, batch):
     return {"loss": error, "far": (error > 1).double(), "weight": weight}
 
 
-def problem_of(loss=weighted, examples=23, parts=3):
-    y = torch.linspace(-9, 9, examples)  # parts of neighbours have means far apart
+def problem_of(loss=weighted, examples=23, slices=3):
+    y = torch.linspace(-9, 9, examples)  # slices of neighbours have means far apart
     with SEEDED:
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1))
         x = torch.randn(examples, 4)
     problem = Problem.make(model, (x, y, torch.arange(examples) % 4), loss, dtype=torch.float64)
-    return replace(problem, parts=parts)
+    return replace(problem, layout=Layout(slices=slices))
 
 
 def plane_of(problem):
@@ -105,41 +106,41 @@ def bits(points):
 
 
 @given(st.lists(numbers, min_size=1, max_size=4), st.integers(1, 7), st.data())
-def test_moments_of_parts_are_those_of_the_whole(parts, size, data):
-    weights = [data.draw(st.lists(st.integers(0, 9), min_size=len(x), max_size=len(x))) for x in parts]
+def test_moments_of_slices_are_those_of_the_whole(slices, size, data):
+    weights = [data.draw(st.lists(st.integers(0, 9), min_size=len(x), max_size=len(x))) for x in slices]
     if not sum(map(sum, weights)):
         weights[0][0] = 1
-    sums = [MomentSums() for _ in parts]
-    for one, x, w in zip(sums, parts, weights, strict=True):
+    sums = [MomentSums() for _ in slices]
+    for one, x, w in zip(sums, slices, weights, strict=True):
         for k in range(0, len(x), size):
             values, weight = torch.tensor(x[k : k + size]), torch.tensor(w[k : k + size])
             one.add(Outcome({"loss": values}, weight, len(values)))
-    x, w = np.concatenate(parts), np.concatenate(weights).astype(float)
+    x, w = np.concatenate(slices), np.concatenate(weights).astype(float)
     mean = (w * x).sum() / w.sum()
     expected = [w.sum(), (w * x).sum(), (w**2 * (x - mean) ** 2).sum()]
-    whole = MomentSums.of_parts(sums)
+    whole = MomentSums.of_slices(sums)
     np.testing.assert_allclose(whole.packed().tolist(), expected, rtol=1e-9, atol=1e-5)
     assert whole.count == len(x)
 
 
 @given(st.integers(1, 40), st.data())
-def test_parts_have_every_example_once_and_in_order(count, data):
-    parts = data.draw(st.integers(1, count))
+def test_slices_have_every_example_once_and_in_order(count, data):
+    slices = data.draw(st.integers(1, count))
     for examples in (
         Examples([torch.arange(count)], recuttable=True),
         Examples([torch.tensor([k]) for k in range(count)]),
         StreamedExamples(Examples([torch.arange(count)], recuttable=True), torch.device("cpu")),
     ):
-        cut = examples.parts(parts)
-        assert {type(part) for part in cut} == {type(examples)}
-        assert max(part.count for part in cut) - min(part.count for part in cut) <= 1
-        assert torch.cat([b for part in cut for b in part.batches(3)]).tolist() == list(range(count))
+        cut = examples.slices(slices)
+        assert {type(one) for one in cut} == {type(examples)}
+        assert max(one.count for one in cut) - min(one.count for one in cut) <= 1
+        assert torch.cat([b for one in cut for b in one.batches(3)]).tolist() == list(range(count))
 
 
-def test_points_in_parts_are_those_of_the_whole():
-    _, whole = points_of(problem_of(parts=1))
-    _, parted = points_of(problem_of())
-    for one, other in zip(whole, parted, strict=True):
+def test_points_in_slices_are_those_of_the_whole():
+    _, whole = points_of(problem_of(slices=1))
+    _, sliced = points_of(problem_of())
+    for one, other in zip(whole, sliced, strict=True):
         assert (one.index, one.split, one.count, one.weight) == (other.index, other.split, other.count, other.weight)
         assert one.status == other.status
         for name in ("loss", "far"):
@@ -148,26 +149,26 @@ def test_points_in_parts_are_those_of_the_whole():
 
 
 @pytest.mark.parametrize(("mode", "examples"), [("recompute", 16), ("batch", 5)])
-def test_batchnorm_of_parts_is_that_of_the_whole(mode, examples):
-    def points(parts):
+def test_batchnorm_of_slices_is_that_of_the_whole(mode, examples):
+    def points(slices):
         torch.manual_seed(0)
         model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.BatchNorm1d(5), torch.nn.Linear(5, 1))
         data = (torch.randn(23, 4), torch.linspace(-9, 9, 23), torch.arange(23) % 4)
         problem = with_batchnorm(Problem.make(model, data, weighted, dtype=torch.float64), mode, examples, 0)
-        return points_of(replace(problem, parts=parts))[1]
+        return points_of(replace(problem, layout=Layout(slices=slices)))[1]
 
     for one, other in zip(points(1), points(3), strict=True):
         assert other.mean("loss") == pytest.approx(one.mean("loss"), rel=1e-12) and other.count == 23
 
 
-def test_a_mean_of_batches_and_values_that_are_not_finite_pass_through_parts():
+def test_a_mean_of_batches_and_values_that_are_not_finite_pass_through_slices():
     def loss(model, batch):
         x, y, _ = batch
         each = (model(x).squeeze(1) - y) ** 2
         return {"loss": torch.where(y > 8, torch.inf, each), "mean": each.mean()}
 
-    (_, whole), (_, parted) = points_of(problem_of(loss, parts=1)), points_of(problem_of(loss))
-    for one, other in zip(whole, parted, strict=True):
+    (_, whole), (_, sliced) = points_of(problem_of(loss, slices=1)), points_of(problem_of(loss))
+    for one, other in zip(whole, sliced, strict=True):
         assert other.mean("loss") == np.inf and other.status == one.status
         assert other.mean("mean") == pytest.approx(one.mean("mean"), rel=1e-13)
         assert np.isnan(other.m2["mean"]) and np.isnan(other.m2["loss"])
@@ -176,10 +177,10 @@ def test_a_mean_of_batches_and_values_that_are_not_finite_pass_through_parts():
 @pytest.mark.parametrize("count", [2, 3])
 def test_ranks_give_the_bits_of_one_process(count):
     def load(rank):
-        problem = problem_of(parts=count)
+        problem = problem_of(slices=count)
         return problem, plane_of(problem)
 
-    _, alone = points_of(problem_of(parts=count))
+    _, alone = points_of(problem_of(slices=count))
     for _ in range(2):
         assert bits(in_group(count, load)[1]) == bits(alone)
 
@@ -221,37 +222,37 @@ def test_want_of_memory_on_one_rank_halves_the_batches_of_all(short):
             sizes[rank].add(len(batch[0]))
             return weighted(model, batch)
 
-        problem = problem_of(loss, parts=2)
+        problem = problem_of(loss, slices=2)
         return problem, plane_of(problem)
 
     engine, points = in_group(2, load)
     assert engine.way.batch_size == 2 and sizes[short] <= {1, 2} and "Memory" in engine.notes[0]
-    assert bits(points) == bits(points_of(problem_of(parts=2), Way("loop", 2))[1])
+    assert bits(points) == bits(points_of(problem_of(slices=2), Way("loop", 2))[1])
 
 
-def test_more_parts_than_examples_or_batches_say_what_to_type():
+def test_more_slices_than_examples_or_batches_say_what_to_type():
     with pytest.raises(ProblemError, match="2 examples for 3 ranks a point: take --ranks-per-point 2"):
         points_of(problem_of(examples=2))
     with pytest.raises(ProblemError, match="2 ready-made batches for 3 ranks"):
-        Examples([torch.zeros(4), torch.zeros(5)]).parts(3)
+        Examples([torch.zeros(4), torch.zeros(5)]).slices(3)
 
 
 @pytest.mark.parametrize("strategy", ["stacked", "replayed"])
-def test_strategies_that_cannot_sum_in_parts_are_refused(strategy):
+def test_strategies_that_cannot_sum_in_slices_are_refused(strategy):
     problem = problem_of()
     with pytest.raises(UsageError, match="with --ranks-per-point take loop"):
         Way(strategy, 4).build(problem, plane_of(problem))
 
 
-def test_the_plan_says_the_parts_and_older_digests_stay():
+def test_the_plan_says_the_slices_and_older_digests_stay():
     plan = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:3,-1:1:5"))
-    parted = replace(plan, ranks_per_point=2)
-    assert "ranks_per_point" not in plan.identity() and parted.digest() != plan.digest()
-    assert plan.differences(parted) == ["ranks_per_point: 1 here, 2 there"]
-    assert Plan.from_json(parted.to_json()) == parted
+    sliced = replace(plan, ranks_per_point=2)
+    assert "ranks_per_point" not in plan.identity() and sliced.digest() != plan.digest()
+    assert plan.differences(sliced) == ["ranks_per_point: 1 here, 2 there"]
+    assert Plan.from_json(sliced.to_json()) == sliced
     old = {name: value for name, value in plan.to_json().items() if name != "ranks_per_point"}
     assert Plan.from_json(old).digest() == plan.digest()
     with pytest.raises(PlanError, match="--ranks-per-point is 0"):
         replace(plan, ranks_per_point=0)
     with pytest.raises(PlanError, match="leave one of them out"):
-        replace(parted, relative_error=0.1)
+        replace(sliced, relative_error=0.1)
