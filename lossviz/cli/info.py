@@ -16,6 +16,7 @@ from lossviz.records.remark import doubt, write_remarks
 from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
 from lossviz.records.topology import valleys_of
+from lossviz.records.traits import is_higher_better
 from lossviz.records.whole import complete
 from lossviz.store.trust import describe_words
 
@@ -144,16 +145,18 @@ def _print_shapes(summary: dict[str, Any]) -> None:
     def row(label: str, number: Callable[[dict[str, Any]], float | None]) -> None:
         rows.append([label, *(_number(number(shape)) for shape in shapes.values())])
 
-    first = next(iter(shapes.values()))
+    first, higher = next(iter(shapes.values())), [is_higher_better(name) for name in shapes]
+    rise = "fall" if all(higher) else "rise or fall" if any(higher) else "rise"
+    minima = "maxima" if all(higher) else "minima or maxima" if any(higher) else "minima"
     row("centre", lambda shape: shape["centre"])
     for radius in first["rise"]:
-        row(f"mean rise at {radius}", lambda shape, r=radius: shape["rise"][r]["mean"])
-        row(f"largest rise at {radius}", lambda shape, r=radius: shape["rise"][r]["largest"])
+        row(f"mean {rise} at {radius}", lambda shape, r=radius: shape["rise"][r]["mean"])
+        row(f"largest {rise} at {radius}", lambda shape, r=radius: shape["rise"][r]["largest"])
     for level in first["share"]:
         row(f"share within {level} of the centre", lambda shape, at=level: shape["share"][at])
         row(f"volume within {level} of the centre", lambda shape, at=level: shape["volume"][at])
     row("anisotropy", lambda shape: shape["anisotropy"])
-    row("minima of the grid", lambda shape: shape["minima"])
+    row(f"{minima} of the grid", lambda shape: shape["minima"])
     row("  deeper than the noise", lambda shape: shape["minima_above_noise"])
     row("saddles between them", lambda shape: shape["saddles"])
     if any(shape["interpolated"] for shape in shapes.values()):

@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.records.grid import Grid
 from lossviz.records.surface import Surface
+from lossviz.records.traits import is_higher_better
 from lossviz.records.whole import complete
 
 CAUTION = "These numbers compare only between surfaces of equal range and normalization."
@@ -29,10 +30,11 @@ def describe_shape(
         levels: Rises whose share of the grid is told, in units of the quantity.
 
     Returns:
-        ``centre``; ``minimum`` and ``minimum_at``; ``maximum``; ``rise``: per radius the mean and the largest rise over
-        the centre on the circle (in one dimension on both sides, in three on the three great circles), linear between
-        points; ``share``: per level the share of the grid's area that lies less than that above the centre, each point
-        with the cell around it; ``volume``: the same as a length, an area or a volume, in units of the directions;
+        ``centre``; ``minimum`` and ``minimum_at``; ``maximum`` and ``maximum_at``; ``rise``: per radius the mean and
+        the largest rise over the centre (where more is better the fall below it) on the circle (in one dimension on
+        both sides, in three on the three great circles), linear between points; ``share``: per level the share of the
+        grid's area that is worse than the centre by less than that, each point with the cell around it; ``volume``:
+        the same as a length, an area or a volume, in units of the directions;
         ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
         opposite points averaged, where that is positive; ``second_differences`` per axis, see
         :func:`second_differences`; ``interpolated``: how many points were left out and count with interpolated values,
@@ -55,7 +57,8 @@ def describe_shape(
     lowest = int(np.nanargmin(finite)) if np.isfinite(finite).any() else None
     whole = complete(surface, name)
     filled = whole.values
-    circles = {radius: ring(grid, filled, radius) - centre for radius in radii}
+    worse = (centre - filled) if is_higher_better(name) else filled - centre
+    circles = {radius: ring(grid, worse, radius) for radius in radii}
     fitting = [rises for rises in circles.values() if len(rises) and np.isfinite(rises).all()]
     area = cell_sizes(grid)
     known, has_area = area[~np.isnan(filled)].sum(), np.isfinite(centre) and whole.complete
@@ -64,6 +67,7 @@ def describe_shape(
         "minimum": None if lowest is None else float(finite.flat[lowest]),
         "minimum_at": None if lowest is None else grid.coordinates([lowest])[0].tolist(),
         "maximum": None if lowest is None else float(np.nanmax(finite)),
+        "maximum_at": None if lowest is None else grid.coordinates([int(np.nanargmax(finite))])[0].tolist(),
         "rise": {
             f"{radius:g}": {
                 "mean": _plain(rises.mean() if len(rises) else np.nan),
@@ -71,12 +75,8 @@ def describe_shape(
             }
             for radius, rises in circles.items()
         },
-        "share": {
-            f"{level:g}": _plain(area[filled <= centre + level].sum() / known) if has_area else None for level in levels
-        },
-        "volume": {
-            f"{level:g}": _plain(area[filled <= centre + level].sum()) if has_area else None for level in levels
-        },
+        "share": {f"{level:g}": _plain(area[worse <= level].sum() / known) if has_area else None for level in levels},
+        "volume": {f"{level:g}": _plain(area[worse <= level].sum()) if has_area else None for level in levels},
         "anisotropy": _plain(_anisotropy(fitting[-1])) if fitting else None,
         "second_differences": [_plain(d) for d in second_differences(grid, values)],
         "interpolated": int(whole.guessed.sum()),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossviz.records.surface import Surface
+from lossviz.records.traits import is_higher_better
 from lossviz.records.whole import complete
 
 
@@ -43,10 +44,11 @@ class Valley:
 def valleys_of(surface: Surface, name: str) -> list[Valley]:
     """Valleys of a quantity, deepest first; points that were left out are interpolated where that is possible.
 
+    Of a quantity of which more is better they are hills: valleys of its negative.
     Points that are not finite, and those that cannot be interpolated, stand as walls.
     """
     whole = complete(surface, name)
-    return find_valleys(whole.values, whole.stderr)
+    return find_valleys(-whole.values if is_higher_better(name) else whole.values, whole.stderr)
 
 
 def find_valleys(values: np.ndarray, stderr: np.ndarray | None = None) -> list[Valley]:

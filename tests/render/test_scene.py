@@ -228,3 +228,22 @@ def test_a_panel_that_a_shared_scale_flattens_is_named(surface_of):
 def test_levels_beyond_the_values_are_said_to_draw_nothing(bowl):
     assert any("No line is drawn" in text for text in texts(make_scene([bowl], levels=[1e9]).remarks))
     assert not any("No line is drawn" in text for text in texts(make_scene([bowl], levels=[0.1, 1e9]).remarks))
+
+
+def test_of_an_accuracy_the_highest_point_is_marked_and_nothing_of_it_is_clipped(surface_of):
+    x, y = np.linspace(-1, 1, 21), np.linspace(-0.5, 1, 13)
+    accuracy = 0.1 + 0.85 * np.exp(-20 * ((x[None] - 0.3) ** 2 + y[:, None] ** 2))
+    scene = make_scene([surface_of(x, y, test_accuracy=accuracy)])
+    assert [mark.kind for mark in scene.panels[0].marks] == ["trained", "maximum"]
+    best = scene.panels[0].marks[1]
+    assert (best.x, best.y, best.value) == (pytest.approx(0.3), 0.0, pytest.approx(0.95))
+    assert not scene.keys[0].scale.clipped and scene.panels[0].best == ("highest", pytest.approx(0.95))
+    assert "highest grid point" in [entry.text for row in scene.legend for entry in row]
+
+
+def test_a_table_of_accuracies_says_where_each_is_highest_and_what_lies_near_it(surface_of):
+    x, y = np.linspace(-1, 1, 21), np.linspace(-1, 1, 13)
+    tables = [0.9 - shift * (x[None] ** 2 + y[:, None] ** 2) for shift in (0.2, 0.3)]
+    scene = make_scene([surface_of(x, y, test_accuracy=table) for table in tables])
+    assert "highest at" in scene.table and "over centre − 10 %" in scene.table and "fall at" in scene.table
+    assert "lowest at" not in scene.table and "minim" not in scene.table

@@ -266,7 +266,7 @@ class Relief:
                 s, v, t = (np.array(c) for c in self.camera.project(x, y, height))
                 if self.buffer.visible(s, v, t):
                     size = (3.0 if mark.kind == "trained" else 4.0) * style.line_scale
-                    under = {"zorder": 3.35} if mark.kind == "minimum" else {}  # a path that ends there stays in sight
+                    under = {"zorder": 3.35} if mark.kind != "trained" else {}  # a path that ends there stays in sight
                     self.axes.add_line(mark_line(mark, float(s), float(v), style, markersize=size, **under))
 
     def _samples(self) -> None:

@@ -39,7 +39,7 @@ def family_colour(family: int, style: Style) -> str:
 
 
 def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line2D:
-    """The sign of a mark at a place of the axes: a ringed disc for the trained parameters, a cross for the minimum."""
+    """The sign of a mark at a place of the axes: a ringed disc for the trained parameters, a cross for the best."""
     k = style.line_scale
     if mark.kind == "trained":
         look: dict[str, Any] = {"marker": "o", "ms": 3.8 * k, "mfc": "#ffffff", "mec": "#14171c", "mew": 1.1 * k}
@@ -130,7 +130,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
 
 def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> Artist:
     style, k = scene.style, scene.style.line_scale
-    if entry.sign in ("trained", "minimum"):
+    if entry.sign in ("trained", "minimum", "maximum"):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
     if entry.sign == "chance":
         return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=(0, (4.6, 2.2, 4.6, 20)))  # two whole dashes

@@ -247,7 +247,7 @@ def _cover_future(axes: Axes, step: float, style: Any) -> None:
 
 
 def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
-    """The values at the centres and the lowest ones of all surfaces of a sequence, and which is shown."""
+    """The values at the centres and the best ones of all surfaces of a sequence, and which is shown."""
     style, k = scene.style, scene.style.line_scale
     key: Key = scene.key_of(scene.panels[0])
     axes = figure.add_axes(box.fraction(scene.layout.width, scene.layout.height), gid="progress")
@@ -255,17 +255,17 @@ def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
     marks = [{mark.kind: mark.value for mark in panel.marks} for panel in scene.panels]
     curves = {
         "centre": np.array([mark.get("trained", np.nan) for mark in marks]),
-        "lowest": np.array([panel.extremes.low if panel.extremes else np.nan for panel in scene.panels]),
+        "best": np.array([panel.best[1] for panel in scene.panels]),
     }
-    same = np.array_equal(curves["centre"], curves["lowest"], equal_nan=True)
+    same = np.array_equal(curves["centre"], curves["best"], equal_nan=True)
     for name, own in list(curves.items())[: 1 + (not same)]:
         values = key.scale.forward(own)  # as on the value axes of other pictures
         values[~np.isfinite(values)] = np.nan
         look: dict[str, Any] = {"color": style.theme.path if name == "centre" else style.theme.muted, "lw": 1.1 * k}
-        axes.plot(place, values, marker="o", ms=2.6 * k, zorder=3 - (name == "lowest"), **look)
+        axes.plot(place, values, marker="o", ms=2.6 * k, zorder=3 - (name == "best"), **look)
         if np.isfinite(values[now]):
             big: dict[str, Any] = {"ms": 6 * k, "mfc": look["color"], "mec": style.theme.paper}
-            axes.plot(place[now], values[now], marker="o", zorder=5 - (name == "lowest"), **big)
+            axes.plot(place[now], values[now], marker="o", zorder=5 - (name == "best"), **big)
     known = np.concatenate([values[np.isfinite(values)] for values in curves.values()])
     inside = [t for t in key.ticks if len(known) and known.min() <= t <= known.max()]
     ticks = inside if len(inside) > 1 else [known.min(), known.max()] if len(known) else []
@@ -276,7 +276,7 @@ def _draw_progress(figure: Figure, scene: Scene, box: Box, now: int) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.tick_params(labelsize=style.label_pt)
     axes.set_xlabel("surface", fontsize=style.small_pt)
-    words = f"{key.label}: centre" + ("" if same else " (red), lowest (grey)")
+    words = f"{key.label}: centre" + ("" if same else f" (red), {scene.panels[0].best[0]} (grey)")
     axes.set_title(words, fontsize=style.small_pt, fontweight="normal")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

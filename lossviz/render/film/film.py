@@ -213,7 +213,8 @@ def _sequence_frames(plane: Scene, surfaces: Sequence[Surface], rate: int, secon
         centre = next((mark.value for mark in panel.marks if mark.kind == "trained"), np.nan)
         texts = [panel.title or f"surface {i + 1}", f"{i + 1} of {count}"]
         texts += [f"centre {key.text(centre)}"] if np.isfinite(centre) else []
-        texts += [f"lowest {key.text(panel.extremes.low)}"] if panel.extremes else ["no finite value"]
+        word, best = panel.best
+        texts.append(f"{word} {key.text(best)}" if panel.extremes else "no finite value")
         held = each + (LAST_S if i == count - 1 else 0.0)
         frames.append(Frame(held, panel=i, words=tuple(texts)))
     return tuple(frames)

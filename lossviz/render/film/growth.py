@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lossviz.records.traits import is_share
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.terrain import Terrain
 from lossviz.render.values.track import Path, clip_path
@@ -75,7 +76,7 @@ def path_words(panel: Panel, step: float) -> tuple[str, ...]:
     if len(panel.paths) > 1:
         return (f"{first.unit} {round(step)}",)
     at = max(int(np.searchsorted(first.steps, step, side="right")) - 1, 0)
-    percent = panel.view.quantity in ("error", "accuracy")
+    percent = is_share(panel.view.quantity)
     unit, quantity = " %" * percent, quantity_label(panel.view.name, panel.view.split)
 
     def number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lossviz import __version__
+from lossviz.render.paper.legend import BEST
 from lossviz.render.scene import Scene
 from lossviz.render.text.footer import examples_text, precision_text
 from lossviz.render.values.cells import Cell
@@ -83,11 +84,11 @@ def _signs(scene: Scene) -> list[str]:
     parts = []
     if "trained" in marks:
         parts.append(f"circle: {centre_text(scene.panels[0].view.surface)}")
-    if "minimum" in marks and scene.kind != "line":
-        parts.append("cross: lowest grid point where it is another")
+    best = [words for kind, words in BEST.items() if kind in marks and scene.kind != "line"]
+    parts += [f"cross: {words} where it is another" for words in best]
     if any(key.chance is not None for key in scene.keys):
         chance = next(key.chance_text for key in scene.keys if key.chance is not None)
-        parts.append(f"dashed{' on the bar' * (scene.kind == 'surface')}: {chance}")
+        parts.append(f"dashed: {chance}")
     infinite = sum(panel.counts[Cell.PLUS_INF] + panel.counts[Cell.NAN] for panel in scene.panels)
     if infinite:
         parts.append(f"hatched: {infinite} points without a finite value")

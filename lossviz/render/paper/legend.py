@@ -22,6 +22,7 @@ SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in 
 Sign = Literal[
     "trained",
     "minimum",
+    "maximum",
     "chance",
     "cell",
     "curve",
@@ -40,6 +41,7 @@ Sign = Literal[
     "decay",
     "event",
 ]
+BEST: dict[Sign, str] = {"minimum": "lowest grid point", "maximum": "highest grid point"}
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,10 @@ def choose_entries(
         entries.append(
             LegendEntry("trained", " or ".join(centres).replace("trained parameters", "trained parameters θ*"))
         )
-    if "minimum" in marks and kind != "line":
-        everywhere = all(any(m.kind == "minimum" for m in p.marks) for p in panels)
-        entries.append(LegendEntry("minimum", "grid minimum" if everywhere else "grid minimum, if elsewhere"))
+    for best, words in BEST.items():
+        if best in marks and kind != "line":
+            everywhere = all(any(m.kind == best for m in p.marks) for p in panels)
+            entries.append(LegendEntry(best, words if everywhere else f"{words}, where it is another"))
     entries += [
         LegendEntry("chance", text) for text in dict.fromkeys(key.chance_text for key in keys if key.chance_text)
     ]

@@ -11,9 +11,10 @@ import numpy as np
 from lossviz.records.doubts import doubts_of
 from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
+from lossviz.records.traits import is_share
 from lossviz.render.text.footer import precision_text
 from lossviz.render.words.plane_text import is_random, normalization_text, plane_phrase
-from lossviz.render.words.quantity import PERCENT, base_name, format_coordinate, format_value, quantity_label
+from lossviz.render.words.quantity import base_name, format_coordinate, format_value, quantity_label
 
 READING = (
     "Each picture shows the loss on one slice through the space of all parameters: a line or a plane through a point, "
@@ -141,7 +142,7 @@ def _words(surface: Surface, name: str) -> str:
 
 
 def _value(name: str, surface: Surface, value: float) -> str:
-    percent = base_name(name, surface.split_of(name)) in PERCENT
+    percent = is_share(base_name(name, surface.split_of(name)))
     return format_value(value, percent=percent, digits=4) + " %" * percent
 
 

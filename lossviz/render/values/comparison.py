@@ -7,8 +7,9 @@ from typing import Any
 
 from lossviz.records.shape import CAUTION, RADII, describe_shape
 from lossviz.records.surface import Surface
+from lossviz.records.traits import is_higher_better, is_share
 from lossviz.render.words.plane_text import axis_symbol
-from lossviz.render.words.quantity import PERCENT, base_name, format_coordinate, format_value, quantity_label
+from lossviz.render.words.quantity import base_name, format_coordinate, format_value, quantity_label
 
 RISE = 1.0  # the rise over the centre whose share of the grid is told; of an error, in shares of the examples
 RISE_PERCENT = 0.1
@@ -22,12 +23,12 @@ def comparison_rows(surfaces: Sequence[Surface], titles: Sequence[str], name: st
         titles: A name for each.
         name: Of the quantity, ``train_loss`` for example.
     """
-    percent = base_name(name, surfaces[0].split_of(name)) in PERCENT
+    percent = is_share(base_name(name, surfaces[0].split_of(name)))
     rise = RISE_PERCENT if percent else RISE
     found = [describe_shape(surface, name, levels=(rise,)) for surface in surfaces]
     radius = _common_radius(found)
     return [
-        _row(surface, title, shape, radius, rise, percent)
+        _row(surface, title, shape, radius, rise, percent, higher=is_higher_better(name))
         for surface, title, shape in zip(surfaces, titles, found, strict=True)
     ]
 
@@ -53,27 +54,29 @@ def _common_radius(found: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _row(
-    surface: Surface, title: str, shape: dict[str, Any], radius: str | None, rise: float, percent: bool
+    surface: Surface, title: str, shape: dict[str, Any], radius: str | None, rise: float, percent: bool, *, higher: bool
 ) -> dict[str, str]:
     def text(value: float | None) -> str:
         return "–" if value is None else format_value(value, percent=percent) + " %" * percent
 
-    at = shape["minimum_at"]
+    best = "maximum_at" if higher else "minimum_at"
+    at = shape[best]
     names = [axis_symbol(surface, axis) for axis in range(surface.plan.grid.dimension)]
+    where = [f"{n} = {format_coordinate(c)}" for n, c in zip(names, at, strict=True)] if at else []
     row = {
         "surface": title,
         "centre": text(shape["centre"]),
         "lowest": text(shape["minimum"]),
-        "where": "–"
-        if at is None
-        else ", ".join(f"{n} = {format_coordinate(c)}" for n, c in zip(names, at, strict=True)),
         "highest": text(shape["maximum"]),
+        f"{'highest' if higher else 'lowest'} at": ", ".join(where) or "–",
     }
     if radius:
         rises = shape["rise"][radius]
-        row[f"rise at {radius}: mean"], row["largest"] = text(rises["mean"]), text(rises["largest"])
+        word = "fall" if higher else "rise"
+        row[f"{word} at {radius}: mean"], row["largest"] = text(rises["mean"]), text(rises["largest"])
     share = shape["share"][f"{rise:g}"]
-    row[f"under centre + {text(rise)}"] = "–" if share is None else f"{format_value(share, percent=True)} %"
+    near = f"over centre − {text(rise)}" if higher else f"under centre + {text(rise)}"
+    row[near] = "–" if share is None else f"{format_value(share, percent=True)} %"
     anisotropy = shape["anisotropy"]
     if surface.plan.grid.dimension > 1:
         row["anisotropy"] = "–" if anisotropy is None else format_value(anisotropy)

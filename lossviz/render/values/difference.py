@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
+from lossviz.records.traits import is_share
 from lossviz.render.values.key import Key
 from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import choose_symmetric
@@ -86,7 +87,7 @@ def make_difference_key(views: Sequence[View], *, clip: str | float) -> Key:
     """The key of differences: linear, symmetric about 0, diverging colours."""
     values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
     words = quantity_label(views[0].name, views[0].split)
-    percent = views[0].quantity in ("error", "accuracy")
+    percent = is_share(views[0].quantity)
     label = f"difference of {words}" + (" (%)" if percent else "")
     return Key(
         label, choose_symmetric(values, clip=clip, resolution=find_resolution(views)), DIVERGING[0], percent=percent

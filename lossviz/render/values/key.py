@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lossviz.records.quantity import SECOND_DIFFERENCE
+from lossviz.records.traits import is_share
 from lossviz.render.values.levels import TICKS_APART, choose_levels, is_major, spread_ticks
 from lossviz.render.values.resolution import find_resolution
-from lossviz.render.values.scale import LINEAR_QUANTITIES, Scale, choose_scale, choose_symmetric
+from lossviz.render.values.scale import Scale, choose_scale, choose_symmetric
 from lossviz.render.values.view import View
 from lossviz.render.words.colours import DIVERGING
 from lossviz.render.words.quantity import format_value, quantity_label
@@ -71,7 +72,7 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
     known = (chance for view in views if (chance := chance_level(view)) is not None)
     chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
     words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity
-    percent = first.quantity in LINEAR_QUANTITIES
+    percent = is_share(first.quantity)
     unit = " (%)" if percent else " (log scale)" if chosen.kind == "log" else ""
     return Key(
         words.replace("_", " ") + unit,

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from lossviz.records.traits import is_higher_better
 from lossviz.records.unfinished import guess_missing
 from lossviz.render.values.cells import Cell, classify, count_cells, has_value
 from lossviz.render.values.field import Field
@@ -20,9 +21,9 @@ from lossviz.render.words.plane_text import axis_label
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on the plane worth a sign: the trained parameters, or the lowest grid point where that is another."""
+    """A place on the plane worth a sign: the trained parameters, or the best grid point where that is another."""
 
-    kind: Literal["trained", "minimum"]
+    kind: Literal["trained", "minimum", "maximum"]
     x: float
     y: float
     value: float
@@ -98,6 +99,14 @@ class Panel:
         """Whether a path's snapshot ``at`` is the point that the plane passes through."""
         reach = 1e-6 * float(np.ptp(self.x) + np.ptp(self.y if self.y is not None else self.x))
         return any(len(p.x) > 0 and abs(p.x[at]) + abs(p.y[at]) <= reach for p in self.paths)
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """``"lowest"``, or ``"highest"`` where more is better, and that value; NaN where none is finite."""
+        word = "highest" if is_higher_better(self.view.quantity) else "lowest"
+        if self.extremes is None:
+            return word, np.nan
+        return word, self.extremes.high if word == "highest" else self.extremes.low
 
     @property
     def aspect(self) -> float:
@@ -190,10 +199,12 @@ def _marks(
     inside = all(axis[0] <= 0.0 <= axis[-1] for axis in axes) and view.holds_origin()
     if inside:
         marks.append(Mark("trained", 0.0, 0.0, _origin_value(view, values, axes)))
-    level = extremes is None or extremes.low == extremes.high
-    if extremes is not None and not level and not (inside and all(c == 0.0 for c in extremes.low_at)):
-        at = (*extremes.low_at, 0.0)
-        marks.append(Mark("minimum", at[0], at[1], extremes.low))
+    if extremes is not None and extremes.low != extremes.high:
+        higher = is_higher_better(view.quantity)
+        best, value = (extremes.high_at, extremes.high) if higher else (extremes.low_at, extremes.low)
+        if not (inside and all(c == 0.0 for c in best)):
+            at = (*best, 0.0)
+            marks.append(Mark("maximum" if higher else "minimum", at[0], at[1], value))
     return tuple(marks)
 
 

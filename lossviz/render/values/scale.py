@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.traits import is_higher_better, is_share
 from lossviz.render.values.resolution import EXACT, Resolution
 
 ScaleKind = Literal["log", "linear"]
-LINEAR_QUANTITIES = ("error", "accuracy")
 LOG_RATIO = 20.0  # q99 / q1 above which a positive quantity is shown on a log scale
 CLIP_DECADES = 6.0
 FLAT = 500.0  # ends of a scale, in units of the differences that it is not to show
@@ -106,7 +106,8 @@ def choose_scale(
 
     Args:
         values: Any shape; what is not finite is passed over.
-        quantity: Name without its split; errors and accuracies are linear.
+        quantity: Name without its split; errors and accuracies are linear, and the best of what is better the higher is
+            not clipped.
         scale: ``"auto"``, ``"log"`` or ``"linear"``.
         clip: ``"auto"``, ``"none"``, ``"qNN"`` for a quantile in percent, or the highest value to show.
         resolution: What can be told apart.
@@ -126,7 +127,7 @@ def choose_scale(
     kind = _choose_kind(finite, quantity) if scale == "auto" else _given_kind(finite, scale)
     shown = finite[finite > 0] if kind == "log" else finite
     low, top = float(shown[0]), float(shown[-1])
-    high = _choose_top(shown, kind, clip)
+    high = _choose_top(shown, kind, "none" if clip == "auto" and is_higher_better(quantity) else clip)
     if high < low:
         raise UsageError(f"--clip {clip} lies below every value; the lowest is {low:.4g}. Choose a higher clip.")
     if low == high and high == top:
@@ -191,7 +192,7 @@ def _flat_scale(ordered: np.ndarray, merged: str) -> Scale:
 
 def _choose_kind(ordered: np.ndarray, quantity: str) -> ScaleKind:
     positive = ordered[ordered > 0]
-    if quantity in LINEAR_QUANTITIES or ordered[0] < 0 or len(positive) < 0.75 * len(ordered) or not len(positive):
+    if is_share(quantity) or ordered[0] < 0 or len(positive) < 0.75 * len(ordered) or not len(positive):
         return "linear"
     low, high = np.quantile(np.log10(positive), [0.01, 0.99])
     return "log" if high - low > np.log10(LOG_RATIO) else "linear"

@@ -7,7 +7,6 @@ import numpy as np
 from lossviz.records.grid import AXIS_NAMES
 
 SPLITS = {"train": "training", "val": "validation", "valid": "validation", "eval": "evaluation"}
-PERCENT = ("error", "accuracy")
 SYMBOLS = ("α", "β", "γ")
 # what lossviz makes of a split's loss -> its name in prose, to be followed by "of the training loss"
 MADE = {

@@ -15,7 +15,7 @@ def test_bowls_in_numbers(surface_of):
     b = surface_of(X, Y, seed=1, train_loss=0.5 + 4 * GX**2 + GY**2)
     first, second = comparison_rows([a, b], ["round", "long"], "train_loss")
     assert first["surface"] == "round" and first["centre"] == first["lowest"] == "0.5"
-    assert first["where"] == "α = 0, β = 0" and first["highest"] == "2.5" and second["highest"] == "5.5"
+    assert first["lowest at"] == "α = 0, β = 0" and first["highest"] == "2.5" and second["highest"] == "5.5"
     assert first["rise at 1: mean"] == "1" and second["largest"] == "4"  # linear between points
     assert abs(float(second["rise at 1: mean"]) - 2.5) < 0.02
     assert float(second["anisotropy"]) > 3.9 and first["anisotropy"] in ("1", "1.01")
@@ -36,7 +36,7 @@ def test_errors_are_in_percent(surface_of):
 
 def test_nothing_finite_is_a_dash(surface_of):
     rows = comparison_rows([surface_of(X, Y, train_loss=np.full(GX.shape, np.nan))] * 2, ["a", "b"], "train_loss")
-    assert rows[0]["lowest"] == rows[0]["where"] == rows[0]["centre"] == "–"
+    assert rows[0]["lowest"] == rows[0]["lowest at"] == rows[0]["centre"] == "–"
 
 
 def test_the_table_stands_in_the_caption_file_in_columns(surface_of, tmp_path):

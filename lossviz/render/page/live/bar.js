@@ -130,7 +130,7 @@ export function drawLegend(c, rows, x, y) {
 function drawSign(c, entry, x, y) {
   const middle = x + 8,
     { sign, cell, colour = "#d7263d", lifted = "#14171c" } = entry;
-  if (sign === "trained" || sign === "minimum") drawMark(c, sign, middle, y);
+  if (["trained", "minimum", "maximum"].includes(sign)) drawMark(c, sign, middle, y);
   else if (sign === "cell") drawCell(c, cell, x, y - 6, 16, 11);
   else if (sign === "chance") {
     c.strokeStyle = theme.css.ink;
