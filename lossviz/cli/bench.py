@@ -11,9 +11,19 @@ import click
 from lossviz.cli.options.common import device_option
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.table import print_table
+from lossviz.records.table import Column, Table
 
 if TYPE_CHECKING:
     from lossviz.studies.bench import Row
+
+COLUMNS = {
+    "way": Column("way"),
+    "seconds": Column("ms per point", lambda seconds: f"{1e3 * seconds:.2f}", number=True),
+    "times_faster": Column("× reference", "{:.2f}".format, number=True),
+    "setup_s": Column("set-up s", "{:.1f}".format, number=True),
+    "difference": Column("difference", "{:.1e}".format, number=True),
+    "reason": Column("why not"),
+}
 
 
 @click.command(epilog="Example: lossviz bench problem.py --checkpoint net.pt")
@@ -52,27 +62,20 @@ def bench(
             loaded, plane, rounds=rounds, compiled=compiled,
             progress=lambda name: click.echo(f"setting up: {name}", err=True),
         )  # fmt: skip
+    table = Table(COLUMNS, [_record(row, rows[0]) for row in rows])
     if as_json:
-        click.echo(json.dumps([_to_json(row, rows[0]) for row in rows]))
+        click.echo(json.dumps(table.to_json()))
     else:
-        columns = "way", "ms a point", "× reference", "set-up s", "difference"
-        print_table(columns, [_cells(row, rows[0]) for row in rows])
+        print_table(table)
 
 
-def _to_json(row: Row, reference: Row) -> dict[str, object]:
+def _record(row: Row, reference: Row) -> dict[str, object]:
     timed = math.isfinite(row.seconds)
     return {
         "way": row.name,
         "seconds": row.seconds if timed else None,
         "times_faster": reference.seconds / row.seconds if timed else None,
-        "setup_s": row.setup_s,
-        "difference": row.difference,
+        "setup_s": row.setup_s if timed else None,
+        "difference": row.difference if timed else None,
         "reason": row.reason,
     }
-
-
-def _cells(row: Row, reference: Row) -> tuple[str, ...]:
-    if row.reason:
-        return row.name, "-", "-", "-", row.reason
-    ratio = reference.seconds / row.seconds
-    return row.name, f"{1e3 * row.seconds:.2f}", f"{ratio:.2f}", f"{row.setup_s:.1f}", f"{row.difference:.1e}"

@@ -16,6 +16,7 @@ from lossviz.cli.options.point_options import batchnorm_identity, load_point, po
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.table import print_line, print_table
 from lossviz.records.remark import doubt, write_remarks
+from lossviz.records.table import Table
 
 if TYPE_CHECKING:
     from lossviz.records.plan import ProblemRef
@@ -162,7 +163,8 @@ def print_tables(path: Path, spectrum: Spectrum) -> None:
         title=str(path),
     )
     ends = zip(spectrum.eigenvalues, spectrum.residuals, strict=True)
-    print_table(("eigenvalue", "residual"), [(f"{value:+.5g}", f"{residual:.1e}") for value, residual in ends])
+    eigenvalues = [(f"{value:+.5g}", f"{residual:.1e}") for value, residual in ends]
+    print_table(Table.of(("eigenvalue", "residual"), eigenvalues, numbers=True))
     lines = {
         "|smallest / largest|": f"{spectrum.convexity_ratio:.4g}",
         "trace": f"{spectrum.trace:.5g} ± {spectrum.trace_error:.2g} (standard error of {spectrum.probes} probes)",
@@ -173,7 +175,8 @@ def print_tables(path: Path, spectrum: Spectrum) -> None:
         (name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
         for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True)
     ]
-    print_table(("tensor", "parameters", "trace", "± standard error", "mean eigenvalue"), layers)
+    titles = "tensor", "parameters", "trace", "± standard error", "mean eigenvalue"
+    print_table(Table.of(titles, layers, numbers=True))
     for line in write_remarks(doubt("spectrum", _doubts(spectrum)), "terminal"):
         print_line(line)
 

@@ -10,11 +10,12 @@ from typing import Any
 import click
 import numpy as np
 
-from lossviz.cli.show.table import print_line, print_pairs, print_table
+from lossviz.cli.show.table import print_line, print_table
 from lossviz.records.quantity import is_derivative
 from lossviz.records.remark import doubt, write_remarks
 from lossviz.records.shape import describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
+from lossviz.records.table import MISSING, Column, Table
 from lossviz.records.topology import valleys_of
 from lossviz.records.traits import is_higher_better
 from lossviz.records.whole import complete
@@ -121,13 +122,8 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         **({"placement": facts["placement"]} if "placement" in facts else {}),
         "digest": summary["digest"],
     }
-    print_pairs(rows)
-    cells = []
-    for name, row in summary["quantities"].items():
-        at = ", ".join(f"{c:.4g}" for c in row.get("min_at", []))
-        cells.append((name, _number(row["at_checkpoint"]), _number(row.get("min")), at, _number(row.get("max")),
-                      str(row["not_finite"]), str(row["examples"])))  # fmt: skip
-    print_table(("quantity", "at checkpoint", "min", "at", "max", "not finite", "examples"), cells)
+    print_table(Table.pairs(rows))
+    print_table(Table(QUANTITIES, [{"name": name, **row} for name, row in summary["quantities"].items()]))
     _print_shapes(summary)
     for note in facts.get("notes", []):
         print_line(f"Note: {note}")
@@ -162,7 +158,7 @@ def _print_shapes(summary: dict[str, Any]) -> None:
     if any(shape["interpolated"] for shape in shapes.values()):
         row("points interpolated", lambda shape: shape["interpolated"])
         row("  largest relative error", lambda shape: shape["interpolation_error"])
-    print_table(("shape", *shapes), rows)
+    print_table(Table.of(("shape", *shapes), rows, numbers=True))
     for shift in summary["shifts"]:
         at = ", ".join(f"{c:+.4g}" for c in shift["shift"])
         print_line(
@@ -172,4 +168,15 @@ def _print_shapes(summary: dict[str, Any]) -> None:
 
 
 def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
+    return MISSING if value is None else f"{value:.5g}"
+
+
+QUANTITIES = {
+    "name": Column("quantity"),
+    "at_checkpoint": Column("at checkpoint", _number, number=True),
+    "min": Column("min", _number, number=True),
+    "min_at": Column("at", lambda at: ", ".join(f"{c:.4g}" for c in at)),
+    "max": Column("max", _number, number=True),
+    "not_finite": Column("not finite", number=True),
+    "examples": Column("examples", number=True),
+}

@@ -10,6 +10,7 @@ import click
 from lossviz.cli.options.matching import checkpoint_options
 from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import CheckpointError, UsageError
+from lossviz.records.table import Table
 
 SHOWN = 8
 
@@ -49,7 +50,8 @@ def describe_content(file: Path, content: Any, *, shown: int | None = SHOWN) -> 
         entries = sum(tensor.numel() for tensor in tensors.values())
         kinds = ", ".join(sorted({str(t.dtype).removeprefix("torch.") for t in tensors.values()}))
         lines.append(f"{place or 'top level'}: {len(tensors)} tensors, {entries:,} entries, {kinds}")
-        lines += [f"  {name}  {tuple(tensor.shape)}" for name, tensor in list(tensors.items())[:shown]]
+        rows = [(f"  {name}", str(tuple(tensor.shape))) for name, tensor in list(tensors.items())[:shown]]
+        lines += Table.pairs(dict(rows)).to_lines()
         left = len(tensors) - (shown or len(tensors))
         lines += [f"  … and {left} more (--all)"] if left > 0 else []
     return lines

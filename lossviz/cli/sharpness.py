@@ -13,6 +13,7 @@ from lossviz.cli.options.common import Mistakes
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.table import print_line, print_table
+from lossviz.records.table import Table
 
 EPILOG = """\b
 Examples:
@@ -101,7 +102,7 @@ def print_rows(rows: dict[str, dict[str, Any]]) -> None:
             f"{row['average_rise']:.4g}  [{low:.3g}, {high:.3g}]",
             ("beyond 10" if row["rise_radius"] is None else f"{row['rise_radius']:.4g}") + spread,
         ))  # fmt: skip
-    print_table(columns, cells)
+    print_table(Table.of(columns, cells))
     print_line(
         f"{first['examples']} examples of {first['split']}. Worst rise: the largest of {settings['restarts']} ascents "
         f"of {settings['steps']} steps of {settings['step_size']:g} radii, a lower bound. Average: over "

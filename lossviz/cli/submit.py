@@ -21,6 +21,7 @@ from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.watch import WARNING, watch_of
 from lossviz.errors import LaunchError, UsageError
 from lossviz.launch.division import Speed
+from lossviz.records.table import Table
 from lossviz.records.units import format_time
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _submit(draft: Draft) -> None:
     jobs = ", ".join(array.job for array in made.arrays)
     behind = f", merge job {made.merge}" if made.merge else ""
     name = shlex.quote(str(draft.run))
-    click.echo("\n".join(table(draft)))
+    click.echo(table(draft).to_text())
     click.echo(f"Submitted round {made.number}: job {jobs} with {made.tasks} tasks{behind}.")
     click.echo(f"Next: lossviz status {name} --watch     (or: lossviz cancel {name})")
 
@@ -271,37 +272,33 @@ def _check_cluster(draft: Draft) -> None:
 
 def describe(draft: Draft) -> str:
     """The whole script and the table, for ``--dry-run``."""
-    return "\n".join([draft.script, *table(draft), "Nothing was submitted."])
+    return "\n".join([draft.script, table(draft).to_text(), "Nothing was submitted."])
 
 
-def table(draft: Draft) -> list[str]:
-    """What a round will cost, a line each."""
+def table(draft: Draft) -> Table:
+    """What a round will cost."""
     cut, asked = draft.division, draft.request
     unit = "GPU-hours" if asked.gpus_per_task else "CPU-hours"
     width = asked.gpus_per_task or asked.cpus_per_task or draft.ranks
     limit = f" of {asked.time}" if asked.time else ""
-    rows = [
-        ("points", _asked(draft)),
-        ("tasks", f"{cut.tasks}, at most {cut.most} points each" + _arrays(draft)),
-        ("one point", f"{cut.speed.point_s:.3g} s" if cut.speed.point_s else "not known before the run is prepared"),
-    ]
+    known = f"{cut.speed.point_s:.3g} s" if cut.speed.point_s else "not known before the run is prepared"
+    rows = {
+        "points": _asked(draft),
+        "tasks": f"{cut.tasks}, at most {cut.most} points each" + _arrays(draft),
+        "one point": known,
+    }
     if draft.ranks > 1:
-        rows.append(("ranks", f"{draft.ranks} a task, which evaluate each point together{_each(draft)}"))
+        rows["ranks"] = f"{draft.ranks} per task, which evaluate each point together{_each(draft)}"
     if draft.ranks > 1 and (cut.speed.point_s or 0) > asked.signal_lead_s:  # ranks drop no point that is begun
         lead_s = 2 * int(cut.speed.point_s or 0)
-        rows.append(
-            ("warning", f"{asked.signal_lead_s} s before the limit, less than a point: add --signal-lead {lead_s}")
-        )
+        rows["warning"] = f"{asked.signal_lead_s} s before the limit, less than a point: add --signal-lead {lead_s}"
     if cut.task_s is not None and cut.total_s is not None and cut.wall_s is not None:
-        rows += [
-            (
-                "one task",
-                f"{format_time(cut.task_s)}{limit}, {format_time(cut.speed.startup_s)} of it to start",
-            ),
-            ("all", f"{width * cut.total_s / 3600:.3g} {unit}"),
-            ("time", f"{format_time(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue"),
-        ]
-    return [f"{name:<10} {text}" for name, text in rows]
+        rows |= {
+            "one task": f"{format_time(cut.task_s)}{limit}, {format_time(cut.speed.startup_s)} of it to start",
+            "all": f"{width * cut.total_s / 3600:.3g} {unit}",
+            "time": f"{format_time(cut.wall_s)} with {min(cut.slots, cut.tasks)} tasks at once, and the queue",
+        }
+    return Table.pairs(rows)
 
 
 def _asked(draft: Draft) -> str:

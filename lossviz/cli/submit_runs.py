@@ -17,6 +17,7 @@ from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
 from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import UsageError
+from lossviz.records.table import Table
 from lossviz.records.units import format_time
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def submit_runs(problem: SourceWords, request: Request, how: How, words: dict[st
         folder, [runs[k] for k in left], [sizes[k] for k in left], commands, request, work_folder=Path.cwd(),
         command_line=shlex.join(["lossviz", *sys.argv[1:]]),
     )  # fmt: skip
-    rows = _table(draft.sizes, len(checkpoints), how)
+    table = _table(draft.sizes, len(checkpoints), how).to_text()
     if dry_run:
-        click.echo("\n".join([draft.script, *rows, "Nothing was submitted."]))
+        click.echo("\n".join([draft.script, table, "Nothing was submitted."]))
         return
     job = submit_many(draft)
-    click.echo("\n".join(rows))
+    click.echo(table)
     click.echo(f"Submitted job {job} with {len(left)} tasks, a run each; script and logs are in {folder}.")
     click.echo(f"Next: lossviz status {shlex.quote(str(folder))}/*.h5 --watch")
 
@@ -116,10 +117,9 @@ def _is_complete(run: Path) -> bool:
     return surface.facts.get("doubts") is not None and not len(surface.pending())
 
 
-def _table(sizes: Any, runs: int, how: How) -> list[str]:
-    rows = [f"runs       {len(sizes)} of {runs} to compute, {sizes[0]} points each, a task each"]
+def _table(sizes: Any, runs: int, how: How) -> Table:
+    rows = {"runs": f"{len(sizes)} of {runs} to compute, {sizes[0]} points each, one task per run"}
     if how.seconds_per_point:
-        rows.append(
-            f"one task   {format_time(sizes[0] * how.seconds_per_point)} at {how.seconds_per_point:g} s a point"
-        )
-    return rows
+        time = format_time(sizes[0] * how.seconds_per_point)
+        rows["one task"] = f"{time} at {how.seconds_per_point:g} s per point"
+    return Table.pairs(rows)

@@ -14,6 +14,7 @@ from lossviz.cli.show.table import print_line, print_table
 from lossviz.launch.ranks import Ranks
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.table import Table
 from lossviz.store.surface_file import peek_plan
 from lossviz.store.trust import trusted_plan
 from lossviz.store.verify import Recompute, Verification
@@ -89,6 +90,6 @@ def _evaluator(file: Path, device: str, group: Group | None, trust: dict[str, bo
 
 def print_verification(result: Verification) -> None:
     """A line a check, and the verdict."""
-    print_table(("checked", "", "found"), [(check.subject, check.level, check.text) for check in result.checks])
+    print_table(Table.of(("checked", "", "found"), [(c.subject, c.level, c.text) for c in result.checks]))
     wrong = sum(check.level == "wrong" for check in result.checks)
     print_line(f"{result.path}: {f'{wrong} checks are wrong' if wrong else 'all is well'}.")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lossviz.records.table import Table
+
 Level = Literal["ok", "said", "doubt", "wrong"]
 Medium = Literal["table", "terminal", "caption", "html"]
 
@@ -66,8 +68,8 @@ def write_remarks(remarks: Sequence[Remark], medium: Medium) -> list[str]:
         ['Doubt: 0 < 1.', '<li class="doubt">0 &lt; 1.</li>']
     """
     if medium == "table":
-        width = max((len(remark.subject) for remark in remarks), default=0)
-        return [f"{_level_word(r.level):5}  {r.subject:{width}}  {r.text}" for r in remarks]
+        rows = [(f"{_level_word(r.level):5}", r.subject, r.text) for r in remarks]
+        return Table.of(("level", "subject", "text"), rows, headed=False).to_lines()
     if medium == "terminal":
         return [f"{_level_word(r.level).capitalize()}: {r.text}".removeprefix(": ") for r in remarks]
     if medium == "caption":

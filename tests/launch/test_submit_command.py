@@ -65,7 +65,7 @@ def test_the_table_of_several_ranks_a_task_counts_every_gpu_once(folder, no_slur
     assert result.exit_code == 0, result.output
     assert "#SBATCH --ntasks=4\n#SBATCH --gpus-per-task=2\n" in result.output
     rows = result.output.splitlines()
-    assert "ranks      4 a task, which evaluate each point together, with 2 of the task's 8 GPUs each" in rows
+    assert "ranks      4 per task, which evaluate each point together, with 2 of the task's 8 GPUs each" in rows
     assert "all        12.4 GPU-hours" in rows  # 8 GPUs for 77 points of 60 s and 16 starts of 60 s
     result = run("submit", *words[:3], "--ranks-per-point", 4, "--seconds-per-point", 60, "--tasks", 7, "--dry-run")
     assert "all        5.6 CPU-hours" in result.output.splitlines()  # 4 cores, 7 starts
@@ -216,7 +216,7 @@ def test_many_checkpoints_make_one_array_with_a_run_a_task(folder, checkpoints):
             "--trust-pickle --grid -1:1:5,-1:1:3 --seed 5 --rule '0.weight=axis 1') ;;"
         )
         assert line in result.output.splitlines(), result.output
-    assert "runs       2 of 2 to compute, 15 points each" in result.output and not (folder / "surfaces").exists()
+    assert "runs  2 of 2 to compute, 15 points each" in result.output and not (folder / "surfaces").exists()
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lossviz.errors import UsageError
 from lossviz.records.plan import Plan
+from lossviz.records.table import Table
 
 
 def parse_rules(words: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -40,9 +41,9 @@ def rule_lines(
     table: Sequence[tuple[str, tuple[int, ...], str, float]], frozen: Sequence[str] = (), unused: Sequence[str] = ()
 ) -> list[str]:
     """Aligned lines of parameter, shape, rule and norm under a heading."""
-    rows = [("parameter", "shape", "rule", "norm")]
-    for name, shape, rule, norm in table:
-        rows.append((name, " × ".join(map(str, shape)) or "()", "unused" if name in unused else rule, f"{norm:.4g}"))
+    rows = [
+        (name, " × ".join(map(str, shape)) or "()", "unused" if name in unused else rule, f"{norm:.4g}")
+        for name, shape, rule, norm in table
+    ]
     rows += [(name, "", "frozen", "") for name in frozen]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return Table.of(("parameter", "shape", "rule", "norm"), rows).to_lines()

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from lossviz.records.table import Table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.text import Text
 
 WIDTH = 120  # characters, where there is no terminal
 STYLES = {"ok": "green", "wrong": "bold red"}  # of a cell that is one of these words
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows under a heading; cells are plain text, in which brackets mean nothing."""
-    from rich.table import Table
+def print_table(table: Table) -> None:
+    """Print a table, in a frame where it has headings; cells are plain text, in which brackets mean nothing."""
+    from rich.table import Table as Drawn
+    from rich.text import Text
 
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    _print(table)
-
-
-def print_pairs(pairs: Mapping[str, str]) -> None:
-    """Print names and what they are, without a frame."""
-    from rich.table import Table
-
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    for name, text in pairs.items():
-        table.add_row(name, _cell(text))
-    _print(table)
+    drawn = Drawn() if table.headed else Drawn(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for column in table.columns.values():
+        drawn.add_column(Text(column.title), justify="right" if column.number else "left")
+    for row in table.cells():
+        drawn.add_row(*(Text(cell, STYLES.get(cell, "")) for cell in row))
+    _print(drawn)
 
 
 def print_line(text: str, *, title: str = "") -> None:
@@ -39,12 +32,6 @@ def print_line(text: str, *, title: str = "") -> None:
     from rich.text import Text
 
     _print(Text.assemble((title, "bold"), text))
-
-
-def _cell(text: str) -> Text:
-    from rich.text import Text
-
-    return Text(text, STYLES.get(text, ""))
 
 
 def _print(shown: RenderableType) -> None:

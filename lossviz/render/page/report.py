@@ -18,6 +18,7 @@ from lossviz.errors import UsageError
 from lossviz.records.remark import write_remarks
 from lossviz.records.shape import CAUTION
 from lossviz.records.surface import Surface
+from lossviz.records.table import Table
 from lossviz.render.draw.figure import draw_bytes
 from lossviz.render.export.csv_table import write_csv
 from lossviz.render.page.page import write_page
@@ -27,11 +28,11 @@ from lossviz.render.text.findings import (
     PROVES,
     PROVES_NOT,
     READING,
-    plan_rows,
+    plan_table,
     remarks_on,
-    scalar_rows,
+    scalar_table,
 )
-from lossviz.render.values.comparison import comparison_rows
+from lossviz.render.values.comparison import comparison_table
 from lossviz.render.words.quantity import quantity_label
 
 LARGEST = 3_000_000  # bytes of the page
@@ -187,10 +188,10 @@ def _header(heading: str, surfaces: Sequence[Surface], titles: Sequence[str], co
 
 
 def _scalars(surface: Surface, title: str) -> str:
-    rows = scalar_rows(surface)
-    if not rows:
+    table = scalar_table(surface)
+    if not table.records:
         return f"<h3>{html.escape(title)}</h3><p>No point has been evaluated yet.</p>"
-    return f"<h3>{html.escape(title)}</h3>{_table(rows)}"
+    return f"<h3>{html.escape(title)}</h3>{_wide(table)}"
 
 
 def _comparison(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:
@@ -199,26 +200,18 @@ def _comparison(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:
         return ""
     shared = [name for name in surfaces[0].names if all(name in surface.sums for surface in surfaces)]
     parts = [
-        f"<h3>{html.escape(_heading(surfaces[0], n))}</h3>{_table(comparison_rows(surfaces, titles, n))}"
+        f"<h3>{html.escape(_heading(surfaces[0], n))}</h3>{_wide(comparison_table(surfaces, titles, n))}"
         for n in shared
     ]
     return "".join(parts) + f'<p class="muted">{html.escape(CAUTION)}</p>' if parts else ""
 
 
-def _table(rows: Sequence[dict[str, str]]) -> str:
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td class="{"number" if i else "name"}">{html.escape(t)}</td>' for i, t in enumerate(row.values()))
-        + "</tr>"
-        for row in rows
-    )
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+def _wide(table: Table) -> str:
+    return f'<div class="wide">{table.to_html()}</div>'
 
 
 def _plan(surface: Surface, title: str, count: int) -> str:
-    rows = "".join(f"<tr><th>{html.escape(n)}</th><td>{html.escape(t)}</td></tr>" for n, t in plan_rows(surface))
-    return (f"<h3>{html.escape(title)}</h3>" if count > 1 else "") + f"<table>{rows}</table>"
+    return (f"<h3>{html.escape(title)}</h3>" if count > 1 else "") + plan_table(surface).to_html()
 
 
 def _differences(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:

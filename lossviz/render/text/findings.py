@@ -11,6 +11,7 @@ import numpy as np
 from lossviz.records.doubts import doubts_of
 from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
+from lossviz.records.table import MISSING, Table
 from lossviz.records.traits import is_share
 from lossviz.render.text.footer import precision_text
 from lossviz.render.words.plane_text import is_random, normalization_text, plane_phrase
@@ -39,7 +40,7 @@ PROVES_NOT = (
 BATCHNORM = {"fixed": "as in the checkpoint", "recompute": "computed anew at each point", "batch": "of each batch"}
 
 
-def plan_rows(surface: Surface) -> list[tuple[str, str]]:
+def plan_table(surface: Surface) -> Table:
     """The plan as pairs of a name and words."""
     plan, facts = surface.plan, surface.facts
     examples = facts.get("examples") or {}
@@ -69,7 +70,7 @@ def plan_rows(surface: Surface) -> list[tuple[str, str]]:
         rows.insert(4, ("Scaling", f"{normalization_text(surface)}; vectors {plan.plane.vectors}"))
     if facts.get("batchnorm_layers"):
         rows.insert(-2, ("BatchNorm", f"statistics {BATCHNORM.get(str(plan.batchnorm), str(plan.batchnorm))}"))
-    return [(name, text.strip()) for name, text in rows if text.strip()]
+    return Table.pairs({name: text.strip() for name, text in rows if text.strip()})
 
 
 def remarks_on(surface: Surface) -> list[Remark]:
@@ -109,14 +110,14 @@ def _doubts(surface: Surface) -> list[Remark]:
     return doubts if finished else [*doubt("run", [f"Unfinished: {done} of {total} points are evaluated."]), *doubts]
 
 
-def scalar_rows(surface: Surface) -> list[dict[str, str]]:
+def scalar_table(surface: Surface) -> Table:
     """A row for each quantity: at the checkpoint, lowest with its place, highest, and what is not finite."""
     rows = []
     for name in surface.names:
         split = surface.split_of(name)
         values, done = surface.values(name), surface.evaluated(split)
         known = done & np.isfinite(values)
-        row = {"quantity": _words(surface, name), "at θ*": "–", "lowest": "–", "at": "–", "highest": "–"}
+        row = {"quantity": _words(surface, name), **dict.fromkeys(("at θ*", "lowest", "at", "highest"), MISSING)}
         origin = (surface.facts.get("origin") or {}).get(name)
         if origin is not None:
             row["at θ*"] = _value(name, surface, float(origin))
@@ -133,7 +134,7 @@ def scalar_rows(surface: Surface) -> list[dict[str, str]]:
             "points": f"{int(done.sum())} of {done.size}",
         }
         rows.append(row)
-    return rows
+    return Table.of(rows[0] if rows else (), [list(row.values()) for row in rows], numbers=True)
 
 
 def _words(surface: Surface, name: str) -> str:

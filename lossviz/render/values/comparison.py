@@ -7,6 +7,7 @@ from typing import Any
 
 from lossviz.records.shape import CAUTION, RADII, describe_shape
 from lossviz.records.surface import Surface
+from lossviz.records.table import Table
 from lossviz.records.traits import is_higher_better, is_share
 from lossviz.render.words.plane_text import axis_symbol
 from lossviz.render.words.quantity import base_name, format_coordinate, format_value, quantity_label
@@ -15,8 +16,8 @@ RISE = 1.0  # the rise over the centre whose share of the grid is told; of an er
 RISE_PERCENT = 0.1
 
 
-def comparison_rows(surfaces: Sequence[Surface], titles: Sequence[str], name: str) -> list[dict[str, str]]:
-    """A row for each surface of what :func:`~lossviz.records.shape.describe_shape` finds, as texts by column.
+def comparison_table(surfaces: Sequence[Surface], titles: Sequence[str], name: str) -> Table:
+    """A row for each surface of what :func:`~lossviz.records.shape.describe_shape` finds.
 
     Args:
         surfaces: Each with the quantity.
@@ -27,10 +28,11 @@ def comparison_rows(surfaces: Sequence[Surface], titles: Sequence[str], name: st
     rise = RISE_PERCENT if percent else RISE
     found = [describe_shape(surface, name, levels=(rise,)) for surface in surfaces]
     radius = _common_radius(found)
-    return [
+    rows = [
         _row(surface, title, shape, radius, rise, percent, higher=is_higher_better(name))
         for surface, title, shape in zip(surfaces, titles, found, strict=True)
     ]
+    return Table.of(rows[0], [list(row.values()) for row in rows], numbers=True)
 
 
 def comparison_text(surfaces: Sequence[Surface], titles: Sequence[str], names: Sequence[str]) -> str:
@@ -41,7 +43,7 @@ def comparison_text(surfaces: Sequence[Surface], titles: Sequence[str], names: S
     for name in names:
         if all(name in surface.sums for surface in surfaces):
             words = quantity_label(name, surfaces[0].split_of(name))
-            parts.append(f"{words[:1].upper()}{words[1:]}\n{_aligned(comparison_rows(surfaces, titles, name))}")
+            parts.append(f"{words[:1].upper()}{words[1:]}\n{comparison_table(surfaces, titles, name).to_text()}")
     return "\n\n".join([*parts, CAUTION]) if parts else ""
 
 
@@ -81,15 +83,3 @@ def _row(
     if surface.plan.grid.dimension > 1:
         row["anisotropy"] = "–" if anisotropy is None else format_value(anisotropy)
     return row
-
-
-def _aligned(rows: Sequence[dict[str, str]]) -> str:
-    columns = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
-
-    def line(cells: dict[str, str]) -> str:
-        return "  ".join(
-            cells[name].ljust(width) if name == "surface" else cells[name].rjust(width)
-            for name, width in columns.items()
-        ).rstrip()
-
-    return "\n".join([line({name: name for name in columns}), *map(line, rows)])

@@ -11,7 +11,7 @@ from lossviz.errors import UsageError
 from lossviz.records.remark import texts
 from lossviz.records.trajectory import Trajectory
 from lossviz.render.page.report import LARGEST, write_report
-from lossviz.render.text.findings import plan_rows, remarks_on, scalar_rows
+from lossviz.render.text.findings import plan_table, remarks_on, scalar_table
 
 pytestmark = pytest.mark.usefixtures("coarse", "small")
 
@@ -80,7 +80,7 @@ def test_lines_and_cubes_have_reports(surface_of):
 
 
 def test_numbers_of_a_surface(marred):
-    (row,) = scalar_rows(marred)
+    (row,) = scalar_table(marred).to_json()
     assert row["quantity"] == "Training loss" and row["not finite"] == "25" and row["points"] == "266 of 273"
     finite = marred.values("train_loss")[np.isfinite(marred.values("train_loss"))]
     assert float(row["lowest"]) == pytest.approx(finite.min(), rel=1e-3)
@@ -91,9 +91,9 @@ def test_an_unfinished_run_is_called_so(marred):
 
 
 def test_the_plan_names_what_was_random_only_where_it_was(bowl):
-    assert "Scaling" in dict(plan_rows(bowl))
+    assert "Scaling" in dict(plan_table(bowl).cells())
     object.__setattr__(bowl.plan.plane, "kind", "through")
-    rows = dict(plan_rows(bowl))
+    rows = dict(plan_table(bowl).cells())
     assert "Scaling" not in rows and "three checkpoints" in rows["Along"]
 
 
