@@ -32,7 +32,7 @@ def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]
     if words["subject"] not in (None, *SUBJECTS):
         mistakes.append(f"--scene is {words['subject']!r}; choose one of {', '.join(SUBJECTS)}.")
     if words["difference"]:
-        mistakes.append("--diff draws a still picture; --kind animation shows surfaces as they are.")
+        mistakes.append("--diff and --ratio draw a still picture; --kind animation shows surfaces as they are.")
     if words["style"] is not None:
         mistakes.append("--style is for still pictures; the size of an animation follows --dpi (100: 960 dots wide).")
     if out and Path(out).suffix.lower() not in SUFFIXES:

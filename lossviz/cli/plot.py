@@ -95,7 +95,10 @@ KIND_HELP = (
     "--band/--no-band", default=True, help="Profiles of several seeds: median and range, or each alone.  [on]"
 )
 @click.option("--footer/--no-footer", default=True, help="Write the settings at the foot of the figure.  [on]")
-@click.option("--diff", "difference", is_flag=True, help="Draw the first of two files minus the second.")
+@click.option(
+    "--diff", "difference", flag_value="less", default=None, help="Draw the first of two files minus the second."
+)
+@click.option("--ratio", "difference", flag_value="ratio", help="Draw log10 of the first of two files over the second.")
 @click.option("--dpi", metavar="N", help="Dots per inch.  [the style's]")
 @click.option(
     "--scene", "subject", metavar="NAME", help="Type of animation: path, flight or sequence.  [what the files allow]"
@@ -151,7 +154,8 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     # 2. the scene, then its file
     kind = options["kind"] or default_kind(read[0])
     ending = {"html": ".html", "animation": ".animation.gif"}.get(kind, f".{kind}.png")
-    path = Path(out) if out else default_path(files, ending, between="-minus-" if options["difference"] else "+")
+    between = {"less": "-minus-", "ratio": "-over-"}.get(options["difference"] or "", "+")
+    path = Path(out) if out else default_path(files, ending, between=between)
     command = command_line(sys.argv[1:])
     if kind == "animation":
         written = draw_film(read, path, options, command, note)

@@ -113,7 +113,7 @@ def make_scene(
     camera: tuple[float, float] | None = None,
     path: bool = True,
     footer: bool = True,
-    difference: bool = False,
+    difference: bool | str = False,
     band: bool = True,
     most_panels: int = MOST_PANELS,
     warn: Callable[[str], None] | None = None,
@@ -139,7 +139,8 @@ def make_scene(
         samples: Whether to dot the grid points.
         smooth: False draws cells instead of interpolating.
         camera: Azimuth and elevation in degrees; by default chosen so that the low ground is seen.
-        difference: Draw the first of two surfaces less the second, on a scale symmetric about 0.
+        difference: Draw the first of two surfaces less the second, on a scale symmetric about 0; ``"ratio"`` draws the
+            log10 of the first over the second.
         path: Whether to draw the optimization paths that the surfaces hold.
         footer: Whether to write the settings at the foot of the figure.
         band: Whether profiles of three or more seeds are shown as median and range over thin single lines.
@@ -229,8 +230,8 @@ def default_kind(surface: Surface) -> str:
     return "line" if surface.plan.grid.dimension == 1 else "contour"
 
 
-def _titles(titles: Sequence[str] | None, difference: bool) -> Sequence[str] | None:
+def _titles(titles: Sequence[str] | None, difference: bool | str) -> Sequence[str] | None:
     if not difference:
         return titles
     a, b = titles or ("first", "second")
-    return [f"{a} − {b}", b]
+    return [f"{a} / {b}" if difference == "ratio" else f"{a} − {b}", b]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from lossviz.render.values.levels import TICKS_APART, spread_ticks
 from lossviz.render.words.colours import colour_at, luminance
 
 ARROW_EM = 0.9
+BAR_LETTERS = 20  # of a line above a bar
 BAR_LABEL_EM = 3.4  # how far right of the bar its label may reach
 
 
@@ -51,10 +53,12 @@ def draw_colour_bar(
     else:
         tip = ARROW_EM * style.font_pt * PT * key.scale.clipped
         edge = layout.width - 0.3 * style.font_pt * PT
+        parts = key.label.replace(" (", "\n(").split("\n")
+        lines = [line for part in parts for line in textwrap.wrap(part, BAR_LETTERS)]
         axes.text(
             min(box.right + BAR_LABEL_EM * style.font_pt * PT, edge) / layout.width,
             (box.bottom + box.height + tip + 0.5 * style.font_pt * PT) / layout.height,
-            key.label.replace(" (", "\n("),
+            "\n".join(lines),
             ha="right", va="bottom", fontsize=style.small_pt, color=ink, linespacing=1.15, gid="bar label",
             transform=figure.transFigure,
         )  # fmt: skip

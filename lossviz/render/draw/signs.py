@@ -11,6 +11,7 @@ from matplotlib import patheffects
 from matplotlib.artist import Artist
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
@@ -121,6 +122,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
             handletextpad=0.6,
             columnspacing=1.4,
             labelspacing=0.45,
+            handler_map={tuple: HandlerTuple(ndivide=None, pad=0.0)},
         )
     if scene.footer:
         text = "\n".join(scene.footer)
@@ -128,7 +130,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
         figure.text(left, bottom, text, fontsize=style.label_pt, color=style.theme.muted, va="bottom", linespacing=1.35)
 
 
-def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> Artist:
+def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> Any:
     style, k = scene.style, scene.style.line_scale
     if entry.sign in ("trained", "minimum", "maximum"):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
@@ -152,6 +154,20 @@ def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> A
     if entry.sign == "band":
         return Patch(facecolor=style.theme.muted, alpha=0.35, linewidth=0)
     assert entry.cell is not None
-    position = 1.0 if entry.cell == Cell.CLIPPED else 0.0
-    look = cell_look(entry.cell, style, tuple(colour_at(scene.keys[0].colours, position)))
-    return Patch(**look | ({"edgecolor": clip_pattern(scene.keys[0])} if entry.cell == Cell.CLIPPED else {}))
+    if entry.cell != Cell.CLIPPED:
+        return Patch(**cell_look(entry.cell, style, tuple(colour_at(scene.keys[0].colours, 0.0))))
+    patches = [_clip_patch(key, end, style) for key, end in _clipped_ends(scene)]
+    return patches[0] if len(patches) == 1 else tuple(patches)
+
+
+def _clipped_ends(scene: Scene) -> list[tuple[Key, float]]:
+    """The ends of the scale, 0 or 1, beyond which values of the panels are clipped."""
+    key = next(key for key in scene.keys if key.scale.clipped)
+    values = np.concatenate([panel.z.compressed() for panel in scene.panels if scene.key_of(panel) is key])
+    beyond = ((0.0, key.scale.symmetric and (values < key.scale.low).any()), (1.0, (values > key.scale.high).any()))
+    return [(key, end) for end, there in beyond if there] or [(key, 1.0)]
+
+
+def _clip_patch(key: Key, end: float, style: Style) -> Patch:
+    look = cell_look(Cell.CLIPPED, style, tuple(colour_at(key.colours, end)))
+    return Patch(**look | {"edgecolor": clip_pattern(key)})

@@ -39,8 +39,10 @@ def export(scene: Scene, suffix: str) -> bytes:
         return write_vtk(panel, scene.key_of(panel).scale, about)
     if suffix == ".csv":
         surfaces = {p.view.source: (p.view.surface, p.title or "surface") for p in scene.panels}
-        less = panel.view.other.surface if isinstance(panel.view, DifferenceView) else None
-        return write_csv([s for s, _ in surfaces.values()], [name for _, name in surfaces.values()], less=less)
+        view, names = panel.view, [name for _, name in surfaces.values()]
+        if isinstance(view, DifferenceView):
+            return write_csv([view.surface], names, less=view.other.surface, ratio=view.ratio)
+        return write_csv([surface for surface, _ in surfaces.values()], names)
     if suffix == ".stl":
         return write_stl(*make_solid(scene.terrains[0]))
     meshes = _meshes(scene)

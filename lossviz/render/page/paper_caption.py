@@ -7,6 +7,7 @@ from lossviz.render.paper.legend import BEST
 from lossviz.render.scene import Scene
 from lossviz.render.text.footer import examples_text, precision_text
 from lossviz.render.values.cells import Cell
+from lossviz.render.values.scale import SCALE_WORDS
 from lossviz.render.values.uncertainty import samples_some
 from lossviz.render.words.plane_text import centre_text, plane_phrase
 from lossviz.render.words.quantity import quantity_label
@@ -68,7 +69,7 @@ def to_latex(text: str) -> str:
 def _scales(scene: Scene) -> list[str]:
     sentences = []
     for key in scene.keys:
-        kind = "logarithmic" if key.scale.kind == "log" else "linear"
+        kind = SCALE_WORDS[key.scale.kind]
         unit = " %" * key.percent
         ends = f"{key.text(key.scale.low)}{unit} to {key.text(key.scale.high)}{unit}"
         what = "Heights and colours" if scene.kind == "surface" else "Values" if scene.kind == "line" else "Colours"

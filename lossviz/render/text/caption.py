@@ -14,6 +14,7 @@ from lossviz.render.values.camera import Camera
 from lossviz.render.values.cells import Cell
 from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
+from lossviz.render.values.scale import SCALE_WORDS
 from lossviz.render.values.seeds import Band
 from lossviz.render.values.uncertainty import samples_some
 from lossviz.render.values.view import View
@@ -127,8 +128,8 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     )
     subject = facts.get("model") or facts.get("problem") or plan.problem.source
     grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
-    less = f" less that of {panels[0].view.other_name}" if panels[0].view.other_name else ""
-    text = f"{SHOWS[kind]} of the {' and the '.join(names)} of {subject}{less} along "
+    less = f" {view.against} {view.other_name}" if view.other_name else ""
+    text = f"{SHOWS[kind]} of {view.measure}the {' and the '.join(names)} of {subject}{less} along "
     text += f"{plane_phrase(view.surface)}; {grid} grid, {ranges}. "
     examples = _mean_over(panels)
     used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", plan.precision)
@@ -157,7 +158,7 @@ def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | No
     sentences = []
     for key in keys:
         low, high = key.text(key.scale.low), key.text(key.scale.high)
-        words = "Logarithmic" if key.scale.kind == "log" else "Linear"
+        words = SCALE_WORDS[key.scale.kind].capitalize()
         sentences.append(f"{words} scale from {low} to {high} ({key.label.split(' (')[0]}).")
         if key.levels and kind in ("contour", "filled", "surface"):
             sentences.append(f"Lines at {', '.join(key.text(v) for v in key.levels)}.")

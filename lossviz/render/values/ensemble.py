@@ -41,7 +41,7 @@ class Levels(NamedTuple):
 
 
 def gather_views(
-    surfaces: Sequence[Surface], names: Sequence[str], kind: str, *, difference: bool, most: int
+    surfaces: Sequence[Surface], names: Sequence[str], kind: str, *, difference: bool | str, most: int
 ) -> list[View]:
     """What the panels of a figure show, those of one quantity together.
 
@@ -49,7 +49,7 @@ def gather_views(
         UsageError: If it is more than ``most``, or does not make one difference.
     """
     views = make_views(surfaces, names, kind)
-    views = subtract_views(views, surfaces) if difference else views
+    views = subtract_views(views, surfaces, ratio=difference == "ratio") if difference else views
     most = MOST_VIEWS if kind == "html" else most
     if kind != "line" and len(views) > most:
         raise UsageError(f"{len(views)} panels do not fit one figure; at most {most}. Name fewer files or quantities.")
@@ -61,7 +61,7 @@ def choose_keys(
     paths: Paths,
     kind: str,
     *,
-    difference: bool,
+    difference: bool | str,
     scale: str,
     clip: str | float,
     colours: str,
@@ -75,7 +75,7 @@ def choose_keys(
         own = [index for index, view in enumerate(views) if view.quantity == quantity]
         group = [views[index] for index in own]
         if difference:
-            keys.append(make_difference_key(group, clip=clip))
+            keys.append(make_difference_key(group, scale=scale, clip=clip))
         else:
             losses = _own_losses(group, [path for index in own for path in paths[index]])
             keys.append(make_key(group, scale=scale, clip=clip, colours=colours, also=losses))

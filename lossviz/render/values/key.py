@@ -66,22 +66,34 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
     values = np.concatenate([*(view.values()[view.evaluated()].ravel() for view in views), also])
     first, resolution = views[0], find_resolution(views)
     if is_signed(first.quantity):
-        chosen, colours = choose_symmetric(values, clip=clip, resolution=resolution), DIVERGING[0]
+        kind = "linear" if scale == "auto" else scale
+        chosen, colours = choose_symmetric(values, scale=kind, clip=clip, resolution=resolution), DIVERGING[0]
     else:
         chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip, resolution=resolution)
     known = (chance for view in views if (chance := chance_level(view)) is not None)
     chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
     words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity
     percent = is_share(first.quantity)
-    unit = " (%)" if percent else " (log scale)" if chosen.kind == "log" else ""
     return Key(
-        words.replace("_", " ") + unit,
+        words.replace("_", " ") + scale_words(chosen, percent=percent),
         chosen,
         colours,
         chance=chance,
         chance_text=chance_name(chance, first.quantity) if chance is not None else "",
         percent=percent,
     )
+
+
+def scale_words(scale: Scale, *, percent: bool) -> str:
+    """Unit and scale, as they stand behind a quantity's name.
+
+    Example:
+        >>> scale_words(Scale("log", 0.1, 1.0), percent=False), scale_words(Scale("linear", 0.0, 1.0), percent=True)
+        (' (log scale)', ' (%)')
+    """
+    kind = {"log": "log scale", "symlog": "log scale on both sides of 0"}.get(scale.kind, "")
+    text = ", ".join(filter(None, ["%" * percent, kind]))
+    return f" ({text})" if text else ""
 
 
 def is_signed(quantity: str) -> bool:
@@ -97,7 +109,7 @@ def is_signed(quantity: str) -> bool:
 def add_levels(key: Key, values: np.ndarray, *, levels: Sequence[float] | None, width_mm: float) -> Key:
     """The key with its levels, given or chosen for ``values`` spread evenly over the panels."""
     # zero and less have no place on a log scale
-    chosen = tuple(sorted({float(v) for v in levels or () if key.scale.kind == "linear" or v > 0}))
+    chosen = tuple(sorted({float(v) for v in levels or () if key.scale.kind != "log" or v > 0}))
     if levels is None:
         chosen = choose_levels(values, key.scale, width_mm=width_mm)
         chosen = chosen if key.chance is None else _clear_of(key.chance, chosen, key.scale)

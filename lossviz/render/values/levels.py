@@ -47,6 +47,8 @@ def choose_levels(values: np.ndarray, scale: Scale, *, width_mm: float = 55.0) -
         return ()
     if scale.kind == "linear":
         return _even_levels(*scale.display_ends, scale)
+    if scale.kind == "symlog":
+        return _mirrored_levels(scale)
     rung = _choose_rung(scale)
     if rung == 0 and len(_rung_levels(rung, scale)) < FEWEST:  # a range too narrow for mantissas of two digits
         return _even_levels(scale.low, scale.high, None)
@@ -62,7 +64,7 @@ def is_major(level: float, scale: Scale) -> bool:
         >>> is_major(0.1, Scale("log", 0.01, 1.0)), is_major(0.3, Scale("log", 0.01, 1.0))
         (True, False)
     """
-    return scale.kind == "log" and rank(level) == 0
+    return scale.kind != "linear" and rank(abs(level)) == 0
 
 
 def rank(level: float) -> int:
@@ -76,7 +78,7 @@ def rank(level: float) -> int:
 def spread_ticks(levels: tuple[float, ...], scale: Scale, apart: float = TICKS_APART) -> tuple[float, ...]:
     """The levels that get a number on the colour bar: at least ``apart`` of its length apart, decades first."""
     kept: list[float] = []
-    for level in sorted(levels, key=lambda value: (rank(value) if scale.kind == "log" else 0, -value)):
+    for level in sorted(levels, key=lambda value: (_importance(value, scale), -value)):
         place = float(scale.position(level))
         if all(abs(place - float(scale.position(other))) >= apart for other in kept):
             kept.append(level)
@@ -106,6 +108,19 @@ def _even_levels(low: float, high: float, scale: Scale | None) -> tuple[float, .
         if FEWEST <= len(inside) <= MOST:
             break
     return tuple(dict.fromkeys((scale.inverse(inside) if scale else inside).tolist()))
+
+
+def _importance(level: float, scale: Scale) -> int:
+    """Which numbers come first where not all have room: decades on a log scale, 0 on a symmetric one."""
+    return -1 if level == 0 else rank(abs(level)) if scale.kind != "linear" else 0
+
+
+def _mirrored_levels(scale: Scale) -> tuple[float, ...]:
+    """Of a symmetric log scale: the same levels on both sides, and 0."""
+    side = Scale("log", scale.core / 1.1, scale.high)
+    rungs = range(_choose_rung(side), len(LADDER) + len(STRIDES))
+    sizes = next(found for rung in rungs if len(found := _rung_levels(rung, side)) <= FEWEST).tolist()
+    return (*(-size for size in reversed(sizes)), 0.0, *sizes)
 
 
 def _decades(scale: Scale) -> float:

@@ -15,9 +15,12 @@ from lossviz.errors import UsageError
 from lossviz.records.traits import is_higher_better, is_share
 from lossviz.render.values.resolution import EXACT, Resolution
 
-ScaleKind = Literal["log", "linear"]
+ScaleKind = Literal["log", "linear", "symlog"]
+SCALE_WORDS: dict[ScaleKind, str] = {"log": "logarithmic", "linear": "linear", "symlog": "symmetric logarithmic"}
 LOG_RATIO = 20.0  # q99 / q1 above which a positive quantity is shown on a log scale
+SYMMETRIC_RATIO = 10.0  # 99 % quantile over median of the sizes of differences, likewise
 CLIP_DECADES = 6.0
+CORE_DECADES = 4.0  # of a symmetric log scale: its linear core is no smaller than this far below its ends
 FLAT = 500.0  # ends of a scale, in units of the differences that it is not to show
 _LARGEST = float(np.finfo(np.float64).max)
 
@@ -27,12 +30,13 @@ class Scale:
     """A monotone map from values to positions 0 (low) … 1 (high).
 
     Attributes:
-        kind: ``"log"`` or ``"linear"``.
+        kind: ``"log"``, ``"linear"``, or ``"symlog"``: logarithmic on both sides of a linear core about 0.
         low: Value at position 0.
         high: Value at position 1: the clip where there is one.
         clipped: Whether some value lies above ``high``, and the bar needs an arrow.
         constant: The one value there is, or None; ``low`` and ``high`` then lie around it.
         merged: Why values that differ are shown as that one: ``"rounding"``, ``"sampling"``, or empty.
+        core: Of a symmetric log scale, the size at which it turns from linear to logarithmic.
         symmetric: Whether ``low`` is ``-high`` and values are clipped at both ends: the scale of a difference.
 
     Example:
@@ -48,6 +52,7 @@ class Scale:
     constant: float | None = None
     symmetric: bool = False
     merged: str = ""
+    core: float = 1.0
 
     def beyond(self, values: np.ndarray) -> np.ndarray:
         """Bool: values that lie above the scale, or on a symmetric one beyond either end."""
@@ -57,6 +62,8 @@ class Scale:
     def forward(self, values: np.ndarray | float) -> np.ndarray:
         """Display values: log10 of the values, or the values in units of a power of ten; not limited to low … high."""
         values = np.asarray(values, np.float64)
+        if self.kind == "symlog":
+            return np.sign(values) * np.log1p(np.abs(values) / self.core) / np.log(10)
         if self.kind == "log":
             with np.errstate(divide="ignore", invalid="ignore"):
                 return np.log10(values)
@@ -65,6 +72,8 @@ class Scale:
     def inverse(self, display: np.ndarray | float) -> np.ndarray:
         """The inverse of :meth:`forward`."""
         display = np.asarray(display, np.float64)
+        if self.kind == "symlog":
+            return np.sign(display) * np.expm1(np.abs(display) * np.log(10)) * self.core
         return 10.0**display if self.kind == "log" else display * self._unit
 
     def position(self, values: np.ndarray | float) -> np.ndarray:
@@ -137,8 +146,16 @@ def choose_scale(
     return Scale(kind, low, high, clipped=top > high)
 
 
-def choose_symmetric(values: np.ndarray, *, clip: str | float = "auto", resolution: Resolution = EXACT) -> Scale:
-    """The linear scale of a difference, from ``-m`` to ``m``; the clip applies to absolute values.
+def choose_symmetric(
+    values: np.ndarray, *, scale: str = "linear", clip: str | float = "auto", resolution: Resolution = EXACT
+) -> Scale:
+    """The scale of a difference, from ``-m`` to ``m``; the clip applies to absolute values.
+
+    Linear, or logarithmic on both sides of a linear core with ``"log"``; with ``"auto"`` where the 99 % quantile of the
+    sizes is above 10 times their median.
+
+    Raises:
+        UsageError: If the scale is none of these.
 
     Example:
         >>> choose_symmetric(np.array([-2.0, 1.0])).low
@@ -149,11 +166,13 @@ def choose_symmetric(values: np.ndarray, *, clip: str | float = "auto", resoluti
         return Scale("linear", -1.0, 1.0, symmetric=True)
     if (largest := max(-finite[0], finite[-1])) <= resolution.rounding:
         return Scale("linear", -1.0, 1.0, constant=0.0, symmetric=True, merged="rounding" if largest else "")
-    sizes = choose_scale(np.abs(values), scale="linear", clip=clip)
-    high = sizes.constant if sizes.constant is not None else sizes.high
     merged = _merged(finite, resolution)
     constant = float(finite[len(finite) // 2]) if merged or finite[0] == finite[-1] else None
-    return Scale("linear", -high, high, clipped=sizes.clipped, constant=constant, symmetric=True, merged=merged)
+    kind = _symmetric_kind(np.abs(finite), scale) if constant is None else "linear"
+    sizes = choose_scale(np.abs(values), scale="linear", clip="none" if kind == "symlog" and clip == "auto" else clip)
+    high = sizes.constant if sizes.constant is not None else sizes.high
+    core = _core(np.abs(finite), high) if kind == "symlog" else 1.0
+    return Scale(kind, -high, high, sizes.clipped, constant, symmetric=True, merged=merged, core=core)
 
 
 def parse_clip(text: str) -> str | float:
@@ -196,6 +215,20 @@ def _choose_kind(ordered: np.ndarray, quantity: str) -> ScaleKind:
         return "linear"
     low, high = np.quantile(np.log10(positive), [0.01, 0.99])
     return "log" if high - low > np.log10(LOG_RATIO) else "linear"
+
+
+def _symmetric_kind(sizes: np.ndarray, scale: str) -> ScaleKind:
+    if scale not in ("auto", "log", "linear"):
+        raise UsageError(f"--scale is {scale!r}; choose auto, log or linear.")
+    median, high = np.quantile(sizes, [0.5, 0.99])
+    wide = scale == "log" or (scale == "auto" and high > SYMMETRIC_RATIO * median > 0)
+    return "symlog" if wide else "linear"
+
+
+def _core(sizes: np.ndarray, high: float) -> float:
+    """A power of ten near the smaller sizes."""
+    small = float(np.quantile(sizes[sizes > 0], 0.1))
+    return float(10.0 ** np.ceil(np.log10(max(small, high * 10.0**-CORE_DECADES, 1e-290))))
 
 
 def _given_kind(ordered: np.ndarray, scale: str) -> ScaleKind:

@@ -49,6 +49,16 @@ class View:
         return self.name.removeprefix(f"{self.split}_")
 
     @property
+    def measure(self) -> str:
+        """What is taken of the quantity, in words before its name; empty for the quantity itself."""
+        return ""
+
+    @property
+    def against(self) -> str:
+        """Words between the quantity and :attr:`other_name`."""
+        return "less that of"
+
+    @property
     def other_name(self) -> str:
         """What is subtracted, in words; empty unless it is a difference."""
         return ""

@@ -4,11 +4,13 @@ import zlib
 
 import numpy as np
 import pytest
+from matplotlib.patches import Patch
 
 from lossviz.errors import UsageError
 from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.scene import make_scene
 from lossviz.render.values.cells import Cell
+from lossviz.render.words.colours import colour_at
 from lossviz.render.write import draw
 
 X, Y = np.linspace(-1, 1, 21), np.linspace(-1, 1, 13)
@@ -91,3 +93,59 @@ def vtk_array(text, name):
     body = rest.partition(">")[2].partition("<")[0]
     raw = zlib.decompress(base64.b64decode(body[44:]))  # after four numbers of eight bytes
     return np.frombuffer(raw, "<f8")
+
+
+WIDE = np.add.outer(np.linspace(-3, 3, 13) ** 5, 0.01 * X)
+
+
+def test_differences_over_decades_take_a_scale_that_is_logarithmic_on_both_sides(surface_of):
+    pair = [surface_of(X, Y, train_loss=300 + WIDE), surface_of(X, Y, train_loss=np.full(WIDE.shape, 300.0))]
+    scene = make_scene(pair, difference=True)
+    (key,) = scene.keys
+    assert key.scale.kind == "symlog" and not key.scale.clipped and key.scale.low == -key.scale.high
+    assert key.label.endswith("(log scale on both sides of 0)")
+    np.testing.assert_allclose(key.scale.inverse(key.scale.forward(WIDE)), WIDE, rtol=1e-9)
+    assert float(key.scale.position(0.0)) == 0.5
+    levels = np.array(key.levels)
+    np.testing.assert_allclose(levels, -levels[::-1])
+    assert 0.0 in levels and 7 <= len(levels) <= 17
+    assert "Symmetric logarithmic scale" in scene.caption
+
+
+def test_the_scale_of_a_difference_is_the_one_asked_for(surface_of):
+    pair = [surface_of(X, Y, train_loss=300 + WIDE), surface_of(X, Y, train_loss=np.full(WIDE.shape, 300.0))]
+    assert make_scene(pair, difference=True, scale="linear").keys[0].scale.kind == "linear"
+    near = [surface_of(X, Y, train_loss=A + np.outer(Y, X)), surface_of(X, Y, train_loss=A)]
+    assert make_scene(near, difference=True).keys[0].scale.kind == "linear"
+    assert make_scene(near, difference=True, scale="log").keys[0].scale.kind == "symlog"
+
+
+def test_a_ratio_is_the_difference_of_logarithms(surface_of, tmp_path):
+    B = A * 10.0 ** np.outer(Y, X)
+    B[0, 0] = 0.0
+    pair = [surface_of(X, Y, train_loss=B), surface_of(X, Y, train_loss=A)]
+    scene = make_scene(pair, difference="ratio", titles=["b", "a"])
+    (panel,), (key,) = scene.panels, scene.keys
+    assert panel.kinds[0, 0] == Cell.NAN and panel.title == "b / a"
+    np.testing.assert_allclose(panel.z.filled(np.nan)[1:], np.outer(Y, X)[1:], atol=1e-12)
+    assert key.label == "log₁₀ ratio of training loss"
+    assert "log10 of the training loss" in scene.caption and "over that of the second file" in scene.caption
+    draw(scene, tmp_path / "a.csv")
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    assert {row["quantity"] for row in rows} == {"log10_ratio_train_loss"}
+    np.testing.assert_allclose([float(row["value"]) for row in rows][1:], np.outer(Y, X).ravel()[1:], atol=1e-12)
+
+
+def test_the_legend_shows_the_colours_of_the_ends_that_are_clipped(surface_of, coarse):
+    for sign, ends in ((-1, [0.0]), (1, [1.0]), (0, [0.0, 1.0])):
+        B = A.copy()
+        B[2, 3], B[9, 15] = (500.0, 400.0) if sign < 0 else (-500.0, -400.0) if sign > 0 else (500.0, -500.0)
+        pair = [surface_of(X, Y, train_loss=A + 0.1 * X), surface_of(X, Y, train_loss=B)]
+        scene = make_scene(pair, difference=True, clip=0.12, dpi=60)
+        with settings(scene):
+            figure = make_figure(scene)
+        patches = [patch for legend in figure.legends for patch in legend.findobj(Patch) if patch.get_hatch()]
+        faces = [patch.get_facecolor()[:3] for patch in patches]
+        assert len(faces) == len(ends)
+        for face, end in zip(faces, ends, strict=True):
+            np.testing.assert_allclose(face, colour_at(scene.keys[0].colours, end)[:3], atol=1e-6)

@@ -2,7 +2,12 @@
 import { BELOW, CLIPPED, FINITE, MINUS_INF, NAN, NOT_EVALUATED, PLUS_INF, clamp } from "./data.js";
 
 export function makeScale(given) {
-  const forward = given.kind === "log" ? Math.log10 : (x) => x / given.unit,
+  const forwards = {
+    log: Math.log10,
+    symlog: (x) => Math.sign(x) * (Math.log1p(Math.abs(x) / given.core) / Math.LN10),
+    linear: (x) => x / given.unit,
+  };
+  const forward = forwards[given.kind],
     a = forward(given.low),
     b = forward(given.high);
   const at = (x) => (forward(x) - a) / (b - a);
