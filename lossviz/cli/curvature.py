@@ -151,15 +151,15 @@ def summarize(spectrum: Spectrum) -> dict[str, Any]:
             name: {"parameters": int(size), "trace": _plain(trace), "trace_error": _plain(error)}
             for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True)
         },
-        "facts": dict(spectrum.facts),
+        "facts": spectrum.facts.to_json(),
     }
 
 
 def print_tables(path: Path, spectrum: Spectrum) -> None:
     """Print a spectrum for reading."""
     print_line(
-        f": {spectrum.operator} of the {spectrum.split} {spectrum.facts['identity']['quantity']} "
-        f"over {spectrum.facts['identity']['examples']} examples, {spectrum.size} parameters",
+        f": {spectrum.operator} of the {spectrum.split} {spectrum.facts.identity.quantity} "
+        f"over {spectrum.facts.identity.examples} examples, {spectrum.size} parameters",
         title=str(path),
     )
     ends = zip(spectrum.eigenvalues, spectrum.residuals, strict=True)
@@ -182,10 +182,10 @@ def print_tables(path: Path, spectrum: Spectrum) -> None:
 
 
 def _doubts(spectrum: Spectrum) -> list[str]:
-    found = list(spectrum.facts.get("notes", []))
-    if not spectrum.facts.get("eigenvalues", {}).get("converged", True):
+    found = list(spectrum.facts.notes)
+    if spectrum.facts.eigenvalues.converged is False:
         found.append("The eigenvalues did not reach --tolerance; the residuals bound their errors. Raise --most.")
-    elif len(spectrum.eigenvalues) > 1 and not spectrum.facts.get("eigenvalues", {}).get("ranked"):
+    elif len(spectrum.eigenvalues) > 1 and not spectrum.facts.eigenvalues.ranked:
         found.append(
             "Each value is within its residual of an eigenvalue, but not known to be the next in order: one that "
             "occurs twice may be given once. Raise --most."

@@ -51,7 +51,7 @@ def summarize(surface: Surface) -> dict[str, Any]:
         "shape": {name: _summarize_shape(surface, name) for name in surface.names if not is_derivative(name)},
         "shifts": minimum_shifts(surface),
         "plan": surface.plan.to_json(),
-        "facts": surface.facts,
+        "facts": surface.facts.to_json(),
         "sessions": surface.sessions,
     }
 
@@ -95,7 +95,7 @@ def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
         "evaluated": int(evaluated.sum()),
         "not_finite": int((evaluated & ~np.isfinite(values)).sum()),
         "examples": int(surface.splits[split].count.max()),
-        "at_checkpoint": surface.facts.get("origin", {}).get(name),
+        "at_checkpoint": surface.facts.origin.get(name),
     }
     if np.isfinite(finite).any():
         lowest = int(np.nanargmin(finite))
@@ -111,23 +111,23 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
     plan, facts = surface.plan, surface.facts
     print_line(f": {summary['evaluated']} of {summary['points']} points evaluated", title=str(file))
     rows = {
-        "problem": f"{facts.get('problem', plan.problem.source)}, {facts.get('model', 'model')} with "
-        f"{facts.get('parameters', '?')} parameters, {facts.get('parameters_moved', '?')} moved",
+        "problem": f"{facts.problem or plan.problem.source}, {facts.model or 'model'} with "
+        f"{facts.parameters or '?'} parameters, {facts.parameters_moved or '?'} moved",
         **{"checkpoint": "as model() makes it", **describe_words(plan.problem)},
         "plane": f"{plan.plane.kind}, seed {plan.plane.seed}, normalize {plan.plane.normalize}, "
-        f"vectors {plan.plane.vectors}, cosine {_number(facts.get('cosine'))}",
+        f"vectors {plan.plane.vectors}, cosine {_number(facts.cosine)}",
         "grid": f"{plan.grid}",
-        "data": ", ".join(f"{split}: {count} examples" for split, count in facts.get("examples", {}).items()),
+        "data": ", ".join(f"{split}: {count} examples" for split, count in facts.examples.items()),
         "precision": plan.precision,
-        **({"placement": facts["placement"]} if "placement" in facts else {}),
+        **({"placement": facts.placement} if facts.placement else {}),
         "digest": summary["digest"],
     }
     print_table(Table.pairs(rows))
     print_table(Table(QUANTITIES, [{"name": name, **row} for name, row in summary["quantities"].items()]))
     _print_shapes(summary)
-    for note in facts.get("notes", []):
+    for note in facts.notes:
         print_line(f"Note: {note}")
-    for line in write_remarks(doubt("run", facts.get("doubts", [])), "terminal"):
+    for line in write_remarks(doubt("run", facts.doubts or ()), "terminal"):
         print_line(line)
 
 

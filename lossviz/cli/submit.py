@@ -212,7 +212,7 @@ def _draft(
         missing, size, point_s, before_s = np.arange(plan.grid.size), plan.grid.size, None, None
     else:
         surface, lives = found
-        if surface.facts.get("engine") is None:
+        if not surface.facts.engine:
             raise UsageError(f"{run} is not prepared yet. Name its problem: lossviz submit PROBLEM.py … --out {run}")
         missing, size = surface.pending(), surface.plan.grid.size
         point_s, before_s = seconds_per_point(surface), measured_startup_s(lives)

@@ -114,7 +114,7 @@ def _is_complete(run: Path) -> bool:
     if peek_plan(run) is None:
         return False
     surface = read_surface(run)
-    return surface.facts.get("doubts") is not None and not len(surface.pending())
+    return surface.facts.doubts is not None and not len(surface.pending())
 
 
 def _table(sizes: Any, runs: int, how: How) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def check_stored(
                     )
 
 
-def check_facts(stored: dict[str, Any], found: dict[str, Any]) -> list[str]:
+def check_facts(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
     """What contradicts the facts of an earlier session on the same file, a line each."""
     same = {"state_sha256": "the model's parameters and buffers", "dataset_sha256": "the examples"}
     return [

@@ -14,7 +14,7 @@ from lossviz.hessian.density import probe_spectrum
 from lossviz.hessian.lanczos import leading_eigenpairs
 from lossviz.hessian.operator import Operator
 from lossviz.hessian.probe import uniform_direction
-from lossviz.records.spectrum import Spectrum
+from lossviz.records.spectrum import EigenvalueFacts, Spectrum, SpectrumFacts, SpectrumIdentity
 from lossviz.space.params import state_sha256
 from lossviz.store.atomic_file import check_writable
 from lossviz.store.lock import RunLock
@@ -133,12 +133,13 @@ def empty_spectrum(operator: Operator, depth: Depth, identity: Mapping[str, Any]
         "seed": depth.seed,
         "steps": depth.steps,
     }
+    own = SpectrumIdentity.from_json(determining)
     return Spectrum(
         operator=operator.kind,
         split=objective.split,
         tensors=objective.names,
         sizes=np.array([tensor.numel() for tensor in params.values()]),
-        facts={"identity": determining, "problem": problem.name, "notes": list(operator.notes)},
+        facts=SpectrumFacts(identity=own, problem=problem.name, notes=tuple(operator.notes)),
     )
 
 
@@ -147,7 +148,7 @@ def _open(out: Path, empty: Spectrum) -> tuple[Spectrum, Save]:
     spectra = read_spectra(out) if out.exists() else {}
     name = spectrum_name(empty.split, empty.operator)
     found = spectra.get(name, empty)
-    mine, theirs = empty.facts["identity"], found.facts["identity"]
+    mine, theirs = empty.facts.identity.to_json(), found.facts.identity.to_json()
     differing = [key for key in {**mine, **theirs} if mine.get(key) != theirs.get(key)]
     if differing:
         lines = [f"  - {key}: {mine.get(key)} here, {theirs.get(key)} there" for key in differing]
@@ -162,7 +163,7 @@ def _open(out: Path, empty: Spectrum) -> tuple[Spectrum, Save]:
 
 def _with_eigenvalues(operator: Operator, found: Spectrum, depth: Depth, progress: Callable[[str], None]) -> Spectrum:
     asked = {"top": depth.top, "tolerance": depth.tolerance, "most": depth.most}
-    if not depth.top or found.facts.get("eigenvalues", {}).get("asked") == asked:
+    if not depth.top or found.facts.eigenvalues.asked == asked:
         return found
     progress(f"eigenvalues, at most {min(depth.most, operator.size)} products")
     params = operator.objective.problem.params
@@ -177,12 +178,12 @@ def _with_eigenvalues(operator: Operator, found: Spectrum, depth: Depth, progres
         ranked=True,
         doubt=operator.doubt,
     )
-    made = {"asked": asked, "products": pairs.steps, "converged": pairs.converged, "ranked": pairs.ranked}
+    made = EigenvalueFacts(asked=asked, products=pairs.steps, converged=pairs.converged, ranked=pairs.ranked)
     return replace(
         found,
         eigenvalues=pairs.values.numpy(),
         residuals=pairs.residuals.numpy(),
-        facts={**found.facts, "eigenvalues": made, "notes": list(operator.notes)},
+        facts=found.facts.evolve(eigenvalues=made, notes=operator.notes),
     )
 
 

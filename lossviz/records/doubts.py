@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
+from lossviz.records.facts import Facts, RefinementFacts
 from lossviz.records.point import Status
 from lossviz.records.quantity import EIGENVALUES, RESIDUAL, is_derivative
 from lossviz.records.remark import Remark, doubt, texts
@@ -19,7 +19,7 @@ RANGE_ROUNDING = 1e-6  # of what a quantity varies by over the surface
 
 def doubts_of(surface: Surface) -> list[Remark]:
     """What a careful reader of a finished surface should know."""
-    doubts = doubt("run", [*surface.facts.get("warnings", []), *surface.facts.get("engine", {}).get("doubts", [])])
+    doubts = doubt("run", [*surface.facts.warnings, *surface.facts.engine.doubts])
     doubts += _search_doubts(surface)
     for name in surface.names:
         values = surface.values(name)[surface.evaluated(surface.split_of(name))]
@@ -30,33 +30,34 @@ def doubts_of(surface: Surface) -> list[Remark]:
             same = f"{name} is the same at every point: the plane does not move what the loss depends on."
             doubts += doubt(name, [same])
     doubts += _centre_doubts(surface)
-    cosine = surface.facts.get("cosine", 0.0)
-    if isinstance(cosine, float) and abs(cosine) > 0.1:
+    cosine = surface.facts.cosine or 0.0
+    if abs(cosine) > 0.1:
         skew = f"The directions are not nearly orthogonal (cosine {cosine:.3f}): angles in a picture mislead."
         doubts += doubt("directions", [skew])
     return doubts
 
 
-def closing_facts(surface: Surface) -> dict[str, Any]:
-    """What is stored when nothing is left to evaluate: doubts, and what refinement measured of its own error."""
+def closing_facts(surface: Surface) -> Facts:
+    """The facts when nothing is left to evaluate: with doubts, and what refinement measured of its own error."""
     if surface.plan.refine is None:
-        return {"doubts": texts(doubts_of(surface))}
-    refinement = surface.refinement().to_json()
-    return {"doubts": texts([*doubts_of(surface), *_left_out(surface, refinement)]), "refinement": refinement}
+        return surface.facts.evolve(doubts=texts(doubts_of(surface)))
+    refinement = surface.refinement().facts
+    doubts = texts([*doubts_of(surface), *_left_out(surface, refinement)])
+    return surface.facts.evolve(doubts=doubts, refinement=refinement)
 
 
-def _left_out(surface: Surface, refinement: dict[str, Any]) -> list[Remark]:
+def _left_out(surface: Surface, refinement: RefinementFacts) -> list[Remark]:
     left = int((~surface.evaluated()).sum())
     if not left:
         return []
     sentence = (
         f"{left} of {surface.plan.grid.size} points were left out, for interpolation does there (--refine "
-        f"{surface.plan.refine:g}); it was tested at {refinement['tests']} more"
+        f"{surface.plan.refine:g}); it was tested at {refinement.tests} more"
     )
-    if "largest" in refinement:
-        sentence += f" and was off by {refinement['median']:.2g} of the value, at most {refinement['largest']:.2g}"
-    if refinement["failed"]:
-        sentence += f"; around {refinement['failed']} points where it failed all were evaluated"
+    if refinement.largest is not None:
+        sentence += f" and was off by {refinement.median:.2g} of the value, at most {refinement.largest:.2g}"
+    if refinement.failed:
+        sentence += f"; around {refinement.failed} points where it failed all were evaluated"
     return doubt("refinement", [f"{sentence}."])
 
 
@@ -72,7 +73,7 @@ def rounding_of(surface: Surface, name: str, index: int) -> float:
 
 def _search_doubts(surface: Surface) -> list[Remark]:
     """Where the search for eigenvalues ended before its tolerance was met."""
-    tolerance = (surface.facts.get("derivatives") or {}).get("tolerance", np.inf)
+    tolerance = surface.facts.derivatives.tolerance
     doubts: list[Remark] = []
     for split in surface.splits:
         ends = [f"{split}_{end}" for end in EIGENVALUES if f"{split}_{end}" in surface.sums]
@@ -90,7 +91,7 @@ def _centre_doubts(surface: Surface) -> list[Remark]:
     if index is None:
         return doubt("grid", ["The grid does not sample the trained point; a symmetric range with an odd count does."])
     doubts: list[Remark] = []
-    for name, untouched in surface.facts.get("origin", {}).items():
+    for name, untouched in surface.facts.origin.items():
         centre = surface.values(name)[surface.plan.grid.position(index)]
         at, counts = surface.plan.grid.position(index), surface.splits[surface.split_of(name)]
         sampled = counts.status[at] == Status.PARTIAL and abs(centre - untouched) <= 5 * surface.stderr(name)[at]

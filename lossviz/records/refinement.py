@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lossviz.records.facts import RefinementFacts
 from lossviz.records.unfinished import guess_missing, places_of
 
 COARSEST = 5  # points along each axis of the first sub-grid, at least
@@ -42,11 +43,12 @@ class Refinement:
     median: float = float("nan")
     largest: float = float("nan")
 
-    def to_json(self) -> dict[str, float]:
+    @property
+    def facts(self) -> RefinementFacts:
         """The numbers that are known, for the file."""
         numbers = {name: getattr(self, name) for name in ("tests", "failed", "median", "largest")}
         known = {name: value for name, value in numbers.items() if np.isfinite(value)}
-        return {"asked": int(self.asked.sum()), **known}
+        return RefinementFacts(asked=int(self.asked.sum()), **known)
 
 
 def refine_grid(

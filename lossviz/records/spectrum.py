@@ -9,10 +9,37 @@ from typing import Any
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.json_record import NOTHING, JsonObject, JsonRecord
 
 
 def _nothing() -> np.ndarray:
     return np.empty(0)
+
+
+class SpectrumIdentity(JsonRecord):
+    """What determines a spectrum: the quantity, a digest of the point, the number of examples, and more to compare."""
+
+    point_sha256: str | None = None
+    examples: int | None = None
+    quantity: str | None = None
+
+
+class EigenvalueFacts(JsonRecord):
+    """How the leading eigenvalues were found: what was asked, products taken, whether they converged, and rank."""
+
+    asked: Mapping[str, Any] = NOTHING
+    products: int | None = None
+    converged: bool | None = None
+    ranked: bool | None = None
+
+
+class SpectrumFacts(JsonObject):
+    """What determines a spectrum, the problem's name, how its eigenvalues were found, and notes."""
+
+    identity: SpectrumIdentity = SpectrumIdentity()
+    problem: str | None = None
+    notes: tuple[str, ...] = ()
+    eigenvalues: EigenvalueFacts = EigenvalueFacts()
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +62,7 @@ class Spectrum:
         samples: float64 (n, t).
         nodes: float64 (n, q), NaN where a probe ended early.
         weights: float64 (n, q), 0 there.
-        facts: Flat JSON values: what determines the result, how it was made, notes.
+        facts: What determines the result, how it was made, notes.
 
     Example:
         >>> found = Spectrum("hessian", "train", ("w",), [2], [3.0, -1.0], [0.0, 0.0], [[2.5], [1.5]])
@@ -52,7 +79,7 @@ class Spectrum:
     samples: np.ndarray = field(default_factory=_nothing)
     nodes: np.ndarray = field(default_factory=_nothing)
     weights: np.ndarray = field(default_factory=_nothing)
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: SpectrumFacts = field(default_factory=SpectrumFacts)
 
     def __post_init__(self) -> None:
         t = len(self.tensors)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point, Status
 from lossviz.records.refinement import Refinement, refine_grid
@@ -55,7 +56,7 @@ class Surface:
         splits: Per split what its quantities share.
         sums: Per name ``Σ w x``, float64 of the grid's shape, NaN where not computed.
         m2: Per name ``Σ w² (x − mean)²``, float64 of the grid's shape.
-        facts: Flat JSON values found while preparing and finishing: cosines, the untouched loss, sizes, warnings.
+        facts: Found while preparing and finishing: cosines, the untouched loss, sizes, warnings.
         sessions: One JSON object a session that computed points: host, device, versions, start.
         trajectories: Optimization paths seen on this plane, by name.
     """
@@ -64,7 +65,7 @@ class Surface:
     splits: dict[str, SplitCounts]
     sums: dict[str, np.ndarray] = field(default_factory=dict)
     m2: dict[str, np.ndarray] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts = field(default_factory=Facts)
     sessions: list[dict[str, Any]] = field(default_factory=list)
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
 
@@ -77,6 +78,16 @@ class Surface:
     def names(self) -> tuple[str, ...]:
         """Names of the quantities present, in the order they came."""
         return tuple(self.sums)
+
+    @property
+    def subject(self) -> str:
+        """What a figure calls the network: its class, else the name of the problem, else its source."""
+        return self.facts.subject or self.plan.problem.source
+
+    @property
+    def precision(self) -> str:
+        """The floating-point type of the forward passes: the one settled on, else the plan's."""
+        return self.facts.precision.used or self.plan.precision
 
     def put(self, point: Point, session: int = 0) -> None:
         """Enter one evaluated point; of two for one place the one of more examples counts, then the later."""
@@ -124,7 +135,7 @@ class Surface:
     @property
     def is_refined(self) -> bool:
         """Whether points were left out on purpose, and all that was asked for is there."""
-        return "refinement" in self.facts and not self.evaluated().all()
+        return bool(self.facts.refinement) and not self.evaluated().all()
 
     def refinement(self) -> Refinement:
         """What ``plan.refine`` asks for, given the values so far: of every split the first quantity counts."""

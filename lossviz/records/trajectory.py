@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.json_record import JsonObject
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,27 @@ class Mark:
     step: int
     kind: str
     label: str = ""
+
+
+class TrajectoryFacts(JsonObject):
+    """Where the snapshots of a trajectory came from.
+
+    Attributes:
+        random_walk_null: Shares that a random walk as long would have of a plane of these snapshots alone.
+        series: Which of a run's averages they are; empty for the parameters themselves.
+        optimizer: Its name.
+        unit: What a step counts, ``"step"`` or ``"epoch"``.
+        folder: Of the snapshots; ``files``: their names.
+        left_out: Sentences on those that were not used.
+    """
+
+    random_walk_null: tuple[float, ...] = ()
+    series: str | None = None
+    optimizer: str | None = None
+    unit: str | None = None
+    folder: str | None = None
+    files: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +69,7 @@ class Trajectory:
         explained_variance: float64 (k,), share of the snapshots' variance along each direction, later ones less what
             earlier ones explain; None where there is no variance.
         marks: Events, by step.
-        facts: Flat JSON values: optimizer, series, files left out, where snapshots came from.
+        facts: Optimizer, series, files left out, where snapshots came from.
 
     Example:
         >>> path = Trajectory("sgd", [0, 10], [[-1.0, 0.5], [0.0, 0.0]], [0.2, 0.0])
@@ -67,7 +89,7 @@ class Trajectory:
     recorded_loss: np.ndarray | None = None
     explained_variance: np.ndarray | None = None
     marks: tuple[Mark, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: TrajectoryFacts = field(default_factory=TrajectoryFacts)
 
     def __post_init__(self) -> None:
         steps, coordinates = np.asarray(self.steps, np.int64), np.asarray(self.coordinates, np.float64)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from lossviz.records.facts import Facts, ProbeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.remark import Level, Remark
 from lossviz.records.units import format_bytes, format_time
@@ -18,16 +18,16 @@ GUESS = 0.05
 VECTOR_SHARE = 0.2  # of the parameters; biases and gains are less
 
 
-def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
+def verdict_of(plan: Plan, facts: Facts) -> list[Remark]:
     """The verdict on a run from the facts that were measured before its first point.
 
     Args:
         plan: Of the run.
         facts: As :func:`lossviz.run.prepare.prepare_facts` gathers them.
     """
-    probes = facts.get("probes", {})
+    probes = facts.probes
     asked = [
-        *[Remark("said", "loading", note) for note in facts.get("notes", [])],
+        *[Remark("said", "loading", note) for note in facts.notes],
         _untrained(plan, facts),
         *_centre(facts),
         *_guessing(plan, facts),
@@ -36,27 +36,27 @@ def verdict_of(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
         *_plane(plan, facts),
         *_sensitivity(probes),
         _precision(facts, probes),
-        Remark("said", "placement", facts["placement"]) if "placement" in facts else None,
+        Remark("said", "placement", facts.placement) if facts.placement else None,
         _not_moved(plan, facts, probes),
         _expected(plan, facts),
     ]
     return [check for check in asked if check is not None]
 
 
-def _centre(facts: Mapping[str, Any]) -> list[Remark]:
-    errors = facts.get("centre_error", {})
+def _centre(facts: Facts) -> list[Remark]:
+    errors = facts.centre_error
     return [
         Remark(
             "ok" if errors.get(name, 0.0) <= 1e-6 else "doubt",
             f"centre {name}",
             f"{value:.7g}, the loaded model's own" + _apart(errors.get(name, 0.0), " to the last bit", ", within {}"),
         )
-        for name, value in facts.get("origin", {}).items()
+        for name, value in facts.origin.items()
     ]
 
 
-def _untrained(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
-    if not facts.get("as_made") or plan.plane.kind in ("line", "through", "imported"):
+def _untrained(plan: Plan, facts: Facts) -> Remark | None:
+    if not facts.as_made or plan.plane.kind in ("line", "through", "imported"):
         return None
     text = (
         "untrained: the parameters are those that model() makes, unless it loads trained ones itself; name yours with "
@@ -65,14 +65,14 @@ def _untrained(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
     return Remark("doubt", "parameters", text)
 
 
-def _guessing(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
+def _guessing(plan: Plan, facts: Facts) -> list[Remark]:
     """Values at the centre that are no better than those of a guess."""
     checks = []
     for split in plan.splits:
-        levels, classes = guess_levels(facts.get("chance", {}), facts.get("classes", {}).get(split))
+        levels, classes = guess_levels(facts.chance, facts.classes.get(split))
         for quantity, level in levels.items():
-            value = facts.get("origin", {}).get(f"{split}_{quantity}")
-            if value is None or not is_guess(quantity, value, level, facts.get("examples", {}).get(split, 0)):
+            value = facts.origin.get(f"{split}_{quantity}")
+            if value is None or not is_guess(quantity, value, level, facts.examples.get(split, 0)):
                 continue
             text = f"{split}_{quantity} {value:.4g} is that of guessing{classes} ({level:.4g})"
             checks.append(Remark("doubt", "chance level", f"{text}: are these the trained parameters and their data?"))
@@ -103,29 +103,29 @@ def is_guess(quantity: str, value: float, level: float, count: int) -> bool:
     return abs(value - level) <= GUESS * abs(level)
 
 
-def _noise(facts: Mapping[str, Any]) -> Remark | None:
-    noise = facts.get("repeat_noise")
+def _noise(facts: Facts) -> Remark | None:
+    noise = facts.repeat_noise
     if noise is None:
         return None
     text = _apart(noise, "evaluated twice, the same to the last bit", "evaluated twice, within {}")
     return Remark("ok" if noise <= 1e-6 else "doubt", "repeat noise", text)
 
 
-def _data(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
-    counts = ", ".join(f"{n:,} {split} examples" for split, n in facts.get("examples", {}).items())
-    if probes.get("read_twice"):
+def _data(facts: Facts, probes: ProbeFacts) -> Remark:
+    counts = ", ".join(f"{n:,} {split} examples" for split, n in facts.examples.items())
+    if probes.read_twice:
         return Remark("ok", "data", f"{counts}; read twice, the same")
     return Remark("said", "data", f"{counts}; not read a second time as a whole ('lossviz check' does)")
 
 
-def _plane(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
+def _plane(plan: Plan, facts: Facts) -> list[Remark]:
     checks = []
-    cosine = facts.get("cosine")
-    if isinstance(cosine, (int, float)):
+    cosine = facts.cosine
+    if cosine is not None:
         good = abs(cosine) <= COSINE
         hint = "" if good else ": angles in a picture mislead"
         checks.append(Remark("ok" if good else "doubt", "directions", f"cosine {cosine:+.4f}{hint}"))
-    pairs = facts.get("norm_ratios")
+    pairs = facts.norm_ratios
     if pairs and plan.plane.kind == "random" and plan.plane.normalize == "filter":
         low, high = min(p[0] for p in pairs), max(p[1] for p in pairs)
         good = max(abs(low - 1), abs(high - 1)) <= RATIO
@@ -134,8 +134,8 @@ def _plane(plan: Plan, facts: Mapping[str, Any]) -> list[Remark]:
     return checks
 
 
-def _sensitivity(probes: Mapping[str, Any]) -> list[Remark]:
-    moved = probes.get("moved")
+def _sensitivity(probes: ProbeFacts) -> list[Remark]:
+    moved = probes.moved
     if not moved:
         return []
     if all(before == after for before, after in moved.values()):
@@ -147,19 +147,17 @@ def _sensitivity(probes: Mapping[str, Any]) -> list[Remark]:
     return [Remark("ok", "sensitivity", f"{name} {before:.4g} becomes {after:.4g} at the end of the first axis")]
 
 
-def _precision(facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
-    found = facts.get("precision", {})
-    used, error = found.get("used", "float32"), found.get("error")
+def _precision(facts: Facts, probes: ProbeFacts) -> Remark:
+    used, error = facts.precision.used or "float32", facts.precision.error
     if error is not None:
         return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float32")
-    if probes.get("float64_error") is not None:
-        error = probes["float64_error"]
+    if (error := probes.float64_error) is not None:
         return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float64")
     return Remark("ok" if used == "float64" else "said", "precision", used)
 
 
-def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) -> Remark:
-    held, share = probes.get("not_moved", {}), probes.get("vector_share", 0.0)
+def _not_moved(plan: Plan, facts: Facts, probes: ProbeFacts) -> Remark:
+    held, share = probes.not_moved, probes.vector_share
     words = {
         "vectors": _vector_words(plan, share),
         "held": "held by a rule or the plane",
@@ -167,11 +165,11 @@ def _not_moved(plan: Plan, facts: Mapping[str, Any], probes: Mapping[str, Any]) 
         "frozen": "frozen parameters",
         "buffers": "buffers",
     }
-    parts = [f"{len(held[kind])} {text}" for kind, text in words.items() if held.get(kind)]
-    unused = probes.get("unused") or []
-    moved = f"{facts.get('tensors_moved', 0)} of {facts.get('tensors', 0)} tensors move"
+    parts = [f"{len(names)} {text}" for kind, text in words.items() if (names := getattr(held, kind))]
+    unused = probes.unused or ()
+    moved = f"{facts.tensors_moved} of {facts.tensors} tensors move"
     text = f"{moved}; not {', '.join(parts)}" if parts else moved
-    if "unused" in probes and probes["unused"] is None:
+    if probes.holds("unused") and probes.unused is None:
         text += "; whether the loss depends on all that move is not known"
     if unused:
         text += f"; no gradient reaches {_cut(unused)}"
@@ -190,11 +188,11 @@ def _vector_words(plan: Plan, share: float) -> str:
     )
 
 
-def _expected(plan: Plan, facts: Mapping[str, Any]) -> Remark | None:
-    if "point_s" not in facts:
+def _expected(plan: Plan, facts: Facts) -> Remark | None:
+    if facts.point_s is None:
         return None
-    peak_bytes = facts.get("probes", {}).get("peak_bytes")
-    seconds = facts["point_s"] * plan.grid.size
+    peak_bytes = facts.probes.peak_bytes
+    seconds = facts.point_s * plan.grid.size
     peak = f", {format_bytes(peak_bytes)} of memory" if peak_bytes else ""
     return Remark("said", "expected", f"{plan.grid.size} points in at most about {format_time(seconds)}{peak}")
 

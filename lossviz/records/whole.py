@@ -43,7 +43,8 @@ def complete(surface: Surface, name: str) -> Whole:
         guesses = guess_missing(np.where(np.isfinite(display), display, np.nan), done, axes)
         guesses = np.exp(guesses) if log else guesses
     guessed = np.isfinite(guesses)
-    error = float((surface.facts.get("refinement") or {}).get("largest", np.nan))
+    largest = surface.facts.refinement.largest
+    error = np.nan if largest is None else float(largest)
     return Whole(
         values=np.where(guessed, guesses, values),
         stderr=np.where(guessed, np.abs(guesses) * error, stderr),

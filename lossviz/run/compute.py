@@ -130,7 +130,7 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
     seconds = time.perf_counter() - start
     engine.check_state()
     surface.facts["engine"] = engine.settings
-    surface.facts.update(closing_facts(surface))
+    surface.facts = closing_facts(surface)
     run.publish(final=True)
     return surface, seconds, evaluated
 

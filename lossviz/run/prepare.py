@@ -19,6 +19,7 @@ from lossviz.problem.data.classes import count_classes
 from lossviz.problem.device import session_facts
 from lossviz.problem.rules import rule_table
 from lossviz.records.expected import compare_expected, demand_expected
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.verdict import verdict_of
@@ -85,7 +86,7 @@ def prepare(
     expected = compare_expected(settings.expect, facts["origin"])
     if not source.known:
         facts["probes"] = probe(made)
-        watch.tell([*verdict_of(plan, facts), *expected])
+        watch.tell([*verdict_of(plan, Facts.from_json(facts)), *expected])
     demand_expected(expected)
     engine = made.engine
     if sampling := made.sampling():

@@ -57,4 +57,4 @@ def _goes_on(path: Path, plan: Plan) -> bool:
     if known is None or known.digest() != plan.digest():
         return False
     surface = read_surface(path)
-    return surface.facts.get("doubts") is None or bool(len(surface.pending()))
+    return surface.facts.doubts is None or bool(len(surface.pending()))

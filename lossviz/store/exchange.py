@@ -74,7 +74,7 @@ def import_goldstein(
     surface = read_goldstein_surface(file)
     arrays = read_goldstein_directions(directions) if directions else None
     if projection:
-        surface.facts["trajectory"] = read_goldstein_projection(projection, arrays)
+        surface.facts = surface.facts.evolve(trajectory=read_goldstein_projection(projection, arrays))
     _check_new(out)
     made = [_import_directions(directions, out, arrays)] if directions and arrays else []
     write_surface(out, surface, compressed=True)
@@ -135,7 +135,11 @@ def write_npz(path: Path, surface: Surface, warn: Callable[[str], None] = lambda
         arrays |= {name: surface.values(name), f"{name}_stderr": surface.stderr(name)}
     for split, counts in surface.splits.items():
         arrays |= {f"{split}_count": counts.count, f"{split}_weight": counts.weight, f"{split}_status": counts.status}
-    texts = {"plan_json": surface.plan.to_json(), "facts_json": surface.facts, "plan_digest": surface.plan.digest()}
+    texts = {
+        "plan_json": surface.plan.to_json(),
+        "facts_json": surface.facts.to_json(),
+        "plan_digest": surface.plan.digest(),
+    }
     arrays |= {name: np.array(value if isinstance(value, str) else to_text(value)) for name, value in texts.items()}
     image = io.BytesIO()
     np.savez_compressed(image, allow_pickle=False, **arrays)

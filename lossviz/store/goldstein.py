@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from lossviz.errors import StoreError, UsageError
+from lossviz.records.facts import Facts
 from lossviz.records.grid import AXIS_NAMES, Axis, Grid
 from lossviz.records.plan import Normalization, Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
@@ -92,11 +93,11 @@ def _read_surface(path: Path, file: h5py.File) -> Surface:
     surface = Surface.empty(plan)
     for split, table in tables.items():
         _enter(surface, split, table)
-    surface.facts = {
-        "problem": f"loss-landscape file {path.name}",
-        "dir_file": dir_file,
-        "notes": ["Imported from loss-landscape: means only, so counts are 1 and standard errors are not known."],
-    }
+    surface.facts = Facts(
+        problem=f"loss-landscape file {path.name}",
+        dir_file=dir_file,
+        notes=("Imported from loss-landscape: means only, so counts are 1 and standard errors are not known.",),
+    )
     return surface
 
 
@@ -223,7 +224,7 @@ def write_goldstein_surface(path: Path, surface: Surface, *, warn: Callable[[str
     def fill(file: h5py.File) -> None:
         for letter, axis in zip(_LETTERS, grid.axes, strict=False):
             file[f"{letter}coordinates"] = axis.coordinates
-        file["dir_file"] = str(surface.facts.get("dir_file") or surface.facts.get("directions_file") or "")
+        file["dir_file"] = str(surface.facts.dir_file or surface.facts.directions_file or "")
         for name, values in tables.items():
             file[name] = values.reshape(grid.shape[::-1])  # their layout: (nx, ny), filled as [iy, ix]
 

@@ -51,7 +51,7 @@ def merge(path: Path | str, *, warn: Callable[[str], None] = lambda _: None) -> 
         raise StoreError(f"There is nothing to merge: neither {path} nor a segment beside it.")
     with Run.open(path, plan, session={}, warn=warn, strict=True) as run:
         if not len(run.surface.pending()):
-            run.surface.facts.update(closing_facts(run.surface))
+            run.surface.facts = closing_facts(run.surface)
         run.publish(final=True)
         return Merged(run.surface, run.segments, len(run.surface.pending()))
 

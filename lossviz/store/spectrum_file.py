@@ -9,7 +9,7 @@ from typing import Any
 import h5py
 
 from lossviz.errors import StoreError
-from lossviz.records.spectrum import Spectrum
+from lossviz.records.spectrum import Spectrum, SpectrumFacts
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.hdf5 import (
     guarded,
@@ -109,7 +109,7 @@ def _write(group: h5py.Group, spectrum: Spectrum) -> None:
     write_text(group, "tensors_json", to_text(list(spectrum.tensors)))
     for name, long_name in _ARRAYS.items():
         write_attribute(write_array(group, name, getattr(spectrum, name)), "long_name", long_name)
-    write_text(group, "facts_json", to_text(dict(spectrum.facts)))
+    write_text(group, "facts_json", to_text(spectrum.facts.to_json()))
 
 
 def _read(group: Any) -> Spectrum:
@@ -117,6 +117,6 @@ def _read(group: Any) -> Spectrum:
         operator=text_of(group.attrs["operator"]),
         split=text_of(group.attrs["split"]),
         tensors=tuple(from_text(read_text(group["tensors_json"]))),
-        facts=from_text(read_text(group["facts_json"])),
+        facts=SpectrumFacts.from_json(from_text(read_text(group["facts_json"]))),
         **{name: read_array(group[name]) for name in _ARRAYS},
     )

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 
 from lossviz.errors import DamagedFileError, StoreError
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Status
 from lossviz.records.surface import SplitCounts, Surface
@@ -77,8 +78,8 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
         for split in surface.plan.splits:
             _write_split(file, surface, split, compressed)
         provenance = file.create_group("provenance", track_order=True)
-        for name in PROVENANCE:
-            values = surface.plan.to_json() if name == "plan" else getattr(surface, name)
+        parts = (surface.plan.to_json(), surface.facts.to_json(), surface.sessions)
+        for name, values in zip(PROVENANCE, parts, strict=True):
             write_text(provenance, f"{name}_json", to_text(values))
         write_trajectories(file, surface.trajectories)
         for name, value in root_attributes(surface).items():
@@ -245,8 +246,8 @@ def _read(file: h5py.File) -> Surface:
     names = [name.removesuffix("_sum") for name in tables if name.endswith("_sum")]
     facts, sessions = (from_text(read_text(file[f"provenance/{name}_json"])) for name in PROVENANCE[1:])
     surface = Surface(
-        plan, splits, {n: tables[f"{n}_sum"] for n in names}, {n: tables[f"{n}_m2"] for n in names}, facts, sessions,
-        read_trajectories(file),
+        plan, splits, {n: tables[f"{n}_sum"] for n in names}, {n: tables[f"{n}_m2"] for n in names},
+        Facts.from_json(facts), sessions, read_trajectories(file),
     )  # fmt: skip
     for name, values in _grid_tables(surface):
         if values.shape != plan.grid.shape:

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from lossviz.records.grid import AXIS_NAMES
-from lossviz.records.trajectory import Mark, Trajectory
+from lossviz.records.trajectory import Mark, Trajectory, TrajectoryFacts
 from lossviz.store.hdf5 import read_array, read_text, text_of, write_array, write_attribute, write_text
 from lossviz.store.schema import from_text, to_text
 
@@ -50,7 +50,7 @@ def write_trajectories(file: h5py.File, trajectories: Mapping[str, Trajectory]) 
         if trajectory.explained_variance is not None:
             write_array(member, "explained_variance", trajectory.explained_variance)
         write_text(member, "marks_json", to_text([asdict(mark) for mark in trajectory.marks]))
-        write_text(member, "facts_json", to_text(dict(trajectory.facts)))
+        write_text(member, "facts_json", to_text(trajectory.facts.to_json()))
 
 
 def read_trajectories(file: h5py.File) -> dict[str, Trajectory]:
@@ -90,6 +90,6 @@ def _read(member: Any) -> Trajectory:
         projected={n.removeprefix(_PROJECTED): values for n, values in tables.get("projected", {}).items()},
         explained_variance=rest.get("explained_variance"),
         marks=tuple(Mark(**mark) for mark in from_text(read_text(member["marks_json"]))),
-        facts=from_text(read_text(member["facts_json"])),
+        facts=TrajectoryFacts.from_json(from_text(read_text(member["facts_json"]))),
         **{field: recorded.get(column) for column, field in _COLUMNS.items()},
     )

@@ -176,7 +176,7 @@ def _verify_segments(path: Path, surface: Surface, result: Verification) -> None
 
 
 def _verify_directions(path: Path, surface: Surface, result: Verification) -> None:
-    known = surface.facts.get("directions_sha256")
+    known = surface.facts.directions_sha256
     file = directions_path(path)
     if not file.exists():
         if known:
@@ -188,7 +188,9 @@ def _verify_directions(path: Path, surface: Surface, result: Verification) -> No
         result.note("directions", [str(error)], "")
         return
     found = [direction_sha256(d) for d in stored.directions] if stored.directions else list(stored.fingerprint.sha256)
-    mistakes = [f"{file} holds other directions than this surface was made with."] if known not in (None, found) else []
+    mistakes = (
+        [f"{file} holds other directions than this surface was made with."] if known and list(known) != found else []
+    )
     result.note("directions", mistakes, f"{len(found)} in {file.name}")
 
 

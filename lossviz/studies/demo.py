@@ -262,7 +262,7 @@ def _draw_figures(surfaces: list[Surface], out: Path, watch: Watch) -> Iterator[
 def _training_findings(surfaces: list[Surface]) -> Iterator[str]:
     """Loss and error of both networks where training ended."""
     for title, surface in zip(TITLES, surfaces, strict=True):
-        at = surface.facts["origin"]
+        at = surface.facts.origin
         parts = (f"{split} loss {at[f'{split}_loss']:.4f}, error {at[f'{split}_error']:.1%}" for split in SPLITS)
         yield f"{title}: {'; '.join(parts)}."
 

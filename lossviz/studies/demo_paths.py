@@ -73,7 +73,7 @@ def training_path(checkpoint: Path, snapshots: Path, guide: Guide) -> PathView:
     request = PlaneRequest(PlaneWords.parse("pca"), (str(snapshots),), auto=(guide.points,))
     surface = _with_paths(plan, request, out, {"training": snapshots}, "training path", guide)
     (path,) = surface.trajectories.values()
-    shares, null = (surface.facts[name] for name in ("explained_variance", "random_walk_null"))
+    shares, null = (getattr(surface.facts, name) for name in ("explained_variance", "random_walk_null"))
     finding = (
         f"On its own PCA plane the training path keeps {sum(shares):.0%} of its variance (a random walk's: "
         f"{sum(null):.0%}); {_distances(path)}. {_gap(path)}"
@@ -175,5 +175,5 @@ def _gap(path: Trajectory) -> str:
     """Where its own loss and the plane's differ by the largest factor."""
     own, beneath = path.own[QUANTITY], path.projected[QUANTITY]
     at = int(np.abs(np.log(own / beneath)).argmax())
-    unit = path.facts.get("unit", "step")
+    unit = path.facts.unit or "step"
     return f"At {unit} {path.steps[at]} its own train loss is {own[at]:.2g}, the plane's beneath it {beneath[at]:.2g}."

@@ -20,7 +20,7 @@ from lossviz.problem.stand import standing
 from lossviz.records.plan import Plan, ProblemRef
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
-from lossviz.records.trajectory import Mark, Trajectory, random_walk_null
+from lossviz.records.trajectory import Mark, Trajectory, TrajectoryFacts, random_walk_null
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.join import load_stored
 from lossviz.run.prepare import open_run
@@ -126,8 +126,8 @@ class Projector:
     def of(cls, surface: Surface, plan: Plan, out: Path, settings: Settings, watch: Watch) -> Projector:
         """For the plane of a stored run, evaluating in its precision."""
         made, facts = load_stored(out, plan, surface, settings.device, watch), surface.facts
-        made_of = len(facts.get("plane", {}).get("coefficients", ())) if made.plane.kind == "pca" else 0
-        unused = facts.get("probes", {}).get("not_moved", {}).get("unused", ())
+        made_of = len(facts.plane.coefficients) if made.plane.kind == "pca" else 0
+        unused = facts.probes.not_moved.unused
         way = made.engine.way
         way = Way("loop", way.batch_size, lean=way.lean)
         return cls(made.problem, made.plane, way, made_of, unused)
@@ -162,7 +162,7 @@ class Projector:
             recorded_loss=_array(snapshots.column("loss")),
             explained_variance=seen.explained_variance,
             marks=_marks(snapshots.facts),
-            facts={**self._null(snapshots), **_facts(snapshots)},
+            facts=_facts(snapshots, **self._null(snapshots)),
         )
 
     def points_at(self, coordinates: np.ndarray) -> list[Point]:
@@ -177,11 +177,11 @@ class Projector:
             plane = Plane(self.plane.kind, here, self.plane.directions)
             return self._evaluate(plane, np.zeros(self.plane.dimension))
 
-    def _null(self, snapshots: Snapshots) -> dict[str, Any]:
+    def _null(self, snapshots: Snapshots) -> dict[str, tuple[float, ...]]:
         """What a random walk would explain, where the plane is that of these snapshots alone."""
         if len(snapshots) != self.made_of:
             return {}
-        return {"random_walk_null": random_walk_null(self.plane.dimension, self.made_of).tolist()}
+        return {"random_walk_null": tuple(random_walk_null(self.plane.dimension, self.made_of).tolist())}
 
     def _evaluate(self, plane: Plane, coordinates: np.ndarray) -> list[Point]:
         engine = Engine(self.problem, plane, way=self.way)
@@ -217,16 +217,16 @@ def _array(values: list[float] | None) -> np.ndarray | None:
     return None if values is None else np.array(values)
 
 
-def _facts(snapshots: Snapshots) -> dict[str, Any]:
-    first = snapshots.facts[0]
-    return {
-        "series": first.series,
-        "optimizer": next((fact.optimizer for fact in snapshots.facts if fact.optimizer), None),
-        "unit": snapshots.unit,
-        "folder": str(snapshots.files[0].parent),
-        "files": [path.name for path in snapshots.files],
-        "left_out": list(snapshots.left_out),
-    }
+def _facts(snapshots: Snapshots, **null: tuple[float, ...]) -> TrajectoryFacts:
+    return TrajectoryFacts(
+        **null,
+        series=snapshots.facts[0].series,
+        optimizer=next((fact.optimizer for fact in snapshots.facts if fact.optimizer), None),
+        unit=snapshots.unit,
+        folder=str(snapshots.files[0].parent),
+        files=tuple(path.name for path in snapshots.files),
+        left_out=tuple(snapshots.left_out),
+    )
 
 
 def _publish(run: Run) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from lossviz.records.facts import Facts
 from lossviz.records.grid import Axis, Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.surface import Surface
@@ -24,7 +25,7 @@ def make_surface(*axes, stderr=None, evaluated=None, n=100, facts=None, seed=0, 
         surface.sums[name] = np.where(done, np.asarray(values, float) * n, np.nan)
         error = np.full(grid.shape, np.nan) if stderr is None else np.broadcast_to(stderr, grid.shape)
         surface.m2[name] = (error * n) ** 2 * (n - 1) / n
-    surface.facts.update(facts or {})
+    surface.facts = Facts.from_json(facts or {})
     return surface
 
 

@@ -163,7 +163,7 @@ def test_a_coarse_grid_over_a_steep_surface_is_called_so(surface_of):
 
 
 def test_what_computing_found_is_passed_on(bowl):
-    bowl.facts["warnings"] = ["The directions are nearly parallel."]
+    bowl.facts = bowl.facts.evolve(warnings=["The directions are nearly parallel."])
     scene = make_scene([bowl])
     assert "The directions are nearly parallel." in texts(scene.remarks)
     assert "nearly parallel" in scene.caption

@@ -274,8 +274,8 @@ def test_a_rule_is_part_of_the_plan_and_the_table_is_in_the_file(plan, tmp_path)
     other = compute(changed, tmp_path / "b.h5").surface
     rows = {row[0]: row[1:3] for row in other.facts["rules"]}
     assert rows == {
-        "0.weight": [(6, 4), "axis 1"], "0.bias": [(6,), "vector"],
-        "2.weight": [(3, 6), "axis 0"], "2.bias": [(3,), "vector"],
+        "0.weight": [[6, 4], "axis 1"], "0.bias": [[6], "vector"],
+        "2.weight": [[3, 6], "axis 0"], "2.bias": [[3], "vector"],
     }  # fmt: skip
     assert np.abs(plain.values("train_loss") - other.values("train_loss")).max() > 1e-3
     for low, high in other.facts["norm_ratios"]:

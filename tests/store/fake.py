@@ -118,7 +118,7 @@ def fill(given: argparse.Namespace, signals: list[int]) -> int:
         stopped=lambda: bool(signals),
     )
     with run:
-        run.surface.facts["cosine"] = 0.125
+        run.surface.facts = run.surface.facts.evolve(cosine=0.125)
         todo = [(int(i), split) for split in plan.splits for i in run.surface.pending(split)]
         if given.part:
             part, parts = map(int, given.part.split("/"))

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from lossviz.errors import StoreError
+from lossviz.records.facts import Facts
 from lossviz.store.line import point_lines, to_line
 from lossviz.store.schema import journal_folder
 from lossviz.store.segment import SegmentWriter
@@ -14,7 +15,7 @@ from tests.store.fake import check_results, evaluate, full_surface, make_plan
 
 PLAN = make_plan("-1:1:9,0:2:5")
 FULL = full_surface(PLAN)
-FULL.facts = {"cosine": 0.125, "note": "plain"}
+FULL.facts = Facts.from_json({"cosine": 0.125, "note": "plain"})
 
 
 def hurt(data: bytes, chance: random.Random) -> bytes:

@@ -101,7 +101,7 @@ def test_what_is_exported_comes_back(tmp_path, grid):
         loss = np.nan if index == 1 else index / 7
         surface.put(Point(index, "train", 9, 9.0, {"loss": 9 * loss, "error": index / 4}, {"loss": 1.0}))
         surface.put(Point(index, "test", 9, 9.0, {"loss": 3.0, "error": index / 8}, {"loss": 1.0}))
-    surface.facts["directions_file"] = "net.directions.h5"
+    surface.facts = surface.facts.evolve(directions_file="net.directions.h5")
     warnings = []
     write_goldstein_surface(tmp_path / "s.h5", surface, warn=warnings.append)
     back = read_goldstein_surface(tmp_path / "s.h5")

@@ -6,6 +6,7 @@ import h5py
 import pytest
 
 from lossviz.errors import DamagedFileError, PlanError, StoppedError, StoreError, UnsavedError, UnwritableError
+from lossviz.records.facts import Facts
 from lossviz.records.surface import Surface
 from lossviz.store import lock as lock_module
 from lossviz.store import resume as resume_module
@@ -39,7 +40,7 @@ def path(tmp_path):
 def test_a_whole_run_leaves_one_file_and_the_lock(path):
     with open_run(path) as run:
         assert not run.resumed and run.locked
-        run.surface.facts["cosine"] = 0.5
+        run.surface.facts = run.surface.facts.evolve(cosine=0.5)
         run.publish()
         saved = [point for start in range(0, 30, 4) for point in save(run, PLACES[start : start + 4])] + run.sync()
         assert [(point.index, point.split) for point in saved] == PLACES
@@ -55,7 +56,7 @@ def test_a_whole_run_leaves_one_file_and_the_lock(path):
 def test_going_on_computes_only_what_is_missing_and_counts_sessions(path):
     with open_run(path) as run:
         save(run, PLACES[:5])
-        run.surface.facts["cosine"] = 0.5
+        run.surface.facts = run.surface.facts.evolve(cosine=0.5)
         run.publish()
         save(run, PLACES[5:9])
     with open_run(path) as run:
@@ -75,7 +76,7 @@ def test_going_on_computes_only_what_is_missing_and_counts_sessions(path):
 
 def test_facts_published_once_survive(path):
     run = open_run(path)
-    run.surface.facts["origin_loss"] = 2.5
+    run.surface.facts = Facts.from_json({"origin_loss": 2.5})
     run.publish()
     run._lock.release()  # as a kill does
     with open_run(path) as again:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xarray
 
+from lossviz.records.facts import Facts
 from lossviz.store.surface_file import write_surface
 from tests.store.fake import full_surface, make_plan
 
@@ -15,7 +16,7 @@ from tests.store.fake import full_surface, make_plan
 @pytest.fixture(params=["-1:1:4", "-1:1:5,0:2:3", "-1:1:2,0:2:3,0.1:0.3:4"])
 def written(request, tmp_path):
     surface = full_surface(make_plan(request.param))
-    surface.facts = {"state_sha256": "ab", "dataset_sha256": {"train": "cd"}, "ünknown": [1]}
+    surface.facts = Facts.from_json({"state_sha256": "ab", "dataset_sha256": {"train": "cd"}, "ünknown": [1]})
     surface.sessions = [{"device": "cpu", "started": "2025-01-01", "command_line": "lossviz compute 'a b'"}]
     path = tmp_path / "net.h5"
     write_surface(path, surface)

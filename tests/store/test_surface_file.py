@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossviz.errors import DamagedFileError, PlanError, StoreError
+from lossviz.records.facts import Facts
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.store.line import point_lines
@@ -42,7 +43,7 @@ def test_a_surface_comes_back_bit_for_bit(tmp_path_factory, data):
             partial=data.draw(st.booleans()),
         )
         surface.put(point, session=data.draw(st.integers(0, 3)))
-    surface.facts = {"name": data.draw(st.text()), "norms": [1.5, math.inf], "é": data.draw(FLOATS)}
+    surface.facts = Facts.from_json({"name": data.draw(st.text()), "norms": [1.5, math.inf], "é": data.draw(FLOATS)})
     surface.sessions = [{"id": "a", "argv": ["x y", "ü"]}]
     path = tmp_path_factory.mktemp("surface") / "net.h5"
     with np.errstate(all="ignore"):
@@ -51,7 +52,7 @@ def test_a_surface_comes_back_bit_for_bit(tmp_path_factory, data):
     in_order = sorted(surface.sums, key=lambda name: plan.splits.index(surface.split_of(name)))
     surface.sums = {name: surface.sums[name] for name in in_order}
     assert same_surface(surface, back)
-    assert repr(back.facts) == repr(surface.facts) and back.sessions == surface.sessions
+    assert repr(back.facts.to_json()) == repr(surface.facts.to_json()) and back.sessions == surface.sessions
 
 
 def test_the_file_does_not_depend_on_the_order_in_which_points_came():
@@ -71,7 +72,7 @@ def test_an_unfinished_run_shows_what_the_segments_hold(tmp_path):
     surface = Surface.empty(plan)
     for index in (0, 3):
         surface.put(evaluate(plan, index, "train"))
-    surface.facts = {"cosine": 0.25}
+    surface.facts = Facts(cosine=0.25)
     write_surface(path, surface)
     writer = SegmentWriter.create(journal_folder(path), plan, {"id": "b"})
     writer.append(b"".join(point_lines([evaluate(plan, i, "test") for i in (3, 9)], plan.grid)))

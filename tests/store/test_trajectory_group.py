@@ -6,7 +6,7 @@ from lossviz.errors import DamagedFileError
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.surface import Surface
-from lossviz.records.trajectory import Mark, Trajectory
+from lossviz.records.trajectory import Mark, Trajectory, TrajectoryFacts
 from lossviz.store.run import Run
 from lossviz.store.surface_file import build_image, read_published, read_surface
 
@@ -23,7 +23,7 @@ def surface():
         epochs=[0, 0.5, 1],
         explained_variance=[0.7, 0.2],
         marks=(Mark(10, "decay", "LR ÷10"),),
-        facts={"optimizer": "SGD", "skipped": []},
+        facts=TrajectoryFacts.from_json({"optimizer": "SGD", "skipped": []}),
     )
     found.trajectories["adam"] = Trajectory("adam", [3], [[0.0, 0.0]], [0.0])
     return found

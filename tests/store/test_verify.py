@@ -22,7 +22,7 @@ def path(tmp_path):
     path = tmp_path / "net.h5"
     with Run.open(path, PLAN, session={}, warn=pytest.fail) as run:
         fingerprint = write_directions(directions_path(path), [A, B], recipe={})
-        run.surface.facts["directions_sha256"] = list(fingerprint.sha256)
+        run.surface.facts = run.surface.facts.evolve(directions_sha256=list(fingerprint.sha256))
         run.save([evaluate(PLAN, *place) for place in PLACES[:20]])
         run.publish()
         run.save([evaluate(PLAN, *place) for place in PLACES[20:]])

@@ -7,7 +7,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lossviz.records.facts import Facts, OtherPlane, WayFacts
 from lossviz.records.plan import Plan
+from lossviz.records.recipe import Recipe
 from lossviz.records.remark import write_remarks
 
 if TYPE_CHECKING:
@@ -51,32 +53,32 @@ def describe_report(report: Report) -> str:
              f"{report.seconds:.1f} s{speed}."]  # fmt: skip
     for name in surface.names:
         evaluated = surface.evaluated(surface.split_of(name))
-        lines.append(_describe_quantity(surface.values(name), evaluated, name, facts.get("origin", {}).get(name)))
-    lines += describe_plane(facts.get("plane")) or _describe_other(facts.get("plane_from"))
-    if "cosine" in facts:
-        low, high = (f(r) for f, r in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
+        lines.append(_describe_quantity(surface.values(name), evaluated, name, facts.origin.get(name)))
+    lines += describe_plane(facts.plane) or _describe_other(facts.plane_from)
+    if facts.cosine is not None:
+        low, high = (f(r) for f, r in zip((min, max), zip(*facts.norm_ratios, strict=True), strict=True))
         ratios = f"; filter norm ratios {low:.4g} to {high:.4g}" if surface.plan.plane.kind == "random" else ""
-        lines.append(f"Directions: cosine {facts['cosine']:+.4f}{ratios}.")
-    if facts.get("batchnorm_layers"):
-        lines.append(f"BatchNorm ({facts['batchnorm_layers']} layers): {_describe_batchnorm(surface.plan, facts)}.")
-    if way := facts.get("engine", {}).get("way"):
+        lines.append(f"Directions: cosine {facts.cosine:+.4f}{ratios}.")
+    if facts.batchnorm_layers:
+        lines.append(f"BatchNorm ({facts.batchnorm_layers} layers): {_describe_batchnorm(surface.plan, facts)}.")
+    if way := facts.engine.way:
         lines.append(f"Evaluated by {_describe_way(way)}.")
     lines += write_remarks(report.doubts, "terminal")
     lines.append(f"Next: lossviz plot {shlex.quote(str(report.path))} --kind {_kinds(surface.plan.grid.dimension)}")
     return "\n".join(lines)
 
 
-def _describe_other(taken: dict[str, Any] | None) -> list[str]:
+def _describe_other(taken: OtherPlane) -> list[str]:
     if not taken:
         return []
-    line = f"The plane is that of {taken['file']}; "
-    if taken["carried"] or not taken["not_carried"]:
-        return [f"{line}{taken['carried']} of its points were carried over."]
-    return [f"{line}none of its points is carried over ({'; '.join(taken['not_carried'])})."]
+    line = f"The plane is that of {taken.file}; "
+    if taken.carried or not taken.not_carried:
+        return [f"{line}{taken.carried} of its points were carried over."]
+    return [f"{line}none of its points is carried over ({'; '.join(taken.not_carried)})."]
 
 
-def _describe_batchnorm(plan: Plan, facts: dict[str, Any]) -> str:
-    examples = facts.get("batchnorm_examples") or plan.batchnorm_examples
+def _describe_batchnorm(plan: Plan, facts: Facts) -> str:
+    examples = facts.batchnorm_examples or plan.batchnorm_examples
     return {
         "fixed": "the checkpoint's running statistics at every point",
         "recompute": f"statistics computed at every point over {examples} examples",
@@ -84,10 +86,10 @@ def _describe_batchnorm(plan: Plan, facts: dict[str, Any]) -> str:
     }[plan.batchnorm]
 
 
-def _describe_way(way: dict[str, Any]) -> str:
+def _describe_way(way: WayFacts) -> str:
     from lossviz.evaluate.ways.way import Way
 
-    return str(Way.from_json(way))
+    return str(Way.from_facts(way))
 
 
 def _describe_quantity(values: Any, evaluated: Any, name: str, origin: float | None) -> str:
@@ -105,19 +107,19 @@ def _kinds(dimension: int) -> str:
     return "line" if dimension == 1 else "contour   (or filled, heatmap, surface)"
 
 
-def describe_plane(recipe: dict[str, Any] | None) -> list[str]:
+def describe_plane(made: Recipe) -> list[str]:
     """What a run's plane was made of, in lines."""
-    if not recipe:
+    if not made:
         return []
-    lines = [f"Directions: {', '.join(recipe['axes'])}."]
-    if recipe.get("explained_variance"):
-        shares, null = recipe["explained_variance"], recipe["random_walk_null"]
+    lines = [f"Directions: {', '.join(made.axes)}."]
+    if made.explained_variance:
+        shares, null = made.explained_variance, made.random_walk_null
         pairs = (f"pca{k + 1} {a:.1%} ({b:.1%})" for k, (a, b) in enumerate(zip(shares, null, strict=True)))
         lines.append(f"Of the path's variance they explain (of a random walk's): {', '.join(pairs)}.")
-    if recipe.get("eigenvalues"):
-        rows = zip(recipe["axes"], recipe["eigenvalues"], recipe["residuals"], strict=True)
+    if made.eigenvalues:
+        rows = zip(made.axes, made.eigenvalues, made.residuals, strict=True)
         shown = [f"{axis} {value:.5g} ± {error:.1g}" for axis, value, error in rows if value is not None]
         lines.append(f"Eigenvalues of the Hessian along them, ± residual: {', '.join(shown)}.")
-    for name, at in recipe.get("points", {}).items():
+    for name, at in made.points.items():
         lines.append(f"{name} lies at ({', '.join(f'{c:.4g}' for c in at)}).")
     return lines

@@ -101,7 +101,7 @@ def _progress(file: Path, surface: Surface) -> _Progress:
 
     done, total = int(surface.evaluated().sum()), surface.plan.grid.size
     evaluations = sum(int(surface.evaluated(split).sum()) for split in surface.splits)
-    closed = surface.facts.get("doubts") is not None or not journal_folder(canonical_path(file)).exists()
+    closed = surface.facts.doubts is not None or not journal_folder(canonical_path(file)).exists()
     return _Progress(evaluations, done, total, closed and (done == total or not len(surface.pending())))
 
 

@@ -48,7 +48,7 @@ def describe_trajectory(trajectory: Trajectory) -> str:
     if seen.explained_variance is not None:
         parts = " + ".join(f"{share:.1%}" for share in seen.explained_variance)
         lines.append(f"  of its variance the plane shows {parts} = {seen.explained_variance.sum():.1%}")
-        if null := seen.facts.get("random_walk_null"):
+        if null := seen.facts.random_walk_null:
             lines.append(f"  a random walk of as many snapshots: {' + '.join(f'{share:.1%}' for share in null)}")
     return "\n".join(lines)
 

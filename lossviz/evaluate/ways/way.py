@@ -22,6 +22,7 @@ from lossviz.evaluate.ways.replayed import Replayed
 from lossviz.evaluate.ways.stacked import Stacked
 from lossviz.problem.loss_call import habits_of
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import WayFacts
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
@@ -121,6 +122,11 @@ class Way:
     def from_json(cls, values: dict[str, Any]) -> Way:
         """The inverse of :meth:`to_json`; unknown keys are skipped."""
         return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+
+    @classmethod
+    def from_facts(cls, facts: WayFacts) -> Way:
+        """The way that a file says."""
+        return cls.from_json(facts.to_json())
 
     def __str__(self) -> str:
         parts = [f"{self.strategy}, batches of {self.batch_size}"]

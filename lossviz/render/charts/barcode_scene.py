@@ -103,7 +103,7 @@ def make_barcode_scene(
         raise UsageError(f"{name} has no finite value yet: there is no valley to show.")
     low, high = min(float(v.min()) for v in finite), max(float(v.max()) for v in finite)
     found = [valleys_of(surface, name) for surface in surfaces]
-    called = list(titles) if titles else [str(s.facts.get("problem") or "surface") for s in surfaces]
+    called = list(titles) if titles else [s.facts.problem or "surface" for s in surfaces]
     rows = tuple(
         (title, tuple(_bar(surface, name, valley) for valley in valleys[:MOST_BARS]))
         for title, surface, valleys in zip(called, surfaces, found, strict=True)

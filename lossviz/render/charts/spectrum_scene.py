@@ -134,7 +134,7 @@ def make_spectrum_scene(
     curves = tuple(_curve(name, spectrum, at, width, floor) for name, spectrum in spectra.items())
     top = max((float(c.high.max()) for c in curves), default=1.0)
     lines = tuple(_line(spectrum) for spectrum in spectra.values())
-    facts = next(iter(spectra.values())).facts.get("identity", {})
+    facts = next(iter(spectra.values())).facts.identity
     footer = _footer(spectra, width)
     return SpectrumScene(
         style=style,
@@ -147,7 +147,7 @@ def make_spectrum_scene(
         labels=tuple(spectra),
         footer=footer,
         caption=_caption(spectra, lines, width, parts),
-        metadata={"kind": "spectrum", "parts": list(parts), "points": facts.get("point_sha256", "")},
+        metadata={"kind": "spectrum", "parts": list(parts), "points": facts.point_sha256 or ""},
     )
 
 
@@ -239,7 +239,7 @@ def _line(spectrum: Spectrum) -> str:
 
 
 def _footer(spectra: Mapping[str, Spectrum], width: float) -> str:
-    examples = dict.fromkeys(str(s.facts.get("identity", {}).get("examples", "?")) for s in spectra.values())
+    examples = dict.fromkeys(str(s.facts.identity.examples or "?") for s in spectra.values())
     probes = dict.fromkeys(str(s.probes) for s in spectra.values())
     sizes = dict.fromkeys(str(s.size) for s in spectra.values())
     return (

@@ -236,7 +236,7 @@ def _fly(scene: Scene, rate: int, seconds: float, turn: float) -> Film:
 def _subject_title(scene: Scene) -> str:
     view = scene.panels[0].view
     words = quantity_label(view.name, view.split)
-    subject = view.surface.facts.get("model") or view.surface.facts.get("problem") or ""
+    subject = view.surface.facts.subject or ""
     return f"{subject}, {words}" if subject else words[:1].upper() + words[1:]
 
 

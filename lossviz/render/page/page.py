@@ -120,7 +120,7 @@ def _surface_name(panel: Panel) -> str:
     words, fixed = quantity_label(panel.view.name, panel.view.split), panel.view.fixed_text()
     name = panel.title.removesuffix(f", {fixed}") if fixed else panel.title
     name = name.removesuffix(f", {words}")
-    own = str(panel.view.surface.facts.get("problem") or "")
+    own = panel.view.surface.facts.problem or ""
     return own if name.lower() in ("", words) else name
 
 

@@ -24,13 +24,13 @@ RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")
 def paper_caption(scene: Scene) -> str:
     """The caption of a map, surface or profile as plain text."""
     first = scene.panels[0]
-    view, facts = first.view, first.view.surface.facts
+    view = first.view
     words = quantity_label(view.name, view.split)
-    subject = facts.get("model") or facts.get("problem") or view.surface.plan.problem.source
+    subject = view.surface.subject
     titles = list(dict.fromkeys(panel.title for panel in scene.panels if panel.title))
     panels = f" ({', '.join(titles)})" if len(titles) > 1 and len(titles) == len(scene.panels) else ""
     grid = " × ".join(str(len(axis)) for axis in view.surface.plan.grid.axes)
-    used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", view.surface.plan.precision)
+    used = precision_text(view.surface) or view.surface.precision
     made = ", ".join(part for part in (f"{grid} grid", f"mean over {examples_text(view)}", str(used)) if part)
     sentences = [f"{words[:1].upper()}{words[1:]} of {subject}{panels} along {plane_phrase(view.surface)}; {made}."]
     sentences += [*_scales(scene), *_signs(scene)]

@@ -181,7 +181,7 @@ def _download(surface: Surface, title: str) -> str:
 
 
 def _header(heading: str, surfaces: Sequence[Surface], titles: Sequence[str], command: str | None) -> str:
-    networks = ", ".join(dict.fromkeys(str(s.facts.get("model") or s.plan.problem.source) for s in surfaces))
+    networks = ", ".join(dict.fromkeys(s.facts.model or s.plan.problem.source for s in surfaces))
     words = f"lossviz {__version__} · {networks} · {len(surfaces)} surface{'s' * (len(surfaces) > 1)}"
     made = f'<p class="muted"><code>{html.escape(command)}</code></p>' if command else ""
     return f'<h1>{html.escape(heading[:300])}</h1><p class="lead">{html.escape(words)}</p>{made}'

@@ -109,30 +109,30 @@ def _apart(panel: Panel) -> str:
 
 
 def _measured_error(surface: Surface) -> str:
-    found = surface.facts["refinement"]
+    found = surface.facts.refinement
     return (
         ""
-        if "largest" not in found
-        else f" (off by at most {found['largest']:.2g} of the value at {found['tests']} points tested)"
+        if found.largest is None
+        else f" (off by at most {found.largest:.2g} of the value at {found.tests} points tested)"
     )
 
 
 def _what(panels: Sequence[Panel], kind: str) -> str:
     view = panels[0].view
-    plan, facts = view.surface.plan, view.surface.facts
+    plan = view.surface.plan
     names = list(dict.fromkeys(quantity_label(p.view.name, p.view.split) for p in panels))
     ranges = ", ".join(
         f"{axis_symbol(view.surface, i)} from {format_coordinate(axis.coordinates[0])} to "
         f"{format_coordinate(axis.coordinates[-1])}"
         for i, axis in enumerate(plan.grid.axes)
     )
-    subject = facts.get("model") or facts.get("problem") or plan.problem.source
+    subject = view.surface.subject
     grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
     less = f" {view.against} {view.other_name}" if view.other_name else ""
     text = f"{SHOWS[kind]} of {view.measure}the {' and the '.join(names)} of {subject}{less} along "
     text += f"{plane_phrase(view.surface)}; {grid} grid, {ranges}. "
     examples = _mean_over(panels)
-    used = precision_text(view.surface) or (facts.get("precision") or {}).get("used", plan.precision)
+    used = precision_text(view.surface) or view.surface.precision
     noise = f"Evaluated twice, a point differs by {noise_of}. " if (noise_of := _noise(view)) else ""
     return text + (f"Mean over {examples} in {used}. " if examples else "") + f"{noise}Plan {plan.digest()[:10]}."
 
@@ -147,7 +147,7 @@ def _mean_over(panels: Sequence[Panel]) -> str:
 
 def _foreign_statistics(surface: Surface) -> str:
     between = axis_words(surface)[0] in ("line", "through")
-    if not (between and surface.facts.get("batchnorm_layers") and surface.plan.batchnorm == "fixed"):
+    if not (between and surface.facts.batchnorm_layers and surface.plan.batchnorm == "fixed"):
         return ""
     return (
         "BatchNorm keeps the statistics of checkpoint A at every point, so at the others the values are not their own."

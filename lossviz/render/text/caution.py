@@ -80,7 +80,7 @@ def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: boo
         keys: Their scales.
         between: Whether values are interpolated between grid points.
     """
-    cautions = [r for panel in panels for r in doubt("run", panel.view.surface.facts.get("warnings") or [])]
+    cautions = [r for panel in panels for r in doubt("run", panel.view.surface.facts.warnings)]
     for panel in panels:
         cautions += made_cautions(panel.view)
         if panel.counts[Cell.NOT_EVALUATED] == panel.kinds.size:

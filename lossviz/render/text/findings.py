@@ -43,15 +43,14 @@ BATCHNORM = {"fixed": "as in the checkpoint", "recompute": "computed anew at eac
 def plan_table(surface: Surface) -> Table:
     """The plan as pairs of a name and words."""
     plan, facts = surface.plan, surface.facts
-    examples = facts.get("examples") or {}
     axes = (
         f"{len(a)} points from {format_coordinate(a.coordinates[0])} to {format_coordinate(a.coordinates[-1])}"
         for a in plan.grid.axes
     )
-    moved, whole = facts.get("parameters_moved"), facts.get("parameters")
+    moved, whole = facts.parameters_moved, facts.parameters
     rows = [
-        ("Network", f"{facts.get('model') or plan.problem.source}{f', {whole} parameters' if whole else ''}"),
-        ("Problem", f"{facts.get('problem') or plan.problem.source}"),
+        ("Network", f"{facts.model or plan.problem.source}{f', {whole} parameters' if whole else ''}"),
+        ("Problem", f"{facts.problem or plan.problem.source}"),
         (
             "Checkpoint",
             f"{_name(plan.problem.checkpoint) or 'as the model makes it'} {_digest(plan.problem.checkpoint_sha256)}",
@@ -60,15 +59,15 @@ def plan_table(surface: Surface) -> Table:
         ("Grid", "; ".join(axes)),
         (
             "Examples",
-            ", ".join(f"{split} {examples.get(split, '')}".strip() for split in plan.splits) + _samples(surface),
+            ", ".join(f"{split} {facts.examples.get(split, '')}".strip() for split in plan.splits) + _samples(surface),
         ),
-        ("Precision", precision_text(surface) or str((facts.get("precision") or {}).get("used", plan.precision))),
+        ("Precision", precision_text(surface) or surface.precision),
         ("Plan", plan.digest()),
         ("Made", _sessions(surface)),
     ]
     if is_random(surface):
         rows.insert(4, ("Scaling", f"{normalization_text(surface)}; vectors {plan.plane.vectors}"))
-    if facts.get("batchnorm_layers"):
+    if facts.batchnorm_layers:
         rows.insert(-2, ("BatchNorm", f"statistics {BATCHNORM.get(str(plan.batchnorm), str(plan.batchnorm))}"))
     return Table.pairs({name: text.strip() for name, text in rows if text.strip()})
 
@@ -81,11 +80,11 @@ def remarks_on(surface: Surface) -> list[Remark]:
 def _checks(surface: Surface) -> list[Remark]:
     facts, index = surface.facts, surface.plan.grid.origin_index
     found: list[Remark] = []
-    noise = facts.get("repeat_noise")
+    noise = facts.repeat_noise
     if noise is not None:
         repeated = "the same to the last bit" if not noise else f"within {format_value(noise, digits=2)} of each other"
         found.append(Remark("said", "repeat noise", f"Evaluated twice, the trained point comes out {repeated}."))
-    for name, untouched in (facts.get("origin") or {}).items():
+    for name, untouched in facts.origin.items():
         if index is not None and name in surface.sums:
             value = float(surface.values(name)[surface.plan.grid.position(index)])
             if np.isfinite(value):
@@ -94,8 +93,8 @@ def _checks(surface: Surface) -> list[Remark]:
                     f"untouched checkpoint, by a plain loop, has {_value(name, surface, float(untouched))}."
                 )
                 found.append(Remark("said", f"centre {name}", text))
-    if isinstance(facts.get("cosine"), float):
-        text = f"Cosine between the directions: {format_value(facts['cosine'], digits=2)}."
+    if facts.cosine is not None:
+        text = f"Cosine between the directions: {format_value(facts.cosine, digits=2)}."
         found.append(Remark("said", "directions", text))
     return found
 
@@ -103,10 +102,10 @@ def _checks(surface: Surface) -> list[Remark]:
 def _doubts(surface: Surface) -> list[Remark]:
     done, total = int(surface.evaluated().sum()), surface.plan.grid.size
     finished = done == total or surface.is_refined
-    if stored := surface.facts.get("doubts"):
+    if stored := surface.facts.doubts:
         doubts = doubt("run", stored)
     else:
-        doubts = doubts_of(surface) if finished else doubt("run", surface.facts.get("warnings", []))
+        doubts = doubts_of(surface) if finished else doubt("run", surface.facts.warnings)
     return doubts if finished else [*doubt("run", [f"Unfinished: {done} of {total} points are evaluated."]), *doubts]
 
 
@@ -118,7 +117,7 @@ def scalar_table(surface: Surface) -> Table:
         values, done = surface.values(name), surface.evaluated(split)
         known = done & np.isfinite(values)
         row = {"quantity": _words(surface, name), **dict.fromkeys(("at θ*", "lowest", "at", "highest"), MISSING)}
-        origin = (surface.facts.get("origin") or {}).get(name)
+        origin = surface.facts.origin.get(name)
         if origin is not None:
             row["at θ*"] = _value(name, surface, float(origin))
         if known.any():

@@ -75,16 +75,15 @@ def examples_text(view: View) -> str:
 
 def precision_text(surface: Surface) -> str:
     """The floating-point type that was used and what it costs, where it is not float32."""
-    facts = surface.facts.get("precision") or {}
-    used, error = facts.get("used", surface.plan.precision), facts.get("error")
+    used, error = surface.precision, surface.facts.precision.error
     if used in ("float32", "auto"):
         return ""
-    return f"{used}, within {format_value(error, digits=2)} of float32" if error else str(used)
+    return f"{used}, within {format_value(error, digits=2)} of float32" if error else used
 
 
 def noise_text(surface: Surface) -> str:
     """How far two evaluations of one point differ, relative to the value; empty where they do not."""
-    noise = surface.facts.get("repeat_noise") or 0.0
+    noise = surface.facts.repeat_noise or 0.0
     return f"repeat noise {format_value(noise, digits=2)}" if noise else ""
 
 

@@ -133,7 +133,7 @@ def _shares(path: Path, panel: Panel) -> list[str]:
 
 
 def _batchnorm(surface: Surface) -> list[str]:
-    if not surface.facts.get("batchnorm_layers"):
+    if not surface.facts.batchnorm_layers:
         return []
     how = str(surface.plan.batchnorm)
     words = {

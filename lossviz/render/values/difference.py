@@ -33,9 +33,8 @@ class DifferenceView(View):
     @property
     def other_name(self) -> str:
         """The second surface, by its problem and plan."""
-        plan, facts = self.other.surface.plan, self.other.surface.facts
-        subject = facts.get("model") or facts.get("problem") or plan.problem.source
-        return f"the second file ({subject}, seed {plan.plane.seed}, plan {plan.digest()[:10]})"
+        plan = self.other.surface.plan
+        return f"the second file ({self.other.surface.subject}, seed {plan.plane.seed}, plan {plan.digest()[:10]})"
 
     @property
     def measure(self) -> str:

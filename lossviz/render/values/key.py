@@ -129,7 +129,7 @@ def with_ticks(key: Key) -> Key:
 
 def chance_level(view: View) -> float | None:
     """The level of a guess without knowledge, where the problem knows it."""
-    level = (view.surface.facts.get("chance") or {}).get(view.quantity)
+    level = view.surface.facts.chance.get(view.quantity)
     return float(level) if level is not None and np.isfinite(level) else None
 
 

@@ -212,5 +212,5 @@ def _origin_value(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...]) 
     at = [np.flatnonzero(axis == 0.0) for axis in reversed(axes)]
     if all(len(index) for index in at):
         return float(values[tuple(int(index[0]) for index in at)])
-    known = (view.surface.facts.get("origin") or {}).get(view.name)
+    known = view.surface.facts.origin.get(view.name)
     return float(known) if known is not None else float("nan")

@@ -215,7 +215,7 @@ def choose_dots(path: Trajectory, unit: str) -> tuple[np.ndarray, str]:
 
 def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Path:
     keep = np.asarray(np.isfinite(path.coordinates).all(axis=1))
-    unit = "epoch" if path.facts.get("unit") == "epoch" else "step"
+    unit = "epoch" if path.facts.unit == "epoch" else "step"
     missing = np.full(len(path), np.nan)
     colour, casing = path_colours(number, count)
     dots, dot_text = choose_dots(path, unit)

@@ -133,12 +133,8 @@ class View:
 def relative_rounding(surface: Surface) -> float:
     """Share of a value that is rounding: of float64 sums, of a repeated evaluation, or of the precision used."""
     facts = surface.facts
-    measured = (
-        facts.get("repeat_noise"),
-        (facts.get("precision") or {}).get("error"),
-        (facts.get("probes") or {}).get("float64_error"),
-    )
-    return max([FLOAT64, *(float(share) for share in measured if share is not None and np.isfinite(share))])
+    measured = (facts.repeat_noise, facts.precision.error, facts.probes.float64_error)
+    return max([FLOAT64, *(share for share in measured if share is not None and np.isfinite(share))])
 
 
 def _largest(values: np.ndarray) -> float:
@@ -245,7 +241,7 @@ def _own_titles(surfaces: Sequence[Surface]) -> list[str]:
 
 def _subject(surface: Surface) -> str:
     """What a surface is of: its problem's name, or its model's where the file is just called ``problem.py``."""
-    problem, model = (str(surface.facts.get(word) or "") for word in ("problem", "model"))
+    problem, model = (name or "" for name in (surface.facts.problem, surface.facts.model))
     return model if model and problem in UNTOLD else problem
 
 

@@ -38,7 +38,7 @@ def axis_words(surface: Surface) -> tuple[str, ...]:
         ('random', 'random')
     """
     kind, k = str(surface.plan.plane.kind), surface.plan.grid.dimension
-    known = surface.facts.get("plane_axes") or (surface.facts.get("plane") or {}).get("axes")
+    known = surface.facts.plane_axes or surface.facts.plane.axes
     if known and len(known) == k:
         return tuple(map(str, known))
     if kind == "pca":
@@ -54,11 +54,11 @@ def explained_shares(surface: Surface) -> np.ndarray | None:
     A direction of another kind has NaN.
     """
     components = [word.startswith("pca") for word in axis_words(surface)]
-    known = surface.facts.get("explained_variance")
+    known = surface.facts.explained_variance
     if not all(components) and not (any(components) and known):
         return None
     paths = [path.explained_variance for path in surface.trajectories.values()]
-    shares = known if known is not None else paths[0] if len(paths) == 1 else None
+    shares = known or (paths[0] if len(paths) == 1 else None)
     k = surface.plan.grid.dimension
     return np.asarray(shares, np.float64)[:k] if shares is not None and len(shares) >= k else None
 
@@ -69,7 +69,7 @@ def null_shares(surface: Surface) -> np.ndarray | None:
     if shares is None:
         return None
     path = next(iter(surface.trajectories.values()), None)
-    known = surface.facts.get("random_walk_null") or (path.facts.get("random_walk_null") if path else None)
+    known = surface.facts.random_walk_null or (path.facts.random_walk_null if path else ())
     return np.asarray(known, np.float64) if known else random_walk_null(len(shares), len(path) if path else None)
 
 
@@ -183,8 +183,8 @@ def share_text(share: float) -> str:
 
 def eigenvalue(surface: Surface, axis: int) -> float | None:
     """The Hessian's eigenvalue along a direction; None where it is no eigenvector, or not known."""
-    known = (surface.facts.get("plane") or {}).get("eigenvalues")
-    return known[axis] if known and axis < len(known) else None
+    known = surface.facts.plane.eigenvalues
+    return known[axis] if axis < len(known) else None
 
 
 def eigenvalues_text(surface: Surface) -> str:
@@ -222,8 +222,7 @@ def _shares_phrase(surface: Surface) -> str:
 
 def _parameter_label(surface: Surface, axis: int) -> str:
     """``"w1"``, or ``"w1 − 0.5"`` where the plane passes through 0.5; what the numbers along the axis are."""
-    made = surface.facts.get("plane") or {}
-    names, values = made.get("arguments"), made.get("values")
+    names, values = surface.facts.plane.arguments, surface.facts.plane.values
     if not names or not values:
         return f"{SYMBOLS[axis]} (shift of one parameter)"
     value = float(values[axis])

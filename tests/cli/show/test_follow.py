@@ -34,7 +34,7 @@ def test_every_reading_with_new_points_is_drawn_and_a_finished_run_ends_it(tmp_p
             yield  # no news
             run.save([evaluate(PLAN, *place) for place in PLACES[6:]])
             yield
-            run.surface.facts["doubts"] = []
+            run.surface.facts = run.surface.facts.evolve(doubts=[])
             run.publish(final=True)
 
     going = filler()

@@ -18,6 +18,7 @@ from lossviz.problem.data.examples import Examples
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.problem.source.resolve import resolve_problem
+from lossviz.records.facts import Facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Status
@@ -216,7 +217,9 @@ def test_the_strata_of_a_run_are_in_its_file_and_a_run_without_them_is_not_conti
     assert [p.sums for p in again] == [report.surface.point(i, "train").sums for i in (3, 40)]
     # begun by a version that did not stratify, and stopped half way
     with Run.open(tmp_path / "old.h5", plan, session={}, warn=print) as run:
-        run.surface.facts.update({k: v for k, v in report.surface.facts.items() if k not in ("sampling", "doubts")})
+        run.surface.facts = Facts.from_json(
+            {k: v for k, v in report.surface.facts.items() if k not in ("sampling", "doubts")}
+        )
         run.save([report.surface.point(0, "train")])
         run.publish()
     shutil.copy(tmp_path / "net.directions.h5", tmp_path / "old.directions.h5")

@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 
 from lossviz.cli.main import cli
 from lossviz.errors import UsageError
-from lossviz.records.spectrum import Spectrum
+from lossviz.records.spectrum import Spectrum, SpectrumFacts
 from lossviz.render.charts.chart import draw_chart, make_chart
 from lossviz.render.charts.spectrum_scene import MOST_TENSORS, make_spectrum_scene, name_spectra
 from lossviz.render.draw.figure import settings
@@ -21,7 +21,7 @@ def spectrum_of(tensors=3, probes=6, operator="hessian", eigenvalues=(9.0, 4.0, 
     nodes = np.sort(random.uniform(-1, 9, (probes, 5)), axis=1)
     return Spectrum(
         operator, "train", names, [10] * tensors, eigenvalues, np.zeros(len(eigenvalues)), samples, nodes,
-        np.full(nodes.shape, 0.2), {"identity": {"examples": 50, "quantity": "loss"}},
+        np.full(nodes.shape, 0.2), SpectrumFacts.from_json({"identity": {"examples": 50, "quantity": "loss"}}),
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def small(monkeypatch):
 @pytest.fixture
 def finished(bowl):
     trained = float(bowl.values("train_loss")[bowl.plan.grid.position(bowl.plan.grid.origin_index or 0)])
-    bowl.facts.update(
+    bowl.facts = bowl.facts.evolve(
         origin={"train_loss": trained}, repeat_noise=0.0, cosine=0.01, model="Net", parameters=12, parameters_moved=9,
         examples={"train": 100}, doubts=["train_loss is strange <b>here</b>."],
     )  # fmt: skip
@@ -51,7 +51,7 @@ def test_the_page_holds_figures_plan_checks_and_caption(finished):
 
 def test_nothing_is_fetched_and_no_name_is_markup(finished):
     name = '<script>alert(1)</script> "quoted" & __BODY__ __METADATA__'
-    finished.facts["problem"] = finished.facts["model"] = name
+    finished.facts = finished.facts.evolve(problem=name, model=name)
     finished.trajectories[name] = Trajectory(name, [0, 1], [[0.5, 0.5], [0.0, 0.0]], [1.0, 0.0])
     page = write_report([finished], [name], title=name, command=name).decode()
     assert "<script>alert" not in page and page.count("<script") == 1
@@ -98,5 +98,5 @@ def test_the_plan_names_what_was_random_only_where_it_was(bowl):
 
 
 def test_noise_is_told(bowl):
-    bowl.facts["repeat_noise"] = 3e-7
+    bowl.facts = bowl.facts.evolve(repeat_noise=3e-7)
     assert "within 3×10⁻⁷ of each other" in next(r.text for r in remarks_on(bowl) if r.subject == "repeat noise")

@@ -29,9 +29,9 @@ def test_it_counts_what_is_not_in_the_picture(marred):
 
 
 def test_it_gives_precision_and_noise_only_where_they_matter(bowl):
-    bowl.facts.update(precision={"used": "float32"}, repeat_noise=0.0)
+    bowl.facts = bowl.facts.evolve(precision={"used": "float32"}, repeat_noise=0.0)
     assert not any("float32" in fact or "noise" in fact for fact in facts_of(bowl))
-    bowl.facts.update(precision={"used": "bfloat16", "error": 0.00123}, repeat_noise=2e-7)
+    bowl.facts = bowl.facts.evolve(precision={"used": "bfloat16", "error": 0.00123}, repeat_noise=2e-7)
     assert {"bfloat16, within 0.0012 of float32", "repeat noise 2×10⁻⁷"} <= set(facts_of(bowl))
     assert precision_text(bowl) in make_scene([bowl]).caption and "2×10⁻⁷" in make_scene([bowl]).caption
 
@@ -57,7 +57,7 @@ def test_nothing_of_it_is_lost_in_wrapping(bowl):
 @pytest.mark.parametrize("style", ["column", "text", "slide"])
 @pytest.mark.parametrize("kind", ["contour", "surface", "line"])
 def test_it_neither_widens_the_figure_nor_meets_anything(bowl, kind, style):
-    bowl.facts.update(precision={"used": "bfloat16", "error": 0.00123}, repeat_noise=2e-7)
+    bowl.facts = bowl.facts.evolve(precision={"used": "bfloat16", "error": 0.00123}, repeat_noise=2e-7)
     scene, bare = (make_scene([bowl], kind=kind, style=style, dpi=40, footer=on) for on in (True, False))
     assert scene.layout.width == bare.layout.width and len(scene.footer) <= 5
     with settings(scene):

@@ -63,11 +63,11 @@ def test_components_have_their_share_of_the_motion_and_of_a_random_walk(bowl):
 
 def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
     surface = plane_of(bowl, "mixed")
-    surface.facts["plane_axes"] = ["pca1", "random"]
+    surface.facts = surface.facts.evolve(plane_axes=["pca1", "random"])
     assert axis_label(surface, 0) == "PC1 (principal component)" and "filter" in axis_label(surface, 1)
     random = "β a random direction (filter-normalised, seed 0)"
     assert plane_phrase(surface).endswith(f"α principal component 1 of the snapshots and {random}")
-    surface.facts.update(explained_variance=[0.89, None], random_walk_null=[0.62, None])
+    surface.facts = surface.facts.evolve(explained_variance=[0.89, None], random_walk_null=[0.62, None])
     assert axis_label(surface, 0) == "PC1 (89 % of the motion)"
     held = "which holds 89 % of their variance (62 % of a random walk's)"
     assert plane_phrase(surface).endswith(f"α principal component 1 of the snapshots, {held} and {random}")
@@ -75,12 +75,12 @@ def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
 
 def test_eigenvectors_are_told_with_their_eigenvalues_sign_and_all(bowl):
     surface = plane_of(bowl, "hessian")
-    surface.facts["plane"] = {"axes": ["hessian1", "hessian-min"], "eigenvalues": [12.34, -0.5]}
+    surface.facts = surface.facts.evolve(plane={"axes": ["hessian1", "hessian-min"], "eigenvalues": [12.34, -0.5]})
     assert axis_label(surface, 0) == "α (Hessian eigenvector 1, λ = 12.3)"
     assert axis_label(surface, 1) == "β (lowest Hessian eigenvector, λ = −0.5)"
     assert plane_phrase(surface).startswith("two unit eigenvectors of the Hessian (eigenvalues 12.3 along α and −0.5")
     surface = plane_of(surface, "mixed")
-    surface.facts["plane"] = {"axes": ["pca1", "hessian-min"], "eigenvalues": [None, -0.5]}
+    surface.facts = surface.facts.evolve(plane={"axes": ["pca1", "hessian-min"], "eigenvalues": [None, -0.5]})
     assert axis_label(surface, 0) == "PC1 (principal component)"
     assert plane_phrase(surface).endswith(
         "α principal component 1 of the snapshots and β a lowest eigenvector of the Hessian (eigenvalue −0.5 along β)"
@@ -120,6 +120,6 @@ def test_of_several_planes_each_title_has_its_own_eigenvalues(bowl, surface_of):
     surfaces = [surface_of(x, y, train_loss=np.add.outer(y**2, x**2)) for _ in range(2)]
     for surface, lowest in zip(surfaces, (-1.0, 2.0), strict=True):
         plane_of(surface, "hessian")
-        surface.facts["plane"] = {"axes": ["hessian1", "hessian-min"], "eigenvalues": [2.0, lowest]}
+        surface.facts = surface.facts.evolve(plane={"axes": ["hessian1", "hessian-min"], "eigenvalues": [2.0, lowest]})
     titles = [panel.title for panel in make_scene(surfaces, titles=["saddle", "minimum"]).panels]
     assert titles == ["saddle, λ = 2, −1", "minimum, λ = 2, 2"]
