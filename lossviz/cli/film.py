@@ -54,7 +54,9 @@ def draw_film(
         note(
             "Every frame of a flight is new: an MP4 of it (--out x.mp4) is a tenth of the size of a GIF, and smoother."
         )
-    film = make_film(surfaces, warn=note, **own, **{name: options[name] for name in SHARED})
+    film = make_film(surfaces, **own, **{name: options[name] for name in SHARED})
+    for remark in film.remarks:
+        note(remark.text)
     if not sys.stderr.isatty():
         return animate(film, path, command=command)
     with click.progressbar(length=len(film.frames), label="Frames", file=sys.stderr) as bar:

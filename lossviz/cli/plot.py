@@ -161,7 +161,9 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
         written = draw_film(read, path, options, command, note)
     else:
         still = {name: value for name, value in options.items() if name not in OWN}
-        scene = make_scene(read, warn=note, **still)
+        scene = make_scene(read, **still)
+        for remark in scene.remarks:
+            note(remark.text)
         written = draw(scene, path, command=command)
         if scene.table:
             click.echo(f"{scene.table}\n")

@@ -25,7 +25,10 @@ Examples:
 @click.option("--title", "titles", multiple=True, metavar="TEXT", help="Name for each file; repeat once per file.")
 def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> None:
     """Put the figures, plan, checks and warnings of result files into one HTML page that opens offline."""
+    from lossviz.records.remark import distinct
     from lossviz.render.page.report import write_report
+    from lossviz.render.text.caution import difference_cautions
+    from lossviz.render.text.findings import doubts_on
     from lossviz.store.atomic_file import write_whole
     from lossviz.store.surface_file import read_surface
 
@@ -42,5 +45,8 @@ def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> 
     mistakes.check()
     names = list(titles) or stems(files) or [Path(files[0]).stem]
     command = command_line(sys.argv[1:])
-    write_whole(path, write_report([surface for surface in read if surface], names, command=command, warn=note))
+    surfaces = [surface for surface in read if surface]
+    write_whole(path, write_report(surfaces, names, command=command))
+    for remark in distinct([*difference_cautions(surfaces, names), *(r for s in surfaces for r in doubts_on(s))]):
+        note(remark.text)
     click.echo(f"Wrote {path}. Open it in a browser; it needs nothing else.")

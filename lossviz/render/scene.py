@@ -7,7 +7,7 @@ looks the same in every medium, and tests can read what is shown.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -116,7 +116,6 @@ def make_scene(
     difference: bool | str = False,
     band: bool = True,
     most_panels: int = MOST_PANELS,
-    warn: Callable[[str], None] | None = None,
 ) -> Scene:
     """Decide everything about a figure of one or several surfaces.
 
@@ -145,7 +144,6 @@ def make_scene(
         footer: Whether to write the settings at the foot of the figure.
         band: Whether profiles of three or more seeds are shown as median and range over thin single lines.
         most_panels: How many panels there may be.
-        warn: Called with a sentence for everything a reader should be told.
 
     Raises:
         UsageError: With every mistake of the arguments.
@@ -199,9 +197,6 @@ def make_scene(
     doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
     hidden = [*path_cautions(panels, keys), *(missing_paths(panels) if path else [])]
     remarks = distinct([*doubts, *hidden, *unknown])
-    if warn:
-        for remark in remarks:
-            warn(remark.text)
     return Scene(
         kind=kind,
         panels=panels,

@@ -68,13 +68,12 @@ def test_several_surfaces_share_scale_levels_and_camera(surface_of):
     x, y = np.linspace(-1, 1, 15), np.linspace(-1, 1, 9)
     bowl = np.add.outer(y**2, x**2) + 0.001
     a, b = surface_of(x, y, train_loss=bowl), surface_of(x, y, train_loss=100 * bowl, seed=3)
-    heard = []
-    scene = make_scene([a, b], kind="surface", titles=["a", "b"], warn=heard.append)
+    scene = make_scene([a, b], kind="surface", titles=["a", "b"])
     (key,) = scene.keys
     assert (key.scale.low, key.scale.high) == (bowl.min(), 100 * bowl.max())
     assert [panel.key for panel in scene.panels] == [0, 0]
     assert [bar is not None for bar in scene.layout.bars] == [False, True]
-    assert any("a and b differ in" in text and "plane.seed: 0 here, 3 there" in text for text in heard)
+    assert any("a and b differ in" in text and "plane.seed: 0 here, 3 there" in text for text in texts(scene.remarks))
     # equal values, equal heights, whatever the panel
     assert scene.terrains[0].height_of(0.1) == scene.terrains[1].height_of(0.1)
 

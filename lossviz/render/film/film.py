@@ -8,13 +8,14 @@ sequence, and no number is interpolated: what is printed beside a path is of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from lossviz.errors import UsageError
+from lossviz.records.remark import Remark
 from lossviz.records.surface import Surface
 from lossviz.render.film.film_layout import FILM, flight_layout, lay_out_film
 from lossviz.render.film.flight import SWING, flight
@@ -78,6 +79,11 @@ class Film:
     metadata: dict[str, Any]
 
     @property
+    def remarks(self) -> tuple[Remark, ...]:
+        """What a reader of the picture should know."""
+        return self.plates[0].remarks
+
+    @property
     def poster(self) -> int:
         """The frame that stands for the whole: the last, or for a flight the one half way."""
         return len(self.frames) // 2 if self.subject == "flight" else len(self.frames) - 1
@@ -93,7 +99,6 @@ def make_film(
     time: str = "linear",
     dark: bool = False,
     dpi: int | None = None,
-    warn: Callable[[str], None] | None = None,
     **words: Any,
 ) -> Film:
     """Decide everything about a moving picture.
@@ -109,7 +114,6 @@ def make_film(
             so.
         dark: Whether the ground is dark.
         dpi: Dots an inch; 100 makes a picture 960 dots wide.
-        warn: Called with a sentence for everything a reader should be told.
         words: As for :func:`~lossviz.render.scene.make_scene`: quantity, titles, scale, clip, levels, colours, camera.
 
     Raises:
@@ -121,11 +125,11 @@ def make_film(
     rate = rate or RATES[subject]
     words |= {"footer": False, "style": style, "most_panels": MOST_FRAMES}
     if subject == "flight":
-        surface = make_scene(surfaces, kind="surface", path=False, warn=warn, **words)
+        surface = make_scene(surfaces, kind="surface", path=False, **words)
         return _fly(surface, rate, seconds or MOTION_S[subject], turn)
     # 1. the stills: the map decides the levels of both
     shown = subject == "path"
-    plane = make_scene(surfaces, kind="contour", path=shown, warn=warn, **words)
+    plane = make_scene(surfaces, kind="contour", path=shown, **words)
     words["levels"] = plane.keys[0].levels
     surface = make_scene(surfaces, kind="surface", path=shown, **words)
     # 2. both on one paper, then the frames

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -24,6 +24,7 @@ from lossviz.render.export.csv_table import write_csv
 from lossviz.render.page.page import write_page
 from lossviz.render.page.paper_caption import paper_caption, to_latex
 from lossviz.render.scene import Scene, make_scene
+from lossviz.render.text.caution import difference_cautions
 from lossviz.render.text.findings import (
     PROVES,
     PROVES_NOT,
@@ -61,7 +62,6 @@ def write_report(
     *,
     title: str | None = None,
     command: str | None = None,
-    warn: Callable[[str], None] | None = None,
 ) -> bytes:
     """The whole page as UTF-8 HTML, under 3 MB.
 
@@ -70,7 +70,6 @@ def write_report(
         titles: A name for each.
         title: Of the page; by default the names.
         command: The command line, for the page's description of itself.
-        warn: Called with a sentence for everything a reader should be told.
 
     Raises:
         UsageError: If there is no surface, or the surfaces do not fit one report.
@@ -79,7 +78,7 @@ def write_report(
         raise UsageError("A report takes surfaces of one dimension; give lines, planes and cubes reports of their own.")
     # 1. figures, as large as the page allows
     for scale in (1.0, 0.7, 0.45):
-        plates = _make_plates(surfaces, titles, scale, warn if scale == 1.0 else None)
+        plates = _make_plates(surfaces, titles, scale)
         figures = [_figure(plate) for plate in plates]
         if sum(map(len, figures)) < 0.8 * LARGEST:
             break
@@ -110,9 +109,7 @@ def write_report(
     return _fill(heading, body, [plate.scene.metadata for plate in plates], command).encode()
 
 
-def _make_plates(
-    surfaces: Sequence[Surface], titles: Sequence[str], scale: float, warn: Callable[[str], None] | None
-) -> list[Plate]:
+def _make_plates(surfaces: Sequence[Surface], titles: Sequence[str], scale: float) -> list[Plate]:
     dimension, several = surfaces[0].plan.grid.dimension, len(surfaces) > 1
     wanted: list[tuple[str, dict[str, Any]]] = []
     if dimension > 1:
@@ -127,11 +124,9 @@ def _make_plates(
         others = losses[1:3]
         wanted += [(_heading(surfaces[0], n), {"kind": "contour", "quantity": n, "path": False}) for n in others]
     plates = []
-    for i, (heading, words) in enumerate(wanted):
+    for heading, words in wanted:
         dpi, kind = max(50, round(scale * DPI[words["kind"]])), words["kind"]
-        scene = make_scene(
-            surfaces, titles=list(titles) if several else None, style="wide", dpi=dpi, warn=None if i else warn, **words
-        )
+        scene = make_scene(surfaces, titles=list(titles) if several else None, style="wide", dpi=dpi, **words)
         plates.append(Plate(heading, scene, ".svg" if kind == "line" else ".png"))
     return plates
 
@@ -215,13 +210,8 @@ def _plan(surface: Surface, title: str, count: int) -> str:
 
 
 def _differences(surfaces: Sequence[Surface], titles: Sequence[str]) -> str:
-    first = surfaces[0].plan
-    lines = [
-        f"{titles[0]} and {title} differ in {'; '.join(found)}."
-        for surface, title in zip(surfaces[1:], titles[1:], strict=True)
-        if (found := first.differences(surface.plan))
-    ]
-    return _list(lines)
+    items = "".join(write_remarks(difference_cautions(surfaces, titles), "html"))
+    return f"<ul>{items}</ul>" if items else ""
 
 
 def _checks(surface: Surface, title: str, count: int) -> str:

@@ -74,7 +74,7 @@ def plan_table(surface: Surface) -> Table:
 
 def remarks_on(surface: Surface) -> list[Remark]:
     """What a careful reader should know, unfinished runs included; then what was checked, and how it came out."""
-    return [*_doubts(surface), *_checks(surface)]
+    return [*doubts_on(surface), *_checks(surface)]
 
 
 def _checks(surface: Surface) -> list[Remark]:
@@ -99,7 +99,8 @@ def _checks(surface: Surface) -> list[Remark]:
     return found
 
 
-def _doubts(surface: Surface) -> list[Remark]:
+def doubts_on(surface: Surface) -> list[Remark]:
+    """What a careful reader should doubt; of an unfinished run, first that it is unfinished."""
     done, total = int(surface.evaluated().sum()), surface.plan.grid.size
     finished = done == total or surface.is_refined
     if stored := surface.facts.doubts:

@@ -134,7 +134,7 @@ def test_nothing_lies_outside_the_paper_or_on_something_else(with_path):
 def test_a_sequence_has_one_scale_and_a_frame_for_each_file(surface_of):
     x, y = np.linspace(-1, 1, 9), np.linspace(-1, 1, 7)
     bowls = [surface_of(x, y, train_loss=k * (0.1 + x**2 + y[:, None] ** 2)) for k in (8.0, 2.0, 1.0)]
-    film = make_film(bowls, titles=["epoch 0", "epoch 5", "epoch 9"], warn=lambda _: None)
+    film = make_film(bowls, titles=["epoch 0", "epoch 5", "epoch 9"])
     assert [frame.panel for frame in film.frames] == [0, 1, 2]
     assert [round(frame.seconds, 9) for frame in film.frames] == [EACH_S, EACH_S, EACH_S + LAST_S]
     assert film.frames[1].words == ("epoch 5", "2 of 3", "centre 0.2", "lowest 0.2")

@@ -16,7 +16,7 @@ def test_it_says_what_how_and_by_what(bowl):
 
 
 def test_what_is_clipped_infinite_and_shared_is_said(marred):
-    text = paper_caption(make_scene([marred, marred], kind="surface", clip=1.0, titles=["a", "b"], warn=lambda _: None))
+    text = paper_caption(make_scene([marred, marred], kind="surface", clip=1.0, titles=["a", "b"]))
     assert "shared by all panels" in text and "clipped (dotted)" in text and "without a finite value" in text
     assert "(a, b)" in text and "Heights and colours" in text
 
