@@ -16,7 +16,7 @@ from lossviz.problem.habits import Loss
 from lossviz.problem.held import HeldRef
 from lossviz.problem.isolation import FIXED_SEED, outside_inference_mode, preserved_globals
 from lossviz.problem.load import check_same
-from lossviz.problem.problem import Problem, with_own_batches
+from lossviz.problem.problem import Problem
 from lossviz.space.params import state_sha256
 
 
@@ -88,7 +88,7 @@ class _Kept:
         if reread:  # by other random numbers, so that what depends on them differs
             check_same(problem.examples, self._make(FIXED_SEED + 1, device, **how).examples)
             self.compared = True
-        return replace(with_own_batches(problem), read_twice=self.compared)
+        return replace(problem, read_twice=self.compared)
 
     def _make(self, random_seed: int, device: torch.device, **how: Any) -> Problem:
         with preserved_globals(seed=random_seed), outside_inference_mode():

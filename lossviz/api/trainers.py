@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lossviz.errors import UsageError
 from lossviz.problem.isolation import preserved_globals
-from lossviz.problem.problem import Problem, with_own_batches
+from lossviz.problem.problem import Problem
 
 IGNORED = -100
 
@@ -51,8 +51,7 @@ def from_lightning(module: nn.Module, data: Any, *, step: str = "validation_step
         return {"loss": value, **{name: one.detach() for name, one in quantities.items() if _differs(one, value)}}
 
     words.setdefault("name", type(module).__name__)
-    problem = Problem.make(module, _loaders(data), loss, **words)
-    return with_own_batches(problem)
+    return Problem.make(module, _loaders(data), loss, **words)
 
 
 def from_trainer(trainer: Any, **words: Any) -> Problem:

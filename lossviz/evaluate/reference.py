@@ -13,6 +13,7 @@ from torch import nn
 
 from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.problem.blame import blamed_on_loss
+from lossviz.problem.data.batch import bare
 from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.loss_call import habits_of
 from lossviz.problem.outcome import read_outcome
@@ -41,7 +42,7 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
         for batch in problem.examples[split].batches(batch_size):
             own = copy.deepcopy(batch) if habits.writes else batch
             with torch.set_grad_enabled(habits.differentiates):
-                outcome = read_outcome(problem.loss(problem.model, own), batch)
+                outcome = read_outcome(problem.loss(problem.model, bare(own)), batch)
             size = outcome.examples
             weight = np.ones(size) if outcome.weight is None else outcome.weight.detach().double().cpu().numpy()
             weights.append(weight)

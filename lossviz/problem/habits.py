@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lossviz.problem.blame import is_out_of_memory
-from lossviz.problem.data.batch import Batch, map_tensors, tensors
+from lossviz.problem.data.batch import Batch, bare, map_tensors, tensors
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.outcome import Outcome, read_outcome
 
@@ -39,7 +39,7 @@ class Habits:
 
 def returned_by(loss: Loss, model: nn.Module, batch: Batch, *, copied: bool = False) -> Any:
     """What the user's loss returns, as it is; with ``copied`` it may write into its batch, for it gets a copy."""
-    return loss(model, map_tensors(torch.clone, batch) if copied else batch)
+    return loss(model, bare(map_tensors(torch.clone, batch) if copied else batch))
 
 
 def try_loss(loss: Loss, model: nn.Module, batch: Batch, habits: Habits) -> Outcome | str:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
 from lossviz.problem.checkpoint.match import Matching
-from lossviz.problem.data.batch import Batch
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
-from lossviz.problem.habits import Habits, Loss, try_loss
+from lossviz.problem.habits import Habits, Loss
 from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.layout import Layout
+from lossviz.problem.own_batches import keep_own_batches
 from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
 from lossviz.problem.source.file import check_chance
@@ -216,24 +216,12 @@ def assemble(
 def with_own_batches(problem: Problem) -> Problem:
     """The same with the batches of the user's loaders, where the loss gives one value a batch.
 
-    Such a loss may depend on what shares a batch (contrasts, Dice, a network that takes one example at a time), and
-    only the loader's size is what the user trained with.
+    Raises:
+        ProblemError: If the data are one batch at most, and the loss does not take them as one.
     """
-    kept, notes = dict(problem.examples), list(problem.notes)
-    for split, examples in problem.examples.items():
-        size = getattr(examples, "own_size", None)
-        if size is None or size >= examples.count or not _gives_one_value(problem, examples.batches(size)[0]):
-            continue
-        kept[split] = examples.in_own_batches()
-        notes.append(f"The loss gives one value a batch, so the {split} loader's batches of {size} are kept.")
-    return replace(problem, examples=kept, notes=tuple(notes))
-
-
-def _gives_one_value(problem: Problem, batch: Batch) -> bool:
-    """Whether a quantity of the loss is one value for a whole batch; what is wrong with the loss is said later."""
-    with torch.no_grad():
-        tried = try_loss(problem.loss, problem.model, batch, Habits())
-    return not isinstance(tried, str) and any(not value.ndim for value in tried.values.values())
+    kept, notes, warnings = keep_own_batches(problem.model, problem.loss, problem.examples)
+    notes, warnings = [*problem.notes, *notes], [*problem.warnings, *warnings]
+    return replace(problem, examples=kept, notes=tuple(notes), warnings=tuple(warnings))
 
 
 def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:

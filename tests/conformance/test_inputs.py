@@ -1,7 +1,27 @@
 """Traps of inputs: losses, batches, parameters and files as people have them, run as a user runs them."""
 
-import pytest
+import copy
+import re
+from collections import UserDict, namedtuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+from torch.utils.data import DataLoader
+
+from lossviz.directions.make import make_plane
+from lossviz.evaluate.checks import check_centre
+from lossviz.evaluate.engine import Engine
+from lossviz.evaluate.ways.way import Way
+from lossviz.problem.problem import Problem
+from lossviz.records.grid import Grid
+from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.store.surface_file import read_surface
 from tests.cli.test_compute import run
 from tests.cli.test_faulty_losses import COMMANDS, RIGHT, Truth, ran
 
@@ -92,3 +112,201 @@ def test_trap_91_every_command_refuses_a_loss_that_draws_random_numbers(folder, 
     said = " ".join(done.output.split())
     assert "differs from one evaluation to the next" in said and "random numbers are drawn" in said
     assert not (folder / "new.h5").exists()
+
+
+class Graphs:
+    """A batch of graphs as an object of its own class, as libraries of graph networks have it."""
+
+    def __init__(self, x, index, y):
+        self.x, self.index, self.y = x, index, y
+
+    def to(self, device):
+        return Graphs(self.x.to(device), self.index.to(device), self.y.to(device))
+
+
+class Numbered(Graphs):
+    """One that says how many graphs it holds, keeps its tensors apart, and maps a function over them itself."""
+
+    def __init__(self, x, index, y):
+        self.store = {"x": x, "index": index, "y": y}
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name == "store":
+            raise AttributeError(name)
+        return self.store[name]
+
+    @property
+    def num_graphs(self):
+        return len(self.store["y"])
+
+    def __copy__(self):
+        return Numbered(**self.store)
+
+    def apply(self, function):
+        self.store = {name: function(tensor) for name, tensor in self.store.items()}
+        return self
+
+    def to(self, device):
+        return copy.copy(self).apply(lambda tensor: tensor.to(device))
+
+
+@dataclass(frozen=True)
+class Record:
+    x: torch.Tensor
+    index: torch.Tensor
+    y: torch.Tensor
+
+
+class Words(UserDict):
+    """A mapping that is no dict."""
+
+
+Named = namedtuple("Named", "x index y")
+HOLDERS = {
+    "tuple": lambda x, index, y: (x, index, y),
+    "named tuple": Named,
+    "data class": Record,
+    "dict": lambda x, index, y: {"graph": {"x": x, "index": index}, "y": y, "names": ["a"] * len(y), "none": None},
+    "mapping": lambda x, index, y: Words(x=x, index=index, y=y),
+    "object": Graphs,
+    "object that counts": Numbered,
+    "plain object": lambda x, index, y: SimpleNamespace(x=x, index=index, y=y),
+}
+GRAPHS = [
+    (torch.randn(n, 5, generator=torch.Generator().manual_seed(n)), int(n > 20)) for n in [3, 30, 5, 25, 8, 40, 4] * 5
+]
+
+
+class GraphNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(5, 4), nn.Linear(4, 2)
+
+    def forward(self, x, index, n):
+        return self.b(torch.zeros(n, 4, dtype=x.dtype).index_add(0, index, self.a(x).relu()))
+
+
+def collated(items):
+    xs, ys = zip(*items, strict=True)
+    return torch.cat(xs), torch.cat([torch.full((len(x),), i) for i, x in enumerate(xs)]), torch.tensor(ys)
+
+
+def parts_of(batch):
+    if isinstance(batch, tuple) and not hasattr(batch, "_fields"):
+        return batch
+    if isinstance(batch, Mapping):
+        graph = batch.get("graph", batch)
+        return graph["x"], graph["index"], batch["y"]
+    return batch.x, batch.index, batch.y
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_trap_92_examples_are_the_items_of_the_loader_whatever_holds_them(kind, reduction):
+    def loss(model, batch):
+        x, index, y = parts_of(batch)
+        return nn.functional.cross_entropy(model(x, index, len(y)), y, reduction=reduction)
+
+    net = GraphNet()
+    loader = DataLoader(GRAPHS, batch_size=10, collate_fn=lambda items: HOLDERS[kind](*collated(items)))
+    problem = Problem.make(net, loader, loss)
+    assert problem.examples["train"].count == len(GRAPHS) == 35
+    assert not problem.warnings
+    plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
+    plan = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"))
+    engine = Engine(problem, plane, way=Way("loop", 256))
+    check_centre(plan, problem, engine)
+    done = {point.index: point.mean("loss") for chunk in engine.evaluate(plan.grid, {"train": np.arange(9)})
+            for point in chunk}  # fmt: skip
+    for index, place in enumerate(plan.grid.coordinates(np.arange(9))):
+        state = functional_state(net, plane.point(place))
+        with torch.no_grad():
+            parts = [collated(GRAPHS[start : start + 10]) for start in range(0, 35, 10)]
+            values = [
+                len(y) * nn.functional.cross_entropy(functional_call(net, state, (x, i, len(y))), y)
+                for x, i, y in parts
+            ]
+        assert done[index] == pytest.approx(sum(values).item() / 35, rel=1e-5)
+
+
+def functional_state(net, point):
+    return {**dict(net.named_parameters()), **point}
+
+
+def test_trap_92_objects_in_a_list_say_how_many_examples_they_are():
+    batches = [Numbered(*collated(GRAPHS[:30])), Numbered(*collated(GRAPHS[30:]))]
+
+    def loss(model, batch):
+        return nn.functional.cross_entropy(model(batch.x, batch.index, batch.num_graphs), batch.y)
+
+    problem = Problem.make(GraphNet(), batches, loss)
+    assert problem.examples["train"].count == 35
+    before = problem.examples["train"].sha256()
+    batches[0].store["x"][0, 0] += 1
+    again = Problem.make(GraphNet(), batches, loss)
+    assert again.examples["train"].sha256() != before  # what the object holds is compared
+
+
+def test_trap_92_batches_that_would_be_weighed_otherwise_by_another_tensor_are_doubted():
+    batches = [collated(GRAPHS[:10]), collated(GRAPHS[10:21])]
+
+    def loss(model, batch):
+        x, index, y = batch
+        return nn.functional.cross_entropy(model(x, index, len(y)), y)
+
+    (warning,) = Problem.make(GraphNet(), batches, loss).warnings
+    assert "weighed by the rows of their first tensor" in warning and "put it first" in warning
+
+
+POINTS = """
+import torch
+from torch import nn
+
+def model():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+
+def points():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(40, 2, generator=generator), torch.rand(12, 2, generator=generator)
+
+def losses(model, inner, edge):
+    x = inner.clone().requires_grad_(True)
+    (slope,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+    return (slope.sum(1) - model(x)[:, 0]).square().mean() + model(edge).square().mean()
+"""
+NO_ROWS = {
+    "several sizes": "def data(): return points()\ndef loss(model, batch): return losses(model, *batch)",
+    "no data": "def data(): return None\ndef loss(model, batch): return losses(model, *points())",
+    "data that are not there": "def data(): pass\ndef loss(model, batch): return {'loss': losses(model, *points())}",
+}
+
+
+@pytest.mark.parametrize("kind", NO_ROWS)
+def test_trap_93_a_loss_of_all_data_together_needs_no_row_per_example(folder, kind):
+    (folder / "problem.py").write_text(f"{POINTS}\n{NO_ROWS[kind]}\n")
+    names = {}
+    exec(POINTS, names)
+    expected = names["losses"](names["model"](), *names["points"]()).item()
+    done = run("compute", "problem.py", "--grid", "-1:1:3", "--out", "new.h5")
+    assert done.exit_code == 0, done.output
+    surface = read_surface(folder / "new.h5")
+    assert surface.values("train_loss")[1] == pytest.approx(expected, rel=1e-6)
+    assert np.isfinite(surface.values("train_loss")).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("def data(): pass\ndef loss(model, x): return model(x).square()", "does it have a return statement?"),
+        (
+            "def data(): return points()\ndef loss(model, b): return model(b[0]).square()[:, 0]",
+            r"differ in .* [12, 40]",
+        ),
+    ],
+)
+def test_trap_93_what_is_no_loss_of_all_data_together_is_said(folder, words, said):
+    (folder / "problem.py").write_text(f"{POINTS}\n{words}\n")
+    done = run("compute", "problem.py", "--grid", "-1:1:3", "--out", "new.h5")
+    assert done.exit_code == 2
+    assert re.search(said.replace("[12, 40]", r"\[12, 40\]").replace("?", r"\?"), " ".join(done.output.split()))

@@ -171,7 +171,11 @@ BROKEN = {
     "a loss returning nothing": (returning("None"), None, "NoneType, not a tensor"),
     "a loss that raises": (returning("model(batch[5])"), None, "problem.py, line"),
     "no loss": (lambda: problem(loss=""), None, "it defines no loss(model, batch)"),
-    "data() returns nothing": (lambda: problem(data="\ndef data():\n    pass\n"), None, "has it a return statement?"),
+    "data() returns nothing": (
+        lambda: problem(data="\ndef data():\n    pass\n"),
+        None,
+        "does it have a return statement?",
+    ),
     "empty data": (lambda: problem(data="\ndef data():\n    return (torch.zeros(0, 3),)\n"), None, "holds no examples"),
     "a syntax error": (lambda: Path("problem.py").write_text("def model(:\n"), None, "problem.py, line 1: SyntaxError"),
     "a missing library": (

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from lossviz.errors import ProblemError
+from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.problem import Problem
@@ -86,12 +86,18 @@ def test_70_examples_are_not_counted_by_the_nodes_of_graphs():
         y, x, index = batch
         return nn.functional.cross_entropy(torch.zeros(len(y), 4).index_add(0, index, model(x)), y)
 
-    with pytest.raises(ProblemError, match="one row per example first"):
-        Problem.make(NET, DataLoader(Bags(), batch_size=6, collate_fn=graphs), loss)
+    def nodes_first(model, batch):
+        return loss(model, (batch[2], batch[0], batch[1]))
 
     def first(items):
         x, index, y = graphs(items)
         return y, x, index
 
     problem = Problem.make(NET, DataLoader(Bags(), batch_size=6, collate_fn=first), loss)
-    assert problem.examples["train"].count == 20
+    other = Problem.make(NET, DataLoader(Bags(), batch_size=6, collate_fn=graphs), nodes_first)
+    assert problem.examples["train"].count == other.examples["train"].count == 20
+    points = [evaluate_params(each, each.params, "train") for each in (problem, other)]
+    with torch.no_grad():
+        parts = [[Bags()[i] for i in range(start, min(20, start + 6))] for start in range(0, 20, 6)]
+        true = sum(float(loss(NET, first(part))) * len(part) for part in parts) / 20
+    assert [point.mean("loss") for point in points] == [pytest.approx(true, rel=1e-6)] * 2

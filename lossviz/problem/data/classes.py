@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lossviz.problem.data.batch import bare
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.losses import targets_of
 
@@ -20,7 +21,7 @@ def count_classes(examples: Examples) -> int | None:
         3
     """
     largest = -1
-    for targets in map(targets_of, examples.batches(READ)):
+    for targets in map(targets_of, map(bare, examples.batches(READ))):
         if not isinstance(targets, Tensor) or targets.ndim != 1 or targets.dtype not in _INTEGERS or not len(targets):
             return None
         largest = max(largest, int(targets.max()))

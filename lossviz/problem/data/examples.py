@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import ProblemError, UsageError
-from lossviz.problem.data.batch import Batch, children, count_examples, map_tensors, rebuild, tensors
+from lossviz.problem.data.batch import Batch, bare, children, count_examples, map_tensors, rebuild, tensors
 
 
 class Examples:
@@ -23,6 +23,7 @@ class Examples:
         own_size: Of the batches that the user's loader makes of examples that may be cut.
         recuttable: Whether batches of any size may be cut. Ready-made batches stay as the user made them, for a loss
             may depend on what shares a batch (padding, contrasts).
+        together: What is wrong with these data unless the loss gives one value for all of them together.
 
     Example:
         >>> examples = Examples([(torch.arange(5), torch.zeros(5, 2))], recuttable=True)
@@ -30,9 +31,11 @@ class Examples:
         (5, [[0, 1], [2, 3], [4]])
     """
 
-    def __init__(self, batches: Sequence[Batch], *, recuttable: bool = False, own_size: int | None = None) -> None:
+    def __init__(
+        self, batches: Sequence[Batch], *, recuttable: bool = False, own_size: int | None = None, together: str = ""
+    ) -> None:
         self._batches = list(batches)
-        self.own_size = own_size
+        self.own_size, self.together = own_size, together
         self.recuttable = recuttable
         self._counts = [count_examples(batch) for batch in self._batches]
         self.count = sum(self._counts)
@@ -128,7 +131,7 @@ class Examples:
         """SHA-256 of the tensors' types, shapes and bytes and of what else the batches hold, in order."""
         digest, place = hashlib.sha256(), self._place
         for batch in self._batches:
-            _hash(batch if place is None else map_columns(batch, lambda column: _take(column, place)), digest)
+            _hash(bare(batch) if place is None else map_columns(batch, lambda column: _take(column, place)), digest)
         return digest.hexdigest()
 
 

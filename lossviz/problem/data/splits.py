@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -22,7 +23,7 @@ from torch.utils.data import (
 )
 
 from lossviz.errors import ProblemError
-from lossviz.problem.data.batch import Batch, children, count_examples, move, rebuild, tensors
+from lossviz.problem.data.batch import Batch, Counted, children, count_examples, find_count, is_uneven, move, rebuild
 from lossviz.problem.data.dataset import ENDLESS, check_repeatable, fetch, is_map_style, read_stream, stack
 from lossviz.problem.data.examples import Examples, choose_subset, columns, is_column, map_columns
 
@@ -31,6 +32,13 @@ KINDS = (
     "data() must return a dataset, a DataLoader, a tuple of tensors such as (images, labels), a list of ready-made "
     'batches, or a dict of these by split, {"train": …, "test": …}'
 )
+
+
+@dataclass(frozen=True)
+class NoData:
+    """The data of a loss that takes none; ``reason`` says what is wrong if it does."""
+
+    reason: str
 
 
 class Reader:
@@ -60,6 +68,8 @@ class Reader:
         """Read one split."""
         if isinstance(data, Examples):
             return data
+        if isinstance(data, NoData):
+            return Examples([Counted(None, 1)], together=data.reason)
         if type(data) is TensorDataset:
             data = data.tensors
         if isinstance(data, np.ndarray) or _is_columns(data):
@@ -81,7 +91,7 @@ class Reader:
         tree = _with_tensors(tree)
         lengths = {len(column) for column in columns(tree)}
         if len(lengths) > 1:
-            raise ProblemError(f"The tensors of split {split!r} differ in their number of examples: {sorted(lengths)}.")
+            return Examples([self._move(tree, split)], together=_uneven(lengths, split))
         chosen = self._choose(lengths.pop(), split)
         if chosen is not None:
             tree = map_columns(tree, lambda column: _take(column, chosen))
@@ -116,8 +126,7 @@ class Reader:
         check_repeatable(items, indices, split)
         cuts = [indices[start : start + size] for start in range(0, len(indices), size)]
         batches = [loader.collate_fn(fetch(items, cut)) for cut in cuts]
-        _check_counts(batches, [len(cut) for cut in cuts], split)
-        return self._keep(batches, split)
+        return self._keep(_counted(batches, [len(cut) for cut in cuts]), split)
 
     def _from_ready(self, batches: Iterable[Batch], split: str) -> Examples:
         """Ready-made batches; a subset takes whole batches."""
@@ -230,23 +239,27 @@ def _take(column: Any, chosen: np.ndarray) -> Any:
     return [column[i] for i in chosen]
 
 
-def _check_counts(batches: Sequence[Batch], items: Sequence[int], split: str) -> None:
-    """Refuse batches whose first tensor has not a row per item: a mean over examples would be weighed by its rows."""
-    for number, (batch, count) in enumerate(zip(batches, items, strict=True)):
-        rows = next((tensor.shape[0] for tensor in tensors(batch) if tensor.ndim), count)
-        if rows * items[0] != count * next((t.shape[0] for t in tensors(batches[0]) if t.ndim), items[0]):
-            raise ProblemError(
-                f"Batch {number} of split {split!r} is made of {count} examples, and its first tensor has {rows} rows, "
-                "by which examples are counted. Let collate_fn put a tensor with one row per example first, such as "
-                "the targets: (y, x, index)."
-            )
+def _counted(batches: Sequence[Batch], items: Sequence[int]) -> list[Batch]:
+    """The batches, each with its number of items where its first tensor has not a row, or as many rows, per item."""
+    rows = [find_count(batch) for batch in batches]
+    even = not is_uneven(batches)
+    if even and all(row and row * items[0] == count * (rows[0] or 0) for row, count in zip(rows, items, strict=True)):
+        return list(batches)
+    return [Counted(batch, count) for batch, count in zip(batches, items, strict=True)]
+
+
+def _uneven(lengths: Collection[int], split: str) -> str:
+    return (
+        f"The tensors of split {split!r} differ in their number of examples: {sorted(lengths)}. They can only be one "
+        "batch together, for a loss that gives one value for all of it."
+    )
 
 
 def _check_ready(batch: Batch, number: int, split: str) -> None:
     """Refuse a list of single examples, which looks almost like a list of batches."""
     last = batch[-1] if isinstance(batch, (tuple, list)) and batch else None
     single = isinstance(last, (int, float)) or (isinstance(last, Tensor) and not last.ndim)
-    if single or not any(tensor.ndim for tensor in tensors(batch)):
+    if single or find_count(batch) is None:
         raise ProblemError(
             f"data() returned a list for split {split!r}, which is read as ready-made batches, but entry {number} is "
             f"no batch: its tensors need a leading dimension, the example. For a list of single examples return "

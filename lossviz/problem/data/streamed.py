@@ -34,7 +34,8 @@ class StreamedExamples(Examples):
             return tensor.pin_memory() if device.type == "cuda" else tensor
 
         parts = [map_tensors(pin, part) for part in examples.batches(None)]
-        super().__init__(parts, recuttable=examples.recuttable, own_size=examples.own_size)
+        own, together = examples.own_size, examples.together
+        super().__init__(parts, recuttable=examples.recuttable, own_size=own, together=together)
         self.device, self._place = device, examples._place
 
     def batches(self, batch_size: int | None) -> Sequence[Batch]:

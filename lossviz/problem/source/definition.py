@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from lossviz.errors import ProblemError
+from lossviz.problem.data.splits import NoData
 from lossviz.problem.source.callables import (
     Piece,
     data_piece,
@@ -42,14 +43,14 @@ class Definition:
     parallelize: Piece | None = None
 
     def make_data(self, arguments: Mapping[str, Any]) -> Any:
-        """Make the data.
+        """Make the data; None is said to be no data.
 
         Raises:
-            ProblemError: If it raises, does not take these arguments, or returns nothing.
+            ProblemError: If it raises or does not take these arguments.
         """
         made = self.data.make(arguments)
         if made is None:
-            raise ProblemError(f"{self.data.path}: {self.data.label} returned None; has it a return statement?")
+            return NoData(f"{self.data.path}: {self.data.label} returned None; does it have a return statement?")
         return made
 
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -15,6 +16,7 @@ from torch.utils.data import (
 
 from lossviz.errors import ProblemError
 from lossviz.problem.data.splits import Reader
+from lossviz.problem.problem import Problem
 
 X, Y = torch.arange(600.0).reshape(300, 2), torch.arange(300)
 
@@ -183,7 +185,6 @@ class Objects(Items):
     [
         (Ragged(), ["cannot be stacked", "example 256", "collate_fn"]),
         (Objects(), ["cannot be stacked", "object", "ToTensor"]),
-        ((X, Y[:10]), ["differ", "[10, 300]"]),
         ((X[:0], Y[:0]), ["no examples"]),
         (TensorDataset(X[:0]), ["no examples"]),
         (Subset(Items(), []), ["no examples"]),
@@ -201,6 +202,14 @@ def test_data_that_cannot_be_used_say_why(data, words):
         read(data)
     for word in words:
         assert word in str(error.value)
+
+
+def test_tensors_of_several_lengths_are_one_batch_or_a_mistake():
+    examples = read((X, Y[:10]))
+    assert not examples.recuttable and len(examples.batches(64)) == 1
+    assert "differ" in examples.together and "[10, 300]" in examples.together
+    with pytest.raises(ProblemError, match=r"differ in their number of examples: \[10, 300\]"):
+        Problem.make(nn.Linear(X.shape[1], 1), (X, Y[:10]), lambda m, b: m(b[0]).flatten())
 
 
 def test_an_unknown_split_lists_those_there():
