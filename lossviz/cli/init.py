@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from lossviz.cli.options.common import parse_arguments
-from lossviz.cli.options.source_options import LOSSES, READERS
 from lossviz.errors import UsageError
+from lossviz.problem.named import LOSS_WORDS, READER_WORDS, usual_loss
 
 EPILOG = """\b
 Examples:
@@ -23,8 +23,8 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("out", default="problem.py", type=click.Path(path_type=Path), metavar="FILE.py")
 @click.option("--model", metavar="WORD", help="package.module:callable, or file.py:callable next to the new file.")
-@click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READERS}.")
-@click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSSES}.")
+@click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READER_WORDS}.")
+@click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSS_WORDS}.")
 @click.option("--model-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the model.")
 @click.option("--data-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the data.")
 @click.option("--loss-args", multiple=True, metavar="NAME=VALUE", help="Keyword arguments of the loss.")
@@ -42,7 +42,6 @@ def init(
     """
     from lossviz.problem.source.resolve import resolve_problem
     from lossviz.problem.source.template import problem_text
-    from lossviz.problem.source.words import READERS as KNOWN
 
     if out.suffix != ".py":
         raise UsageError(f"A problem file's name ends in .py: {out.with_suffix('.py')}?")
@@ -51,10 +50,10 @@ def init(
     if model is None and sys.stdin.isatty():
         model = _ask("Model (package.module:callable; empty for an example)", "") or None
     if data is None:
-        data = _ask(f"Data (a callable, or {READERS})", "digits") if sys.stdin.isatty() else "digits"
-    usual = KNOWN.get(data.partition(":")[0], ("", None))[1] or "cross-entropy"
+        data = _ask(f"Data (a callable, or {READER_WORDS})", "digits") if sys.stdin.isatty() else "digits"
+    usual = usual_loss(data) or "cross-entropy"
     if loss is None:
-        loss = _ask(f"Loss (a callable, or {LOSSES})", usual) if sys.stdin.isatty() else usual
+        loss = _ask(f"Loss (a callable, or {LOSS_WORDS})", usual) if sys.stdin.isatty() else usual
     arguments: dict[str, Any] = {
         "model_args": parse_arguments(model_args, "--model-args"),
         "data_args": parse_arguments(data_args, "--data-args"),

@@ -21,6 +21,7 @@ from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.held import make_held
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.layout import Layout
+from lossviz.problem.named import split_reader
 from lossviz.problem.placed import check_placed, is_placed, type_of
 from lossviz.problem.problem import Problem, assemble, cast, private_copy, with_own_batches
 from lossviz.problem.shards import Shards, divide
@@ -30,7 +31,7 @@ from lossviz.problem.source.file import surroundings
 from lossviz.problem.source.importing import find_file
 from lossviz.problem.source.pretrained import is_pretrained, read_pretrained
 from lossviz.problem.source.resolve import BUILT_IN, kind_of
-from lossviz.problem.source.words import changed_pieces, split_reader
+from lossviz.problem.source.words import changed_pieces
 from lossviz.problem.storage import tie_shared
 from lossviz.records.plan import ProblemRef
 from lossviz.space.params import state_sha256

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
+from lossviz.problem.named import LOSSES
 
 Loss = Callable[[nn.Module, Any], dict[str, Tensor]]
 TARGETS = ("labels", "label", "targets", "target", "y")
@@ -28,7 +29,8 @@ def make_loss(name: str, **arguments: Any) -> Loss:
 
     Args:
         name: ``"cross-entropy"``, in nats, with ``"error"`` beside it; ``"binary-cross-entropy"`` of logits; ``"mse"``
-            and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens.
+            and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens. All
+            are in :data:`~lossviz.problem.named.LOSSES`.
         **arguments: For the losses of classes and tokens ``ignore_index`` and ``class_weights``, a list; for
             cross-entropy ``label_smoothing``; for both cross-entropies ``probabilities``, true where the model ends
             in a softmax or sigmoid; for all ``output``, which of several outputs of the model is meant, by its number
@@ -43,7 +45,7 @@ def make_loss(name: str, **arguments: Any) -> Loss:
         >>> values["error"]
         tensor([0., 1.])
     """
-    return _MAKERS[name](**arguments)
+    return LOSSES[name].function(**arguments)
 
 
 def cross_entropy(
@@ -118,6 +120,16 @@ def regression(function: Callable[..., Tensor], *, output: int | str | None = No
         return {"loss": _example_mean(function(found, _as_many(targets, found)))}
 
     return loss
+
+
+def mse(*, output: int | str | None = None) -> Loss:
+    """Squared error, the mean over an example's entries."""
+    return regression(partial(nn.functional.mse_loss, reduction="none"), output=output)
+
+
+def l1(*, output: int | str | None = None) -> Loss:
+    """Absolute error, the mean over an example's entries."""
+    return regression(partial(nn.functional.l1_loss, reduction="none"), output=output)
 
 
 def causal_lm(*, ignore_index: int = IGNORED, output: int | str | None = None) -> Loss:
@@ -251,13 +263,3 @@ def _contents(returned: Any) -> str:
         kinds = [str(tuple(v.shape)) if isinstance(v, Tensor) else type(v).__name__ for v in returned]
         return f"{len(returned)} values ({', '.join(kinds)})"
     return f"an object of type {type(returned).__name__}"
-
-
-_MAKERS: dict[str, Callable[..., Loss]] = {
-    "cross-entropy": cross_entropy,
-    "binary-cross-entropy": binary_cross_entropy,
-    "mse": partial(regression, partial(nn.functional.mse_loss, reduction="none")),
-    "l1": partial(regression, partial(nn.functional.l1_loss, reduction="none")),
-    "causal-lm": causal_lm,
-    "masked-lm": masked_lm,
-}

@@ -10,9 +10,8 @@ from torch.nn import functional
 
 from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
-from lossviz.problem.losses import _MAKERS, make_loss
+from lossviz.problem.losses import make_loss
 from lossviz.problem.problem import Problem
-from lossviz.problem.source.words import LOSSES
 from tests import cases
 
 LOGITS = cases.philox(1, 7, 4)
@@ -36,10 +35,6 @@ def mean(loss, values, *columns, quantity="loss", batch_size=3):
     """The mean that a run would store, over batches of which the last is short."""
     problem = Problem.make(Table(values), (torch.arange(len(values)), *columns), loss, dtype=torch.float64)
     return evaluate_params(problem, problem.params, "train", batch_size=batch_size).mean(quantity)
-
-
-def test_every_loss_has_a_word():
-    assert tuple(_MAKERS) == LOSSES
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,10 @@ import click
 
 from lossviz.cli.options.common import Mistakes, parse_arguments
 from lossviz.cli.options.matching import checkpoint_options
+from lossviz.problem.named import LOSS_WORDS, READER_WORDS
 from lossviz.records.plan import ProblemRef
 
 ARGUMENTS = ("model_args", "data_args", "loss_args")
-READERS = "digits, npz:FILE, pt:FILE, safetensors:FILE, idx:DIR, cifar:DIR, imagefolder:DIR, datasets:DIR, text:FILE"
-LOSSES = "cross-entropy, binary-cross-entropy, mse, l1, causal-lm, masked-lm"
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,8 @@ def source_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--model", metavar="WORD", help="package.module:callable or file.py:callable that makes the model; "
                 "replaces the model() of SOURCE.",
             ),
-            click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READERS}."),
-            click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSSES}."),
+            click.option("--data", metavar="WORD", help=f"What makes the data: a callable, or {READER_WORDS}."),
+            click.option("--loss", metavar="WORD", help=f"The loss: a callable loss(model, batch), or {LOSS_WORDS}."),
             *(
                 click.option(_option(f"{of}_args"), multiple=True, metavar="NAME=VALUE",
                              help=f"Keyword arguments of the {of}.")

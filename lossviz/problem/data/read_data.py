@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import ProblemError
-from lossviz.problem.data.image_data import read_cifar, read_idx, read_image_folder
-from lossviz.problem.data.text_data import read_dataset, read_text
+from lossviz.problem.named import READERS
 
 INPUTS = ("x", "inputs", "input", "images", "image", "features", "data", "input_ids", "arr_0")
 TARGETS = ("y", "targets", "target", "labels", "label", "arr_1")
@@ -23,7 +22,7 @@ def read_data(reader: str, path: Path, **arguments: Any) -> Any:
     """Read what lies at a path.
 
     Args:
-        reader: One of :data:`~lossviz.problem.source.words.READERS`.
+        reader: One of :data:`~lossviz.problem.named.READERS`.
         path: The file or folder.
         **arguments: Of the reader.
 
@@ -34,7 +33,7 @@ def read_data(reader: str, path: Path, **arguments: Any) -> Any:
         ProblemError: If it is not what the reader expects; the message says what is there.
         TypeError: If the reader does not take an argument.
     """
-    return _READERS[reader](path, **arguments)
+    return READERS[reader].function(path, **arguments)
 
 
 def read_digits(path: Path) -> Any:
@@ -120,16 +119,3 @@ def _columns(tensors: dict[str, Any]) -> Any:
 
 def _all_tensors(values: Any) -> bool:
     return bool(values) and all(isinstance(value, Tensor) for value in values)
-
-
-_READERS: dict[str, Callable[..., Any]] = {
-    "digits": read_digits,
-    "npz": read_npz,
-    "pt": read_tensors,
-    "safetensors": read_tensors,
-    "idx": read_idx,
-    "cifar": read_cifar,
-    "imagefolder": read_image_folder,
-    "datasets": read_dataset,
-    "text": read_text,
-}

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lossviz.errors import LossvizError, ProblemError
-from lossviz.problem.data.read_data import read_data
-from lossviz.problem.losses import make_loss
+from lossviz.problem.named import LOSSES, READERS, split_reader
 from lossviz.problem.source.importing import find_file, import_word, split_word
-from lossviz.problem.source.words import LOSSES, split_reader
 
 TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 
@@ -115,11 +113,10 @@ def data_piece(word: str, checkpoint: str | None = None) -> Piece:
     reader = split_reader(word)
     if reader is None:
         return imported_piece(word)
-    name, path = reader
-    usual = {}
-    if name == "text" and checkpoint and any((Path(checkpoint).parent / file).is_file() for file in TOKENIZERS):
-        usual = {"tokenizer": str(Path(checkpoint).parent)}
-    return Piece(partial(read_data, name, Path(path), **usual), Path(path or name), f"the reader {name}")
+    (name, path), beside, usual = reader, Path(checkpoint or "").parent, {}
+    if READERS[name].tokenized and checkpoint and any((beside / file).is_file() for file in TOKENIZERS):
+        usual = {"tokenizer": str(beside)}
+    return Piece(partial(READERS[name].function, Path(path), **usual), Path(path or name), f"the reader {name}")
 
 
 def loss_piece(word: str, arguments: Mapping[str, Any]) -> Piece:
@@ -130,7 +127,7 @@ def loss_piece(word: str, arguments: Mapping[str, Any]) -> Piece:
     """
     if word not in LOSSES:
         return with_arguments(imported_piece(word), arguments)
-    made = Piece(partial(make_loss, word), Path(word), f"--loss {word}").make(arguments)
+    made = Piece(LOSSES[word].function, Path(word), f"--loss {word}").make(arguments)
     return Piece(made, Path(word), word)
 
 

@@ -40,8 +40,8 @@ def resolve_problem(
         weights: Word in the place of the parameters within the checkpoint, such as ``"ema"``.
         model: ``"package.module:callable"`` in place of the source's ``model()``.
         data: The same in place of its ``data()``, or a reader and a path; see
-            :data:`~lossviz.problem.source.words.READERS`.
-        loss: The same in place of its ``loss()``, or one of :data:`~lossviz.problem.source.words.LOSSES`; None takes
+            :data:`~lossviz.problem.named.READERS`.
+        loss: The same in place of its ``loss()``, or one of :data:`~lossviz.problem.named.LOSSES`; None takes
             the source's, or without one what is usual for the data.
         data_args: Keyword arguments of what makes the data; JSON values.
         loss_args: Keyword arguments of the loss; JSON values.

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lossviz.errors import ProblemError
+from lossviz.problem.named import LOSSES, split_reader
 from lossviz.problem.source.importing import split_word
-from lossviz.problem.source.words import LOSSES, split_reader
 
 HEAD = '''"""A problem for lossviz: the network, its data and its loss.
 

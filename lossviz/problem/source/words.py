@@ -9,22 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lossviz.errors import ProblemError
+from lossviz.problem.named import LOSS_WORDS, LOSSES, READER_WORDS, READERS, split_reader, usual_loss
 from lossviz.problem.source.importing import EXPECTED, find_file, package_version, split_word
 from lossviz.records.plan import ProblemRef
 
-# what each reads, and the loss that is usual for it
-READERS = {
-    "digits": ("", "cross-entropy"),
-    "npz": ("file", None),
-    "pt": ("file", None),
-    "safetensors": ("file", None),
-    "idx": ("folder", "cross-entropy"),
-    "cifar": ("folder", "cross-entropy"),
-    "imagefolder": ("folder", "cross-entropy"),
-    "datasets": ("folder", None),
-    "text": ("file", "causal-lm"),
-}
-LOSSES = ("cross-entropy", "binary-cross-entropy", "mse", "l1", "causal-lm", "masked-lm")
 CONFIG = "config.json"
 DIGITS = "built-in digits 1"  # changes when the examples do
 
@@ -57,13 +45,14 @@ def find_pieces(
         source: The problem that has what the words do not name.
         model: A callable's word.
         data: A callable's word, or a reader and a path.
-        loss: A callable's word, or one of :data:`LOSSES`; None with a reader and no source takes the usual one.
+        loss: A callable's word, or one of :data:`~lossviz.problem.named.LOSSES`; None with a reader and no source takes
+            the usual one.
         checkpoint: Beside which a configuration of the model may stand.
         mistakes: Receives what is wrong.
         needed: What must be named where there is no source.
     """
     if loss is None and source is None and data is not None:
-        loss = READERS.get(data.partition(":")[0], ("", None))[1]
+        loss = usual_loss(data)
     words = {"model": model, "data": data, "loss": loss}
     if source is not None and None not in words.values():
         mistakes.append(f"--model, --data and --loss say it all; leave {source} out.")
@@ -78,17 +67,6 @@ def find_pieces(
     for what, (word, content) in found.items():
         fields |= {what: word, f"{what}_content": content}
     return Pieces(":".join(_without_folder(part) for part in (model or "").split(":")), fields)
-
-
-def split_reader(word: str) -> tuple[str, str] | None:
-    """Name of a built-in reader and its path; None for any other word.
-
-    Example:
-        >>> split_reader("npz:digits.npz"), split_reader("digits"), split_reader("mine:data")
-        (('npz', 'digits.npz'), ('digits', ''), None)
-    """
-    name, _, path = word.partition(":")
-    return (name, path) if name in READERS and (path or not READERS[name][0]) else None
 
 
 def data_content(path: Path) -> str:
@@ -165,18 +143,15 @@ def _find_data(word: str) -> tuple[str, str | None]:
         try:
             return _find_callable(word)
         except ProblemError as error:
-            known = ", ".join(f"{n}:{kind.upper()}" if kind else n for n, (kind, _) in READERS.items())
-            raise ProblemError(f"{error} Built-in readers are {known}.") from None
+            raise ProblemError(f"{error} Built-in readers are {READER_WORDS}.") from None
     name, text = reader
     if not text:
         return name, DIGITS
-    path, kind = Path(text), READERS[name][0]
+    path, wanted = Path(text), READERS[name].reads
     if not path.exists():
-        raise ProblemError(f"there is no {kind} {text}.")
-    if kind == "folder" and not path.is_dir():
-        raise ProblemError(f"{name}: reads a folder, and {text} is a file.")
-    if kind == "file" and path.is_dir() and name != "text":
-        raise ProblemError(f"{name}: reads a file, and {text} is a folder.")
+        raise ProblemError(f"there is no {wanted[0]} {text}.")
+    if (found := "folder" if path.is_dir() else "file") not in wanted:
+        raise ProblemError(f"{name}: reads a {wanted[0]}, and {text} is a {found}.")
     return f"{name}:{path.absolute()}", data_content(path)
 
 
@@ -186,7 +161,7 @@ def _find_loss(word: str) -> tuple[str, str | None]:
     try:
         return _find_callable(word)
     except ProblemError as error:
-        raise ProblemError(f"{error} Named losses are {', '.join(LOSSES)}.") from None
+        raise ProblemError(f"{error} Named losses are {LOSS_WORDS}.") from None
 
 
 def _incomplete(model: str | None, data: str | None, loss: str | None) -> str:
@@ -199,7 +174,7 @@ def _incomplete(model: str | None, data: str | None, loss: str | None) -> str:
     missing = ", ".join(option for option, word in named.items() if word is None)
     return (
         f"Without a problem file, --model, --data and --loss must all be there; missing: {missing}. A model is "
-        f"{EXPECTED}; losses are {', '.join(LOSSES)}, or a callable loss(model, batch)."
+        f"{EXPECTED}; losses are {LOSS_WORDS}, or a callable loss(model, batch)."
     )
 
 

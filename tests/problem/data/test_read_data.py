@@ -14,8 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from lossviz.errors import LossvizError, MissingExtraError, ProblemError
-from lossviz.problem.data.read_data import _READERS, read_data
-from lossviz.problem.source.words import READERS
+from lossviz.problem.data.read_data import read_data
 
 X, Y = torch.arange(24.0).reshape(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
 PIXELS = (np.arange(3 * 5 * 4) % 251).astype(np.uint8).reshape(3, 5, 4)
@@ -23,10 +22,6 @@ PIXELS = (np.arange(3 * 5 * 4) % 251).astype(np.uint8).reshape(3, 5, 4)
 
 def same(found, *wanted):
     return len(found) == len(wanted) and all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
-
-
-def test_every_reader_has_a_word():
-    assert _READERS.keys() == READERS.keys()
 
 
 @pytest.mark.parametrize("names", [("x", "y"), ("images", "labels"), ("arr_0", "arr_1")])
