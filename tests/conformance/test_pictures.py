@@ -104,7 +104,7 @@ def test_trap_41_a_log_scale_is_not_shifted():
 def test_trap_42_the_caption_says_what_one_slice_cannot_show_and_what_the_unit_is():
     scene = make_scene([surface_of(bowl())], kind="contour")
     assert "one slice" in scene.caption
-    assert "filter-normalised" in scene.panels[0].x_label
+    assert "filter-normalized" in scene.panels[0].x_label
 
 
 def test_traps_17_18_axes_end_where_the_samples_end():

@@ -18,7 +18,7 @@ def test_the_defaults_of_a_plane(bowl):
     scene = make_scene([bowl])
     (panel,), (key,) = scene.panels, scene.keys
     assert (scene.kind, key.scale.kind, key.label) == ("contour", "log", "training loss (log scale)")
-    assert (panel.x_label, panel.y_label) == ("α (filter-normalised units)", "β (filter-normalised units)")
+    assert (panel.x_label, panel.y_label) == ("α (filter-normalized units)", "β (filter-normalized units)")
     assert panel.z.shape == (13, 21) and not panel.z.mask.any()
     assert key.chance == pytest.approx(np.log(10)) and key.chance_text == "chance, ln 10"
     assert panel.title == "bowl"

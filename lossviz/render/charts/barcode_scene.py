@@ -145,7 +145,7 @@ def _footer(surfaces: Sequence[Surface], found: Sequence[list[Valley]]) -> str:
     count, most = sum(map(len, found)), max(map(len, found))
     shown = f", the {MOST_BARS} deepest shown" if most > MOST_BARS else ""
     minima = f"{count} minim{'um' if count == 1 else 'a'} of the grid{shown}"
-    return f"grid {', '.join(grids)} · {minima} · plan {', '.join(plans)}"
+    return f"grid {', '.join(grids)} · {minima} · run {', '.join(plans)}"
 
 
 def _caption(rows: Sequence[tuple[str, tuple[Bar, ...]]], found: Sequence[list[Valley]], label: str) -> str:

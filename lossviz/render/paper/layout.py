@@ -170,7 +170,7 @@ def label_size(label: str, room: float, font_pt: float) -> float:
     """Type size in points at which every line of a label fits ``room`` inches, at least 0.65 of the full size.
 
     Example:
-        >>> label_size("β", 1.0, 8.0), round(label_size("(filter-normalised units)", 1.2, 8.0), 1)
+        >>> label_size("β", 1.0, 8.0), round(label_size("(filter-normalized units)", 1.2, 8.0), 1)
         (8.0, 6.0)
     """
     longest = max(map(len, label.split("\n")))

@@ -12,7 +12,7 @@ from lossviz.render.values.cells import Cell
 from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.view import View
-from lossviz.render.words.plane_text import axis_symbol, is_random
+from lossviz.render.words.plane_text import NAMES, axis_symbol, is_random
 from lossviz.render.words.quantity import format_coordinate, format_value, quantity_label
 from lossviz.render.words.style import Style
 
@@ -26,16 +26,17 @@ def write_footer(panels: Sequence[Panel], keys: Sequence[Key]) -> tuple[str, ...
     views = [panel.view for panel in panels]
     surfaces = list({id(view.surface): view.surface for view in views}.values())
     grids = _each(" × ".join(str(len(axis)) for axis in s.plan.grid.axes) for s in surfaces)
-    normalizations = _each(s.plan.plane.normalize for s in surfaces if is_random(s))
+    normalizations = _each(s.plan.plane.normalize.replace("none", "no") for s in surfaces if is_random(s))
     seeds = _each(str(s.plan.plane.seed) for s in surfaces if is_random(s) or s.plan.samples)
+    kinds = dict.fromkeys(str(s.plan.plane.kind) for s in surfaces)
     facts = [
         _each(quantity_label(view.name, view.split) for view in views),
         _each(examples_text(view) for view in views),
         f"grid {grids}",
-        *(f"{kind} plane" for kind in dict.fromkeys(s.plan.plane.kind for s in surfaces) if kind != "random"),
+        *(NAMES.get(kind, f"{kind} plane") for kind in kinds if kind != "random"),
         f"{normalizations} normalization" if normalizations else "",
         f"seed {seeds}" if seeds else "",
-        f"plan {_each((s.plan.digest()[:10] for s in surfaces), most=4)}",
+        f"run {_each((s.plan.digest()[:10] for s in surfaces), most=4)}",
         _each(precision_text(s) for s in surfaces),
         _each(noise_text(s) for s in surfaces),
         _extreme_text(panels, keys),
@@ -70,7 +71,7 @@ def examples_text(view: View) -> str:
     if not len(done):
         return ""
     low, high = int(done.min()), int(done.max())
-    return f"{low} examples" if low == high else f"{low} to {high} examples"
+    return f"{low} example{'s' * (low != 1)}" if low == high else f"{low} to {high} examples"
 
 
 def precision_text(surface: Surface) -> str:

@@ -34,7 +34,7 @@ class DifferenceView(View):
     def other_name(self) -> str:
         """The second surface, by its problem and plan."""
         plan = self.other.surface.plan
-        return f"the second file ({self.other.surface.subject}, seed {plan.plane.seed}, plan {plan.digest()[:10]})"
+        return f"the second file ({self.other.surface.subject}, seed {plan.plane.seed}, run {plan.digest()[:10]})"
 
     @property
     def measure(self) -> str:

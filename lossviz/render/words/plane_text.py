@@ -28,6 +28,19 @@ PHRASES = {
 }
 
 
+# kind of plane -> its name in a short list; a random one needs none
+NAMES = {
+    "pca": "plane of principal components",
+    "gradient": "gradient plane",
+    "hessian": "plane of Hessian eigenvectors",
+    "line": "line from A to B",
+    "through": "plane through three checkpoints",
+    "axes": "plane of single parameters",
+    "file": "directions from a file",
+    "imported": "imported directions",
+}
+
+
 def axis_words(surface: Surface) -> tuple[str, ...]:
     """How each direction was made: ``"random"``, ``"pca1"``, ``"gradient"`` or the kind of the plane.
 
@@ -80,7 +93,7 @@ def axis_label(surface: Surface, axis: int) -> str:
         >>> from lossviz.records.grid import Grid
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
         >>> axis_label(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5"))), 0)
-        'α (filter-normalised units)'
+        'α (filter-normalized units)'
     """
     word = axis_words(surface)[axis]
     if component := re.fullmatch(r"pca(\d+)", word):
@@ -108,7 +121,7 @@ def plane_phrase(surface: Surface) -> str:
         >>> from lossviz.records.grid import Grid
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
         >>> plane_phrase(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5,-1:1:3"))))
-        'two random directions through the parameters of model() (filter-normalised, seed 0)'
+        'two random directions through the model as built (filter-normalized, seed 0)'
     """
     plan, words = surface.plan, axis_words(surface)
     k, s = COUNTS[plan.grid.dimension], "s" if plan.grid.dimension > 1 else ""
@@ -137,7 +150,7 @@ def centre_text(surface: Surface) -> str:
         >>> from lossviz.records.grid import Grid
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
         >>> centre_text(Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("-1:1:5"))))
-        'the parameters of model()'
+        'the model as built'
     """
     plan = surface.plan
     if axis_words(surface)[0] in ("line", "through"):
@@ -145,7 +158,7 @@ def centre_text(surface: Surface) -> str:
     if plan.problem.source.startswith(IN_MEMORY):
         return "the model's parameters"
     untold = plan.problem.checkpoint is None and plan.plane.kind != "imported"
-    return "the parameters of model()" if untold else "the trained parameters"
+    return "the model as built" if untold else "the trained parameters"
 
 
 def _one_of_several(surface: Surface, axis: int, made: str) -> str:
@@ -163,7 +176,7 @@ def _one_of_several(surface: Surface, axis: int, made: str) -> str:
 def normalization_text(surface: Surface) -> str:
     """How random directions are scaled."""
     normalize = surface.plan.plane.normalize
-    return "without normalization" if normalize == "none" else f"{normalize}-normalised"
+    return "without normalization" if normalize == "none" else f"{normalize}-normalized"
 
 
 def is_random(surface: Surface) -> bool:
@@ -235,4 +248,4 @@ def _normalized_unit(surface: Surface, word: str) -> str:
         return "units of the direction from a file"
     if normalize == "none":
         return "units of the imported direction" if word == "imported" else UNNORMALIZED
-    return "units of the direction" if word == "mixed" else f"{normalize}-normalised units"
+    return "units of the direction" if word == "mixed" else f"{normalize}-normalized units"

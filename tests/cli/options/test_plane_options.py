@@ -73,7 +73,7 @@ def test_a_mixed_plane_says_what_each_direction_is(folder):
     assert share == pytest.approx(surface.facts["plane"]["explained_variance"][0]) and none is None
     panel = make_scene([surface]).panels[0]
     assert panel.x_label.startswith("PC1 (") and "of the motion" in panel.x_label
-    assert panel.y_label == "β (filter-normalised units)"
+    assert panel.y_label == "β (filter-normalized units)"
     assert not len(panel.paths[0].exits)  # the window holds the path in both units
 
 

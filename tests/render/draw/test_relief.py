@@ -74,7 +74,7 @@ def test_coordinate_ticks_stand_at_their_coordinates(scene):
 def test_labels_too_long_for_their_edge_leave_their_unit_beneath(bowl):
     figure = drawn(make_scene([bowl], kind="surface", style="column", dpi=60))
     texts = [t.get_text() for t in figure.axes[0].texts if t.get_visible()]
-    assert "α" in texts and "β" in texts and "α, β: filter-normalised units" in texts
+    assert "α" in texts and "β" in texts and "α, β: filter-normalized units" in texts
 
 
 @pytest.mark.parametrize("style", ["paper", "column", "text"])
@@ -125,8 +125,8 @@ def test_no_two_words_meet_at_the_corner_where_the_axes_begin(bowl, azimuth):
 def test_units_stand_on_both_edges_or_beneath_the_picture(bowl):
     narrow = [text for text, _ in words_of(make_scene([bowl], kind="surface", style="paper", camera=(-80.0, 36.0)))]
     wide = [text for text, _ in words_of(make_scene([bowl], kind="surface", style="poster", camera=(-45.0, 36.0)))]
-    assert "α" in narrow and "β" in narrow and "α, β: filter-normalised units" in narrow
-    assert "α (filter-normalised units)" in wide and not any(text.startswith("α, β") for text in wide)
+    assert "α" in narrow and "β" in narrow and "α, β: filter-normalized units" in narrow
+    assert "α (filter-normalized units)" in wide and not any(text.startswith("α, β") for text in wide)
 
 
 def test_the_bars_label_stands_above_it_and_on_the_paper(bowl):

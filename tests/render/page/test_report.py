@@ -41,7 +41,7 @@ def test_the_page_holds_figures_plan_checks_and_caption(finished):
     assert page.count("data:image/png;base64,") == 2 and page.count("data:image/svg+xml;base64,") == 1
     words = text_of(page)
     for fact in (
-        "How to read this", "two random directions through the parameters of model() (filter-normalised, seed 0)",
+        "How to read this", "two random directions through the model as built (filter-normalized, seed 0)",
         "9 parameters move", finished.plan.digest(), "the trained point comes out the same to the last bit",
         "train_loss is strange <b>here</b>.", "They do not prove", "Contour map of the training loss of Net",
         "lossviz report net.h5", "net as CSV",

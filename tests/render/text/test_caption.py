@@ -9,7 +9,7 @@ def test_the_caption_states_the_facts(marred):
     finite = values[np.isfinite(values)]
     for fact in (
         "training loss",
-        "filter-normalised, seed 0",
+        "filter-normalized, seed 0",
         "21 × 13 grid, α from −1 to 1, β from −0.5 to 1",
         "100 examples in float32",
         marred.plan.digest()[:10],

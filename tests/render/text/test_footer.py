@@ -19,7 +19,7 @@ def facts_of(*surfaces, **words):
 def test_it_says_how_the_values_were_made(bowl):
     made = ("training loss", "100 examples", "grid 21 × 13", "filter normalization", "seed 0")
     facts = facts_of(bowl)
-    assert facts[:5] == made and facts[5] == f"plan {bowl.plan.digest()[:10]}" and facts[6].startswith("max ")
+    assert facts[:5] == made and facts[5] == f"run {bowl.plan.digest()[:10]}" and facts[6].startswith("max ")
 
 
 def test_it_counts_what_is_not_in_the_picture(marred):
@@ -40,7 +40,7 @@ def test_every_surface_is_named_by_its_own_plan_and_seed(surface_of):
     x, y = np.linspace(-1, 1, 7), np.linspace(-1, 1, 5)
     a, b = (surface_of(x, y, train_loss=1 + np.add.outer(y**2, x**2), seed=seed) for seed in (0, 3))
     facts = facts_of(a, b)
-    assert "seed 0, 3" in facts and f"plan {a.plan.digest()[:10]}, {b.plan.digest()[:10]}" in facts
+    assert "seed 0, 3" in facts and f"run {a.plan.digest()[:10]}, {b.plan.digest()[:10]}" in facts
 
 
 def test_it_is_on_unless_it_is_not_wanted(bowl):

@@ -19,13 +19,13 @@ def plane_of(surface, kind, **spec):
 
 
 LABELS = {
-    "random": ("α (filter-normalised units)", "β (filter-normalised units)"),
-    "gradient": ("α (gradient, scaled to ‖θ*‖)", "β (filter-normalised units)"),
+    "random": ("α (filter-normalized units)", "β (filter-normalized units)"),
+    "gradient": ("α (gradient, scaled to ‖θ*‖)", "β (filter-normalized units)"),
     "through": ("α (units of ‖B − A‖)", "β (units of ‖B − A‖)"),
     "axes": ("α (shift of one parameter)", "β (shift of one parameter)"),
     "hessian": ("α (Hessian eigenvector 1)", "β (Hessian eigenvector 2)"),
     "file": ("α (units of the direction from a file)", "β (units of the direction from a file)"),
-    "imported": ("α (filter-normalised units)", "β (filter-normalised units)"),
+    "imported": ("α (filter-normalized units)", "β (filter-normalized units)"),
     "mixed": ("α (units of the direction)", "β (units of the direction)"),
     "pca": ("PC1 (principal component)", "PC2 (principal component)"),
 }
@@ -65,7 +65,7 @@ def test_words_of_each_direction_are_taken_where_they_are_known(bowl):
     surface = plane_of(bowl, "mixed")
     surface.facts = surface.facts.evolve(plane_axes=["pca1", "random"])
     assert axis_label(surface, 0) == "PC1 (principal component)" and "filter" in axis_label(surface, 1)
-    random = "β a random direction (filter-normalised, seed 0)"
+    random = "β a random direction (filter-normalized, seed 0)"
     assert plane_phrase(surface).endswith(f"α principal component 1 of the snapshots and {random}")
     surface.facts = surface.facts.evolve(explained_variance=[0.89, None], random_walk_null=[0.62, None])
     assert axis_label(surface, 0) == "PC1 (89 % of the motion)"
@@ -107,8 +107,8 @@ def test_parameters_are_called_trained_only_where_there_is_a_checkpoint(bowl):
     def legend(surface):
         return [entry.text for row in make_scene([surface]).legend for entry in row]
 
-    assert "through the parameters of model()" in plane_phrase(bowl)
-    assert "parameters of model()" in legend(bowl)
+    assert "through the model as built" in plane_phrase(bowl)
+    assert "model as built" in legend(bowl)
     problem = dataclasses.replace(bowl.plan.problem, checkpoint="net.pt", checkpoint_sha256="0" * 64)
     bowl.plan = dataclasses.replace(bowl.plan, problem=problem)
     assert "through the trained parameters" in plane_phrase(bowl)
