@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lossviz.api.looks import scene_words
 from lossviz.api.page import Page
 from lossviz.errors import LossvizWarning, StoppedError, UsageError
 from lossviz.records import surface as records
@@ -78,8 +79,8 @@ class Surface(records.Surface):
             kind: ``"contour"``, ``"filled"``, ``"heatmap"``, ``"surface"`` (3-D), ``"line"`` or ``"html"``; None takes
                 a contour map, or a line where there is one direction.
             ax: Axes of your own to draw on; matplotlib's settings and the axes' figure stay yours.
-            words: As for :func:`lossviz.render.scene.make_scene`: ``quantity``, ``scale``, ``clip``, ``levels``,
-                ``colours``, ``style``, ``dark``, ``camera``, ``path``, ``titles``, ``footer`` …
+            words: The options of ``lossviz plot`` by their names: ``quantity``, ``scale``, ``vmin``, ``vmax``,
+                ``zlim``, ``levels``, ``colours``, ``label``, ``title``, ``camera`` (or ``view``), ``style``, ``path`` …
 
         Returns:
             A matplotlib figure; for ``"html"`` a :class:`~lossviz.api.page.Page`; with ``ax`` the artists drawn on it.
@@ -103,7 +104,7 @@ class Surface(records.Surface):
         from lossviz.render.page.page import write_page
         from lossviz.render.scene import make_scene
 
-        scene = make_scene([self, *others], kind=kind, **words)
+        scene = make_scene([self, *others], kind=kind, **scene_words(words))
         with settings(scene):
             return Page(write_page(scene, make_figure)) if kind == "html" else make_figure(scene)
 
@@ -136,7 +137,7 @@ class Surface(records.Surface):
         """Everything that a picture shows, before any library draws it, as records to ask."""
         from lossviz.render.scene import make_scene
 
-        return make_scene([self], kind=kind, **words)
+        return make_scene([self], kind=kind, **scene_words(words))
 
     def _onto(self, kind: str | None, ax: Axes, words: dict[str, Any]) -> list[Artist]:
         from lossviz.render.draw.onto import draw_onto, style_of_rc

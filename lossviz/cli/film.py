@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from lossviz.records.surface import Surface
 
 OWN = ("subject", "seconds", "rate", "turn", "time")
-SHARED = ("quantity", "scale", "clip", "levels", "colours", "dark", "titles", "samples", "smooth", "camera", "dpi")
+SHARED = (
+    "quantity", "scale", "clip", "vmin", "vmax", "levels", "colours", "label", "dark", "titles", "samples", "smooth",
+    "camera", "dpi",
+)  # fmt: skip
 GIF_FLIGHT_RATE = 10  # every frame of a flight is new, and GIF packs it badly
 
 
@@ -33,6 +36,8 @@ def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]
         mistakes.append(f"--scene is {words['subject']!r}; choose one of {', '.join(SUBJECTS)}.")
     if words["difference"]:
         mistakes.append("--diff and --ratio draw a still picture; --kind animation shows surfaces as they are.")
+    if words["zlim"] is not None:
+        mistakes.append("--zlim is for still pictures; --vmin and --vmax end the scale of an animation.")
     if words["style"] is not None:
         mistakes.append("--style is for still pictures; the size of an animation follows --dpi (100: 960 dots wide).")
     if out and Path(out).suffix.lower() not in SUFFIXES:

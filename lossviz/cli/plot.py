@@ -37,6 +37,7 @@ KIND_OF_SUFFIX = {
     **dict.fromkeys((".gif", ".mp4", ".webm"), "animation"),
     **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface"),
 }
+ENDS = ("vmin", "vmax")
 SHOWN_NEXT = {
     "html": "surface",
     "contour": "surface",
@@ -71,6 +72,9 @@ KIND_HELP = (
 )
 @click.option("--scale", default="auto", metavar="KIND", help="auto, log or linear.  [auto]")
 @click.option("--clip", default="auto", metavar="VALUE", help="Highest value shown: auto, none, 100 or q99.  [auto]")
+@click.option("--vmin", metavar="VALUE", help="Value of the lowest colour.  [the lowest value]")
+@click.option("--vmax", metavar="VALUE", help="Value of the highest colour; higher values are clipped.")
+@click.option("--zlim", metavar="LOW,HIGH", help="Ends of the value axis of surfaces, pages and lines.  [the values']")
 @click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")
 @click.option(
     "--style",
@@ -82,11 +86,12 @@ KIND_HELP = (
 @click.option(
     "--colours",
     metavar="MAP",
-    help="lipari, navia, oslo, viridis, cividis or magma.  [lipari; paler for several paths]",
+    help="lipari, navia, oslo, or any map of Matplotlib such as viridis.  [lipari; paler for several paths]",
 )
 @click.option(
     "--title", "titles", multiple=True, metavar="TEXT", help="Title for each file's panels; repeat once per file."
 )
+@click.option("--label", metavar="TEXT", help="Label of the colour bar or value axis.  [the quantity]")
 @click.option("--samples", is_flag=True, help="Mark the grid points with dots.")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
 @click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
@@ -211,6 +216,10 @@ def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
     camera = mistakes.attempt(lambda: _numbers("--camera", words["camera"], "-60,35", count=2))
     if camera and not 5 <= camera[1] <= 85:
         mistakes.found.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
+    ends = {
+        name: mistakes.attempt(lambda name=name: _numbers(f"--{name}", words[name], "0.5", count=1)) for name in ENDS
+    }
+    zlim = mistakes.attempt(lambda: _numbers("--zlim", words["zlim"], "0,5", count=2))
     dpi = mistakes.attempt(lambda: _numbers("--dpi", words["dpi"], "300", count=1))
     if dpi and not 20 <= dpi[0] <= 1200:
         mistakes.found.append(f"--dpi is {words['dpi']}; it must be from 20 to 1200.")
@@ -219,6 +228,8 @@ def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
     turn = mistakes.attempt(lambda: _numbers("--turn", words["turn"], "360", count=1))
     return {
         **words,
+        **{name: value[0] if value else None for name, value in ends.items()},
+        "zlim": zlim,
         "rate": round(rate[0]) if rate else None,
         "seconds": seconds[0] if seconds else None,
         "turn": turn[0] if turn else None,

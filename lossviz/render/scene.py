@@ -20,12 +20,13 @@ from lossviz.render.paper.layout import Layout
 from lossviz.render.paper.legend import LegendEntry, choose_entries
 from lossviz.render.paper.sheet import FLOOR, group_panels, lay_out, legend_rows, strip_height
 from lossviz.render.text.caption import write_caption
-from lossviz.render.text.caution import difference_cautions, is_rough, panel_cautions
+from lossviz.render.text.caution import colour_cautions, difference_cautions, is_rough, panel_cautions
 from lossviz.render.text.footer import wrap_facts, write_footer
 from lossviz.render.text.metadata import file_facts
 from lossviz.render.text.path_text import missing_paths, path_cautions
 from lossviz.render.values.camera import Camera
 from lossviz.render.values.comparison import comparison_text
+from lossviz.render.values.ends import Ends
 from lossviz.render.values.ensemble import choose_keys, gather_views, make_panels, raise_terrains, settle_levels
 from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
@@ -103,6 +104,10 @@ def make_scene(
     titles: Sequence[str] | None = None,
     scale: str = "auto",
     clip: str | float = "auto",
+    vmin: float | None = None,
+    vmax: float | None = None,
+    zlim: tuple[float, float] | None = None,
+    label: str | None = None,
     levels: Sequence[float] | None = None,
     colours: str | None = None,
     style: str | Style = "text",
@@ -130,8 +135,12 @@ def make_scene(
         titles: One for each surface.
         scale: ``"auto"``, ``"log"`` or ``"linear"``.
         clip: ``"auto"``, ``"none"``, ``"qNN"`` or the highest value to show.
+        vmin: Value of the lowest colour, so that figures drawn apart share a scale; by default the lowest value.
+        vmax: Value of the highest colour; values above it are clipped.
+        zlim: Both ends of the heights and colours of surfaces and pages, and of the value axis of profiles.
+        label: What the colour bar or value axis says in place of the quantity's name.
         levels: Contour levels; by default chosen.
-        colours: Name of a colour map; by default one on which the paths can be told apart.
+        colours: Name of a colour map, ours or any of Matplotlib's; by default one on which paths can be told apart.
         style: Name of a style, or a style.
         dark: Whether the ground is dark.
         dpi: Dots an inch of rasters; by default the style's.
@@ -158,6 +167,7 @@ def make_scene(
     """
     kind = kind or default_kind(surfaces[0])
     check_request(surfaces, kind, titles, colours or DEFAULT, camera, levels, style)
+    ends = Ends.read(kind, clip, vmin, vmax, zlim)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
     surfaces, wanted = derive(surfaces, quantity)
     names = choose_names(surfaces, wanted, every=kind == "html")
@@ -166,7 +176,8 @@ def make_scene(
     # 1. one key for all views of a quantity
     paths = [make_paths(view) if path else () for view in views]
     colours = colours or (PALE if any(len(found) > 1 for found in paths) else DEFAULT)
-    keys = choose_keys(views, paths, kind, difference=difference, scale=scale, clip=clip, colours=colours)
+    looks = {"scale": scale, "clip": clip, "colours": colours, "ends": ends, "label": label}
+    keys = choose_keys(views, paths, kind, difference=difference, **looks)
     if kind in ("contour", "filled") and smooth and levels is None and is_rough(views, keys[0].scale):
         kind = "heatmap"  # lines would show the interpolation, not the loss
 
@@ -195,6 +206,7 @@ def make_scene(
 
     # 4. words
     doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
+    doubts += colour_cautions(keys)
     hidden = [*path_cautions(panels, keys), *(missing_paths(panels) if path else [])]
     remarks = distinct([*doubts, *hidden, *unknown])
     return Scene(

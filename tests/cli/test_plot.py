@@ -65,18 +65,18 @@ def test_every_mistake_is_reported_at_once(result, tmp_path):
         "--clip",
         "top",
         "--colours",
-        "jet",
+        "jett",
         "--style",
         "a4",
         "--levels",
         "a,b",
     ]
-    words += ["--camera", "1", "--dpi", "3", "--out", tmp_path / "nowhere" / "x.bmp"]
+    words += ["--vmin", "low", "--zlim", "1", "--camera", "1", "--dpi", "3", "--out", tmp_path / "nowhere" / "x.bmp"]
     done = run(result, tmp_path / "none.h5", *words)
     assert done.exit_code == 2
-    assert "11 mistakes" in done.stderr
-    for option in ("--kind", "--scale", "--clip", "--colours", "--style", "--levels", "--camera", "--dpi", "--out"):
-        assert option in done.stderr
+    assert "13 mistakes" in done.stderr
+    for option in ("kind", "scale", "clip", "colours", "style", "levels", "vmin", "zlim", "camera", "dpi", "out"):
+        assert f"--{option} " in done.stderr
     assert "none.h5" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -108,6 +108,16 @@ def test_all_options_together(result, tmp_path):
     done = run(result, *words.split(), "--out", tmp_path / "a.svg")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "a.svg").exists()
+
+
+def test_ends_and_a_label_for_figures_that_are_to_be_compared(result, tmp_path):
+    words = ["--vmin", "0.1", "--vmax", "2", "--colours", "turbo", "--dpi", "50", "--label"]
+    done = run(result, *words, "cross-entropy (nats)", "--out", tmp_path / "a.svg")
+    assert done.exit_code == 0, done.output
+    assert "turbo does not grow steadily" in done.stderr and (tmp_path / "a.svg").exists()
+    assert run(result, "--kind", "surface", "--zlim", "0,3", "--dpi", "50").exit_code == 0
+    refused = run(result, "--kind", "contour", "--zlim", "0,3")
+    assert refused.exit_code == 2 and "a map (contour) has --vmin and --vmax" in refused.stderr
 
 
 def test_help_is_a_sentence_and_examples():

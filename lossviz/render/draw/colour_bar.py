@@ -71,7 +71,9 @@ def draw_colour_bar(
     for spine in axes.spines.values():
         spine.set_linewidth(0.5 * k)
     tip = ARROW_EM * style.font_pt * PT / box.height
-    for end, point in ((1.0, 1 + tip), (0.0, -tip))[: key.scale.clipped * (1 + key.scale.symmetric)]:
+    for end, point in ((1.0, 1 + tip), (0.0, -tip)):
+        if not key.scale.has_beyond(end):
+            continue
         face = tuple(colour_at(key.colours, end))
         arrow = Polygon(
             [(0, end), (0.5, point), (1, end)], fc=face, ec=ink, lw=0.5 * k, clip_on=False, gid="clip arrow"

@@ -87,7 +87,7 @@ def display_limits(key: Key) -> tuple[float, float]:
     """Ends of the value axis, in display units."""
     low, high = key.scale.display_ends
     pad = PAD * (high - low)
-    return low - pad, high + pad
+    return low - pad * (key.ends.low is None), high + pad * (key.ends.high is None)
 
 
 def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: int) -> None:

@@ -42,7 +42,8 @@ def _other_key(scene: Scene, index: int) -> Key | None:
         other = make_key(
             [panel.view for panel in panels],
             scale=kind,
-            clip=key.scale.high if key.scale.clipped else "auto",
+            clip=key.scale.high if key.scale.clipped and key.ends.high is None else "auto",
+            ends=key.ends,
             colours=key.colours,
             also=known_losses(
                 [path for panel in panels for path in panel.paths],
@@ -51,6 +52,7 @@ def _other_key(scene: Scene, index: int) -> Key | None:
         )
     except UsageError:  # no value above 0 for a logarithm
         return None
+    other = replace(other, label=key.label, named=True) if key.named else other
     low, high = other.scale.display_ends
     if other.scale.constant is not None or not low < high:
         return None
@@ -66,6 +68,7 @@ def _scale(key: Key, panel: Panel) -> dict[str, Any]:
         "low": scale.low,
         "high": scale.high,
         "clipped": scale.clipped,
+        "below": scale.below,
         "symmetric": scale.symmetric,
         "constant": scale.constant,
         "core": scale.core,

@@ -17,6 +17,7 @@ from lossviz.render.values.panel import Panel
 from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import Scale
 from lossviz.render.values.view import View
+from lossviz.render.words.colours import DEFAULT, DIVERGING, is_monotone
 from lossviz.render.words.quantity import format_value
 
 STEEP_SHARE = 0.02  # of neighbouring pairs a decade apart from which a reader is warned
@@ -70,6 +71,18 @@ def made_cautions(view: View) -> list[Remark]:
 def is_rough(views: Sequence[View], scale: Scale) -> bool:
     """Whether some plane's values change by decades from most grid points to the next, so that lines mean nothing."""
     return scale.kind == "log" and any(steep_share(view.values()) > ROUGH_SHARE for view in views if view.planar)
+
+
+def colour_cautions(keys: Sequence[Key]) -> list[Remark]:
+    """Colours in which a reader sees edges that are not in the data, and values that share the lowest colour."""
+    maps = {key.colours for key in keys if key.colours not in DIVERGING and not is_monotone(key.colours)}
+    uneven = (
+        f"The map {name} does not grow steadily lighter or darker, so it shows edges that are not in the data; "
+        f"{DEFAULT} and viridis do."
+        for name in sorted(maps)
+    )
+    lows = (f"Values below {key.text(key.scale.low)} have the lowest colour." for key in keys if key.scale.below)
+    return doubt("colours", [*uneven, *lows])
 
 
 def panel_cautions(panels: Sequence[Panel], keys: Sequence[Key], *, between: bool = True) -> list[Remark]:

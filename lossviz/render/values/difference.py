@@ -10,6 +10,7 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.surface import Surface
 from lossviz.records.traits import is_share
+from lossviz.render.values.ends import FREE, Ends
 from lossviz.render.values.key import Key, scale_words
 from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import choose_symmetric
@@ -100,12 +101,12 @@ def subtract_views(views: Sequence[View], surfaces: Sequence[Surface], *, ratio:
     ]
 
 
-def make_difference_key(views: Sequence[View], *, scale: str, clip: str | float) -> Key:
+def make_difference_key(views: Sequence[View], *, scale: str, clip: str | float, ends: Ends = FREE) -> Key:
     """The key of differences: symmetric about 0, diverging colours."""
     values = np.concatenate([view.values()[view.evaluated()].ravel() for view in views])
     words = quantity_label(views[0].name, views[0].split)
     ratio = any(isinstance(view, DifferenceView) and view.ratio for view in views)
     percent = is_share(views[0].quantity) and not ratio
     label = f"log₁₀ ratio of {words}" if ratio else f"difference of {words}"
-    chosen = choose_symmetric(values, scale=scale, clip=clip, resolution=find_resolution(views))
-    return Key(label + scale_words(chosen, percent=percent), chosen, DIVERGING[0], percent=percent)
+    chosen = ends.put(choose_symmetric(values, scale=scale, clip=clip, resolution=find_resolution(views)), values)
+    return Key(label + scale_words(chosen, percent=percent), chosen, DIVERGING[0], percent=percent, ends=ends)

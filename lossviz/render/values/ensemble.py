@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.render.values.camera import Camera, choose_camera
 from lossviz.render.values.difference import make_difference_key, subtract_views
+from lossviz.render.values.ends import FREE, Ends
 from lossviz.render.values.field import make_field
 from lossviz.render.values.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.values.panel import Panel, make_panel
@@ -65,6 +67,8 @@ def choose_keys(
     scale: str,
     clip: str | float,
     colours: str,
+    ends: Ends = FREE,
+    label: str | None = None,
 ) -> list[Key]:
     """One key for all views of a quantity, in the order of the quantities; levels come later."""
     clip = parse_clip(clip) if isinstance(clip, str) else clip
@@ -75,11 +79,13 @@ def choose_keys(
         own = [index for index, view in enumerate(views) if view.quantity == quantity]
         group = [views[index] for index in own]
         if difference:
-            keys.append(make_difference_key(group, scale=scale, clip=clip))
+            keys.append(make_difference_key(group, scale=scale, clip=clip, ends=ends))
         else:
             losses = _own_losses(group, [path for index in own for path in paths[index]])
-            keys.append(make_key(group, scale=scale, clip=clip, colours=colours, also=losses))
-    return keys
+            keys.append(make_key(group, scale=scale, clip=clip, colours=colours, also=losses, ends=ends))
+    if label is not None and len(keys) > 1:
+        raise UsageError(f"--label names one quantity, and there are {len(keys)}; draw them one by one.")
+    return keys if label is None else [replace(key, label=label, named=True) for key in keys]
 
 
 def make_panels(

@@ -9,6 +9,7 @@ import numpy as np
 
 from lossviz.records.quantity import SECOND_DIFFERENCE
 from lossviz.records.traits import is_share
+from lossviz.render.values.ends import FREE, Ends
 from lossviz.render.values.levels import TICKS_APART, choose_levels, is_major, spread_ticks
 from lossviz.render.values.resolution import find_resolution
 from lossviz.render.values.scale import Scale, choose_scale, choose_symmetric
@@ -35,6 +36,8 @@ class Key:
         chance_text: What the legend calls it.
         percent: Whether numbers are shown in percent.
         digits: Significant digits of numbers: as many as it takes to tell the levels apart.
+        ends: Those of the scale that were asked for.
+        named: Whether the label was given.
     """
 
     label: str
@@ -47,13 +50,17 @@ class Key:
     chance_text: str = ""
     percent: bool = False
     digits: int = 3
+    ends: Ends = FREE
+    named: bool = False
 
     def text(self, value: float) -> str:
         """A value as this key writes it."""
         return format_value(value, percent=self.percent, digits=self.digits)
 
 
-def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: str, also: np.ndarray = _NONE) -> Key:
+def make_key(
+    views: Sequence[View], *, scale: str, clip: str | float, colours: str, also: np.ndarray = _NONE, ends: Ends = FREE
+) -> Key:
     """The key that the views of one quantity share, without levels: scale and clip from all their values together.
 
     Args:
@@ -62,6 +69,7 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
         clip: The same.
         colours: Name of the colour map.
         also: Further values that the scale must hold.
+        ends: Those that are asked for.
     """
     values = np.concatenate([*(view.values()[view.evaluated()].ravel() for view in views), also])
     first, resolution = views[0], find_resolution(views)
@@ -69,7 +77,9 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
         kind = "linear" if scale == "auto" else scale
         chosen, colours = choose_symmetric(values, scale=kind, clip=clip, resolution=resolution), DIVERGING[0]
     else:
-        chosen = choose_scale(values, quantity=first.quantity, scale=scale, clip=clip, resolution=resolution)
+        kind = ends.kind(scale)
+        chosen = choose_scale(values, quantity=first.quantity, scale=kind, clip=clip, resolution=resolution)
+    chosen = ends.put(chosen, values)
     known = (chance for view in views if (chance := chance_level(view)) is not None)
     chance = next((level for level in known if chosen.low <= level <= chosen.high), None)
     words = quantity_label(first.name, first.split) if len({v.split for v in views}) == 1 else first.quantity
@@ -81,6 +91,7 @@ def make_key(views: Sequence[View], *, scale: str, clip: str | float, colours: s
         chance=chance,
         chance_text=chance_name(chance, first.quantity) if chance is not None else "",
         percent=percent,
+        ends=ends,
     )
 
 

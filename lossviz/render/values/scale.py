@@ -37,6 +37,7 @@ class Scale:
         constant: The one value there is, or None; ``low`` and ``high`` then lie around it.
         merged: Why values that differ are shown as that one: ``"rounding"``, ``"sampling"``, or empty.
         core: Of a symmetric log scale, the size at which it turns from linear to logarithmic.
+        below: Whether some value lies below ``low``, which is then an end that was asked for.
         symmetric: Whether ``low`` is ``-high`` and values are clipped at both ends: the scale of a difference.
 
     Example:
@@ -53,11 +54,16 @@ class Scale:
     symmetric: bool = False
     merged: str = ""
     core: float = 1.0
+    below: bool = False
 
     def beyond(self, values: np.ndarray) -> np.ndarray:
         """Bool: values that lie above the scale, or on a symmetric one beyond either end."""
         with np.errstate(invalid="ignore"):
             return (np.abs(values) if self.symmetric else values) > self.high
+
+    def has_beyond(self, end: float) -> bool:
+        """Whether values lie beyond an end, 0 (low) or 1 (high), and its bar takes an arrow there."""
+        return self.clipped if end == 1.0 or self.symmetric else self.below
 
     def forward(self, values: np.ndarray | float) -> np.ndarray:
         """Display values: log10 of the values, or the values in units of a power of ten; not limited to low … high."""

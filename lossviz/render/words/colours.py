@@ -1,11 +1,12 @@
 """Colour maps for surfaces: ordered by lightness, named, and turned into colours in one place.
 
-A map of a loss must be monotone in lightness, or it shows edges that are not in the data; rainbows and diverging maps
-are refused for it. Differences of two surfaces take the diverging ``vik``, symmetric about 0.
+A map of a loss should be monotone in lightness, or it shows edges that are not in the data; a reader of a rainbow or a
+diverging map is told so. Differences of two surfaces take the diverging ``vik``, symmetric about 0.
 """
 
 from __future__ import annotations
 
+import difflib
 from functools import cache
 
 import matplotlib
@@ -18,15 +19,16 @@ SEQUENTIAL = ("lipari", "navia", "oslo", "viridis", "cividis", "magma")
 DIVERGING = ("vik",)
 DEFAULT = "lipari"
 DARK_GROUND = 0.42  # luminance below which lines are white
+LIGHTNESS_TURNS = 3.0  # of CIE L*, 0 to 100, that a map may go against its own direction without being seen
 PALE = "oslo60"  # one hue blended with paper: a ground on which several paths can be told apart
 
 
 @cache
 def colour_table(name: str) -> np.ndarray:
-    """SRGB colours of a named map from low to high, float64 (256, 3) in 0…1, read-only.
+    """SRGB colours of a map of ours or of Matplotlib from low to high, float64 (256, 3) in 0…1, read-only.
 
     Raises:
-        UsageError: If the map is unknown, or not monotone in lightness.
+        UsageError: If the map is unknown.
 
     Example:
         >>> colour_table("lipari").shape
@@ -34,14 +36,32 @@ def colour_table(name: str) -> np.ndarray:
     """
     if name == PALE:
         return _pale(colour_table("oslo"))
-    if name not in SEQUENTIAL + DIVERGING:
+    if name not in (*crameri.NAMES, *matplotlib.colormaps):
+        near = difflib.get_close_matches(name, [*SEQUENTIAL, *matplotlib.colormaps], 1)
+        hint = f" Did you mean {near[0]}?" if near else ""
         raise UsageError(
-            f"--colours is {name!r}; choose one of {', '.join(SEQUENTIAL)}. Maps that are not monotone in lightness "
-            "(jet, turbo, coolwarm) show edges that are not in the data and are not offered."
+            f"--colours is {name!r}; choose {', '.join(SEQUENTIAL)}, or any other map of Matplotlib by its name.{hint}"
         )
     table = crameri.read_table(name) if name in crameri.NAMES else _matplotlib_table(name)
     table.flags.writeable = False
     return table
+
+
+def lightness(srgb: np.ndarray) -> np.ndarray:
+    """CIE L* of colours (…, 3), 0 (black) to 100 (white)."""
+    y = luminance(to_linear(srgb))
+    return np.where(y > 216 / 24389, 116 * np.cbrt(y) - 16, y * 24389 / 27)
+
+
+def is_monotone(name: str) -> bool:
+    """Whether a map's colours grow steadily lighter, or steadily darker.
+
+    Example:
+        >>> is_monotone("viridis"), is_monotone("Blues"), is_monotone("jet")
+        (True, True, False)
+    """
+    steps = np.diff(lightness(colour_table(name)))
+    return bool(min(steps[steps > 0].sum(), -steps[steps < 0].sum()) < LIGHTNESS_TURNS)
 
 
 def colour_at(name: str, position: np.ndarray | float) -> np.ndarray:
@@ -90,4 +110,4 @@ def _pale(table: np.ndarray) -> np.ndarray:
 
 
 def _matplotlib_table(name: str) -> np.ndarray:
-    return np.array(matplotlib.colormaps[name](np.arange(256))[:, :3])
+    return np.array(matplotlib.colormaps[name](np.linspace(0.0, 1.0, 256))[:, :3])

@@ -17,8 +17,8 @@ export function drawBar(c, stage, box) {
     if (lying) c.fillRect(x + i, y, 1.5, thick);
     else c.fillRect(x, y + i, thick, 1.5);
   }
-  for (const top of scale.symmetric ? [true, false] : [true])
-    if (scale.clipped) barEnd(c, box, thick, colour(top ? 255 : 0), top);
+  for (const top of [true, false])
+    if (top || scale.symmetric ? scale.clipped : scale.below) barEnd(c, box, thick, colour(top ? 255 : 0), top);
   c.font = small() + FONT;
   c.textBaseline = lying ? "top" : "middle";
   c.textAlign = lying ? "center" : "left";
