@@ -54,6 +54,9 @@ def init(
     usual = usual_loss(data) or "cross-entropy"
     if loss is None:
         loss = _ask(f"Loss (a callable, or {LOSS_WORDS})", usual) if sys.stdin.isatty() else usual
+    if checkpoint is None and sys.stdin.isatty():
+        named = _ask("Checkpoint, the trained parameters (a file or folder; empty if there is none yet)", "")
+        checkpoint = Path(named).expanduser() if named else None
     arguments: dict[str, Any] = {
         "model_args": parse_arguments(model_args, "--model-args"),
         "data_args": parse_arguments(data_args, "--data-args"),

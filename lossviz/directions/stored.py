@@ -19,7 +19,7 @@ from lossviz.records.plan import PlaneSpec
 from lossviz.records.rule import Rule
 from lossviz.records.units import format_bytes
 from lossviz.space.params import Params, check_layout
-from lossviz.store.directions_file import StoredDirections, read_directions, write_directions
+from lossviz.store.directions_file import WITHOUT_DIRECTIONS, StoredDirections, read_directions, write_directions
 from lossviz.store.fingerprint import Fingerprint
 
 StoreDirections = Literal["auto", "always", "recipe"]
@@ -95,7 +95,10 @@ def read_stored(path: Path, spec: PlaneSpec, origin: Params, warn: Callable[[str
         StoreError: If the file is missing, damaged, or its recipe is not known here.
         PlanError: If it holds other directions than the plan's, or making them again gives another plane.
     """
-    stored = read_directions(path)
+    try:
+        stored = read_directions(path)
+    except StoreError as error:
+        raise type(error)(f"{error} {WITHOUT_DIRECTIONS}") from None
     drawn = spec.kind == "random" and stored.recipe == recipe_of(spec)
     if not drawn and stored.fingerprint.sha256 != spec.directions_sha256:
         raise PlanError(f"{path} holds other directions than the plan's. Write to another --out file.")

@@ -26,6 +26,7 @@ from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.load import choose_way, find_directions, find_rules, fit_problem, load_plan_problem, prepare_plane
+from lossviz.run.restore import restore_directions
 from lossviz.run.reuse import check_modules
 from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane
@@ -127,6 +128,8 @@ def assemble(
             plan, settings.device, low_memory=lean, reread_s=source.reread_s if new else 0.0, for_new_plane=new,
             group=group,
         )  # fmt: skip
+    if not new:
+        restore_directions(source.out, source.known, plan, problem, settings.store_directions, watch.warn)
     directions = find_directions(plan, problem, source.out, watch.warn, stored=not new, other=source.other)
     plane = prepare_plane(plan, problem, directions, on_host=lean)
     # 2. how points are evaluated

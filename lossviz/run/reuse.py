@@ -14,7 +14,9 @@ from lossviz.records.plan import Plan
 from lossviz.records.surface import Surface
 from lossviz.records.watch import Watch
 from lossviz.run.load import load_plan_problem
+from lossviz.run.restore import restore_directions
 from lossviz.run.settings import Settings
+from lossviz.store.directions_file import WITHOUT_DIRECTIONS
 
 
 def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, watch: Watch) -> None:
@@ -38,6 +40,8 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
         return
     lean = bool(facts.get("engine", {}).get("way", {}).get("lean"))
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)
+    if lost := restore_directions(out, facts, plan, problem, settings.store_directions, watch.warn):
+        watch.warn(f"{lost}. {WITHOUT_DIRECTIONS}")
     problem = in_precision(problem, facts["precision"]["used"])
     found = {
         "state_sha256": problem.state_sha256(),

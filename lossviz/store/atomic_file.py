@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import BinaryIO
 
 from lossviz.errors import UnwritableError, UsageError
 from lossviz.store.plain_file import create_plain
-from lossviz.store.schema import temporary_path
+from lossviz.store.schema import directions_path, temporary_path
 
 _WRITE_BYTES = 64 << 20
 
@@ -112,22 +113,33 @@ def check_writable(path: Path) -> None:
 
     Raises:
         UnwritableError: If the folder is read-only or has no room.
-        UsageError: If ``path`` is a folder, or lies in one that does not exist.
+        UsageError: If ``path`` is a folder, lies in one that does not exist, or has too long a name for the files
+            that come to lie beside it.
     """
-    path = Path(path)
+    try:
+        _try_writing(Path(path))
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            name = Path(path).name
+            raise UsageError(
+                f"The name {name[:24]}… has {len(name)} letters, too many for this disk: names of files beside it are "
+                "longer still. Choose a shorter --out."
+            ) from None
+        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another place with --out.") from None
+
+
+def _try_writing(path: Path) -> None:
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give a file in it, for example {path / 'surface.h5'}.")
     if not path.parent.is_dir():
         raise UsageError(f"The folder {path.parent} does not exist. Make it with: mkdir -p '{path.parent}'")
-    probe = temporary_path(path)
+    probe = temporary_path(directions_path(path) if path.suffix == ".h5" else path)  # the longest name beside it
     try:
         descriptor = create_plain(probe)
         try:
             os.write(descriptor, b"\0" * 4096)
         finally:
             os.close(descriptor)
-    except OSError as error:
-        raise UnwritableError(f"{path} cannot be written: {error.strerror}. Choose another place with --out.") from None
     finally:
         with contextlib.suppress(OSError):
             probe.unlink()

@@ -33,6 +33,10 @@ from lossviz.store.hdf5 import (
 from lossviz.store.schema import DIRECTIONS_FORMAT, FORMAT_VERSION, canonical_path, from_text, to_text
 
 Arrays = dict[str, np.ndarray]
+WITHOUT_DIRECTIONS = (
+    "The surface is whole without them: plot, info, report and export work. 'lossviz project', --plane-from, --start "
+    "and 'verify --recompute' need them: put a copy back, or compute the run anew with --force."
+)
 
 
 @dataclass(frozen=True)

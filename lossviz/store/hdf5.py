@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 
 from lossviz.errors import DamagedFileError, LossvizError, StoreError
-from lossviz.store.schema import directions_path, lock_file
+from lossviz.store.schema import DIRECTIONS_ENDING, directions_path, lock_file
 from lossviz.store.segment import read_headers
 
 _CHUNK_BYTES = 4 << 20
 _FORMATS = tuple(f"lossviz-{kind}" for kind in ("surface", "directions", "spectrum"))
 _OWN_NAMES = ("provenance/plan_json", "fingerprint_json")
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # what HDF5, h5py and numpy raise when the bytes make no sense
 _NONSENSE = (
     *(OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError),
@@ -112,11 +113,16 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
 
 
 def _unopenable(path: Path, error: Exception) -> StoreError:
+    with path.open("rb") as file:
+        head = file.read(8)
+    if path.name.endswith(DIRECTIONS_ENDING) and head in (b"", _SIGNATURE):
+        return DamagedFileError(
+            f"{path} is damaged and does not open ({error}). Its run's compute command makes directions again that "
+            "came from a seed."
+        )
     if is_ours(path):
         return DamagedFileError(f"{path} is damaged and does not open ({error}).")
-    with path.open("rb") as file:
-        signature = file.read(8) == b"\x89HDF\r\n\x1a\n"
-    if not signature:
+    if head != _SIGNATURE:
         return StoreError(f"{path} is not an HDF5 file; lossviz leaves it alone. Choose another name.")
     return DamagedFileError(
         f"{path} is an HDF5 file that does not open ({error}); lossviz leaves it alone. If another program was writing "

@@ -13,10 +13,8 @@ from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import StoredDirections, read_directions
 from lossviz.store.merge import carry_over, covers, hindrances
-from lossviz.store.schema import canonical_path, directions_path
+from lossviz.store.schema import DIRECTIONS_ENDING, canonical_path, directions_path
 from lossviz.store.surface_file import read_surface
-
-_DIRECTIONS_ENDING = ".directions.h5"
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,13 @@ class OtherRun:
             DamagedFileError: If one fails its checksums.
         """
         path = Path(path)
-        surface = None if path.name.endswith(_DIRECTIONS_ENDING) else read_surface(path)
+        surface = None if path.name.endswith(DIRECTIONS_ENDING) else read_surface(path)
         file = path if surface is None else directions_path(canonical_path(path))
         if not file.exists():
             raise StoreError(
                 f"There is no directions file {file}: without it the plane of {path} is not known. Both files belong "
-                "together; a surface of loss-landscape needs 'lossviz import … --directions FILE'."
+                "together. Its own compute command makes directions again that came from a seed; a surface of "
+                "loss-landscape needs 'lossviz import … --directions FILE'."
             )
         return cls(path, surface, read_directions(file, tensors=False))
 

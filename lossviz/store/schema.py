@@ -23,6 +23,7 @@ from lossviz.errors import StoreError, join_mistakes
 
 SURFACE_FORMAT = "lossviz-surface"
 DIRECTIONS_FORMAT = "lossviz-directions"
+DIRECTIONS_ENDING = ".directions.h5"
 JOURNAL_FORMAT = "lossviz-journal"
 FORMAT_VERSION = "1.0"
 JOURNAL_VERSION = 1
@@ -66,7 +67,7 @@ def directions_path(path: Path) -> Path:
         >>> directions_path(Path("net.h5")).name
         'net.directions.h5'
     """
-    return path.with_name(f"{path.with_suffix('').name}.directions.h5")
+    return path.with_name(f"{path.with_suffix('').name}{DIRECTIONS_ENDING}")
 
 
 def process_name() -> str:

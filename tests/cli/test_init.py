@@ -47,7 +47,7 @@ def test_questions_are_asked_on_a_terminal_only(tmp_path, monkeypatch):
     from lossviz.cli.init import init
 
     init.main(["b.py"], standalone_mode=False)
-    assert [question.split()[0] for question in asked] == ["Model", "Data", "Loss"]
+    assert [question.split()[0] for question in asked] == ["Model", "Data", "Loss", "Checkpoint,"]
     texts = [(tmp_path / name).read_text() for name in ("a.py", "b.py")]
     assert texts[0] == texts[1].replace(" b.", " a.").replace('"b"', '"a"')
 
@@ -92,3 +92,14 @@ def test_the_next_command_names_a_checkpoint(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert "Next: lossviz check a.py --checkpoint net.pt" in run("init", "a.py").output
     assert run("init", "b.py", "--checkpoint", "my.pt").output.splitlines()[-1].endswith("--checkpoint my.pt")
+
+
+def test_a_checkpoint_that_is_named_stands_in_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
+    answers = {"Checkpoint,": "runs/best.pt"}
+    monkeypatch.setattr("lossviz.cli.init._ask", lambda question, default: answers.get(question.split()[0], default))
+    from lossviz.cli.init import init
+
+    init.main(["b.py"], standalone_mode=False)
+    assert "lossviz compute b.py --checkpoint runs/best.pt --out b.h5" in (tmp_path / "b.py").read_text()

@@ -195,3 +195,45 @@ def loss(m, x): return (m(torch.full((len(x), 1), 0.3)) - 3 * x).pow(2).flatten(
         origin = read_surface(Path(f"{precision}.h5")).facts["origin"]["train_loss"]
         assert origin == pytest.approx(true, rel=digits)
     assert torch.get_default_dtype() == torch.float32
+
+
+DIRECTIONS = Path("net.directions.h5")
+
+
+@pytest.mark.parametrize("found", ["missing", "damaged"])
+def test_directions_that_are_gone_or_cut_are_made_again_from_their_seed(folder, found):
+    whole = DIRECTIONS.read_bytes()
+    DIRECTIONS.unlink() if found == "missing" else DIRECTIONS.write_bytes(whole[:2000])
+    done = run(*COMPUTE)
+    assert done.exit_code == 0, done.output
+    assert f"{DIRECTIONS} is {found}; it is made again from its seed" in done.stderr.replace(f"{folder}/", "")
+    assert DIRECTIONS.read_bytes() == whole
+    assert "made again" not in run(*COMPUTE).stderr
+
+
+def test_an_unfinished_run_goes_on_without_its_directions_file(folder):
+    unfinish()
+    whole = DIRECTIONS.read_bytes()
+    DIRECTIONS.unlink()
+    done = run(*COMPUTE)
+    assert done.exit_code == 0 and DIRECTIONS.read_bytes() == whole, done.output
+
+
+def test_directions_that_no_seed_makes_are_missed_in_a_sentence(folder):
+    words = [*COMPUTE[:-4], "--plane", "gradient,random", "--out", "other.h5", "--device", "cpu"]
+    assert run(*words).exit_code == 0
+    Path("other.directions.h5").unlink()
+    done = run("compute", "problem.py", "--plane-from", "other.h5", "--grid", "-2:2:3,-1:1:3", "--out", "b.h5")
+    assert done.exit_code == 2 and "makes directions again that came from a seed" in done.stderr
+    for words in (["info", "other.h5"], ["plot", "other.h5"], ["export", "other.h5", "--format", "csv"]):
+        assert run(*words).exit_code == 0, words
+    Path("other.directions.h5").write_bytes(b"")
+    done = run("project", "other.h5", "--snapshots", "runs")
+    assert done.exit_code == 65 and "The surface is whole without them" in done.stderr
+
+
+def test_something_else_in_the_place_of_the_directions_stays(folder):
+    DIRECTIONS.write_text("notes of mine")
+    done = run(*COMPUTE)
+    assert done.exit_code == 0 and "is not an HDF5 file" in done.stderr and "The surface is whole" in done.stderr
+    assert DIRECTIONS.read_text() == "notes of mine"

@@ -69,6 +69,13 @@ def test_check_writable_says_what_to_type(tmp_path):
         check_writable(tmp_path)
 
 
+@pytest.mark.parametrize("letters", [240, 300])
+def test_a_name_too_long_for_the_files_beside_it_is_found_out_early(tmp_path, letters):
+    with pytest.raises(UsageError, match=r"The name x+… has \d+ letters, .* Choose a shorter --out"):
+        check_writable(tmp_path / f"{'x' * letters}.h5")
+    check_writable(tmp_path / f"{'x' * 180}.h5")
+
+
 def test_a_read_only_folder_is_found_out_early(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")

@@ -27,6 +27,8 @@ from lossviz.problem.data.batch import Batch, Counted, children, count_examples,
 from lossviz.problem.data.dataset import ENDLESS, check_repeatable, fetch, is_map_style, read_stream, stack
 from lossviz.problem.data.examples import Examples, choose_subset, columns, is_column, map_columns
 
+# what data without splits may be called
+ONE_SPLIT = ("train", "test", "val", "valid", "validation", "dev", "eval", "all")
 LOADER_BATCH = 256  # for loaders whose own sampler does not say
 KINDS = (
     "data() must return a dataset, a DataLoader, a tuple of tensors such as (images, labels), a list of ready-made "
@@ -62,6 +64,10 @@ class Reader:
             ProblemError: If a split is not there, or its data cannot be read, hold nothing, or change when read again.
         """
         by_split = _by_split(data, splits)
+        if not isinstance(data, Mapping) and list(splits) != ["train"]:
+            self.warnings.append(
+                f"data() has no splits: all of its examples are taken, under the name {splits[0]!r} that --split gives."
+            )
         return {split: self.read(by_split[split], split) for split in splits}
 
     def read(self, data: Any, split: str) -> Examples:
@@ -197,8 +203,13 @@ class Reader:
 
 
 def _by_split(data: Any, splits: Sequence[str]) -> Mapping[str, Any]:
-    """The data of every split; without a dict there is one split, and it has the name asked for."""
+    """The data of every split; without a dict there is one, which goes by a usual name."""
     if not isinstance(data, Mapping):
+        if len(splits) == 1 and splits[0] not in ONE_SPLIT:
+            raise ProblemError(
+                f"There is no split {splits[0]!r}: data() returned no dict of splits, so there is one, 'train'. For "
+                f'another name return {{"{splits[0]}": …}}; --split also takes {", ".join(ONE_SPLIT[1:])} for it.'
+            )
         if len(splits) == 1:
             return {splits[0]: data}
         raise ProblemError(

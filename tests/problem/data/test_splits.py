@@ -219,8 +219,15 @@ def test_an_unknown_split_lists_those_there():
         reader().read_splits({"x": X, "y": Y}, ["train"])
 
 
-def test_without_a_dict_one_split_takes_the_name_asked_for():
-    assert list(reader().read_splits((X, Y), ["anything"])) == ["anything"]
+def test_without_a_dict_there_is_one_split_that_goes_by_a_usual_name():
+    quiet, told = reader(), reader()
+    assert list(quiet.read_splits((X, Y), ["train"])) == ["train"] and not quiet.warnings
+    assert list(told.read_splits((X, Y), ["test"])) == ["test"]
+    assert told.warnings == [
+        "data() has no splits: all of its examples are taken, under the name 'test' that --split gives."
+    ]
+    with pytest.raises(ProblemError, match=r"no split 'tset': .* there is one, 'train'.* return \{\"tset\": …\}"):
+        reader().read_splits((X, Y), ["tset"])
     with pytest.raises(ProblemError, match="no dict of splits"):
         reader().read_splits((X, Y), ["train", "test"])
 
