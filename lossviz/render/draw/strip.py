@@ -7,6 +7,7 @@ and the learning rate where that changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,7 +60,9 @@ def _draw_losses(axes: Axes, panel: Panel, key: Key, box: Box, style: Style) -> 
     shown = [path for path in panel.paths if path.has_losses]
     apart = not is_within(shown)
     for path in shown:
-        axes.plot(path.steps, path.own, color=_seen(path, style), lw=1.1 * k, zorder=3, gid="own")
+        axes.plot(
+            path.steps, path.own, color=_seen(path, style), lw=1.1 * k, zorder=3, gid="own", **_signs(path, shown, k)
+        )
         if apart:
             axes.plot(path.steps, path.beneath, color=_seen(path, style), lw=0.9 * k, ls=(0, (2.4, 1.4)), zorder=2.9,
                       gid="beneath")  # fmt: skip
@@ -111,7 +114,9 @@ def _title(panel: Panel, key: Key, box: Box, style: Style) -> str:
 def _draw_distance(axes: Axes, paths: Sequence[Path], style: Style) -> None:
     k = style.line_scale
     for path in paths:
-        axes.plot(path.steps, path.distance, color=_seen(path, style), lw=0.9 * k, gid="off plane")
+        axes.plot(
+            path.steps, path.distance, color=_seen(path, style), lw=0.9 * k, gid="off plane", **_signs(path, paths, k)
+        )
         if len(paths) < MANY_PATHS:
             axes.fill_between(path.steps, 0, path.distance, color=_seen(path, style), alpha=0.13, lw=0)
     axes.set_ylim(0, 1.6 * max(axes.get_ylim()[1], 1e-12))  # with room for the words
@@ -124,7 +129,8 @@ def _draw_rates(axes: Axes, paths: Sequence[Path], style: Style) -> None:
     known = np.concatenate([path.rate[np.isfinite(path.rate)] for path in paths])
     for path in paths:
         # a snapshot tells the rate of the step that comes next
-        axes.step(path.steps, path.rate, where="post", color=_seen(path, style), lw=0.9 * style.line_scale, gid="rate")
+        look = {"color": _seen(path, style), "lw": 0.9 * style.line_scale, **_signs(path, paths, style.line_scale)}
+        axes.step(path.steps, path.rate, where="post", gid="rate", **look)
     if known.min() > 0 and known.max() > MANY_FOLD * known.min():
         axes.set_yscale("log")
         axes.set_ylim(known.min() / 1.5, known.max() * (known.max() / known.min()) ** 0.6)  # with room for the words
@@ -150,6 +156,15 @@ def _set_steps(parts: Sequence[Axes], paths: Sequence[Path], style: Style) -> No
             axes.spines[side].set_visible(False)
     if parts:
         parts[-1].set_xlabel(paths[0].unit, fontsize=style.small_pt)
+
+
+def _signs(path: Path, paths: Sequence[Path], k: float) -> dict[str, Any]:
+    """A few of a path's own signs along its curve, so that several are told apart without their colours."""
+    if len(paths) < 2:
+        return {}
+    number = list(paths).index(path)
+    # a share of the curve's length on paper apart, each path's a little further along
+    return {"marker": path.shape, "ms": 2.6 * k, "mew": 0, "markevery": (0.02 + 0.18 * number / len(paths), 0.2)}
 
 
 def _seen(path: Path, style: Style) -> str:

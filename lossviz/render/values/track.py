@@ -7,7 +7,7 @@ its snapshots; their own loss and their distance from the plane go with it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lossviz.render.words.style import LIGHT
 
 # on the pale ground for several paths: distinct for every kind of sight, in this order
 PALETTE = ("#111111", "#D55E00", "#F0E442", "#00583F", "#E69F00", "#6B3F00")
-SHAPES = ("o", "s", "^", "D", "v", "P")
+SHAPES = ("o", "s", "^", "D", "v", "P", "h", "p", "<", "d", ">", "X")  # one for each of the most paths there may be
 ALONE = LIGHT.path
 MOST_PATHS, MOST_DOTS, MOST_EXITS, MOST_LABELLED = 12, 60, 12, 4
 LIGHT_CASING, DARK_CASING = "#ffffff", "#14171c"
@@ -117,7 +117,9 @@ def make_paths(view: View) -> tuple[Path, ...]:
         return ()
     box = frame_of(view)
     found = [path for path in view.surface.trajectories.values() if path.dimension == 2][:MOST_PATHS]
-    return tuple(_make_path(view, path, i, len(found), box) for i, path in enumerate(found))
+    decays = sum(mark.kind == "decay" for path in found for mark in path.marks)
+    paths = (_make_path(view, path, i, len(found), box) for i, path in enumerate(found))
+    return tuple(paths) if decays <= MOST_LABELLED else tuple(map(_without_words, paths))
 
 
 def shows_paths(view: View) -> bool:
@@ -209,7 +211,7 @@ def choose_dots(path: Trajectory, unit: str) -> tuple[np.ndarray, str]:
     index = index[:: -(-len(index) // MOST_DOTS)]
     if not even or len(index) < 2:
         return index, "dot: a snapshot" if len(index) == len(places) else "dot: some of the snapshots"
-    every = round(float(places[index[1]] - places[index[0]]), 6)
+    every = round(float(places[index[1]] - places[index[0]]), 6 if unit == "step" else 2)
     return index, f"dot: every {every:g} {unit}s" if every != 1 else f"dot: every {unit}"
 
 
@@ -227,7 +229,7 @@ def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Pa
         name=path.name,
         colour=colour,
         casing=casing,
-        shape=SHAPES[number % len(SHAPES)],
+        shape=SHAPES[number],
         dashed=number >= len(PALETTE),
         unit=unit,
         steps=path.steps[keep],
@@ -246,18 +248,22 @@ def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Pa
     )
 
 
+def _without_words(path: Path) -> Path:
+    """The path with signs alone where the learning rate falls: many words would bury the picture."""
+    return replace(path, events=tuple(replace(e, label="") if e.kind == "decay" else e for e in path.events))
+
+
 def _events(path: Trajectory, keep: np.ndarray) -> tuple[Event, ...]:
     steps = path.steps[keep]
     if not len(steps):
         return ()
-    decays = sum(mark.kind == "decay" for mark in path.marks)
     events, number = [], 0
     for mark in path.marks:
         at = int(np.clip(np.searchsorted(steps, mark.step), 0, len(steps) - 1))
         number += mark.kind != "decay"
         label = mark.label or mark.kind
         if mark.kind == "decay":
-            events.append(Event("decay", at, (mark.label or "LR falls") if decays <= MOST_LABELLED else "", 0))
+            events.append(Event("decay", at, mark.label or "LR falls", 0))
         else:
             events.append(Event(mark.kind, at, label, number))
     return tuple(events)

@@ -120,6 +120,32 @@ def test_several_paths_take_the_palette_and_a_pale_ground(bowl):
     assert make_scene([bowl], colours="viridis").keys[0].colours == "viridis"
 
 
+def test_every_one_of_twelve_paths_has_signs_of_its_own_on_map_and_strip(bowl):
+    own = np.geomspace(5, 0.1, 9)
+    paths = [
+        path_of(f"run {i}", np.linspace([-0.8, 0.5], [0.05 * i, 0.0], 9), own=own / (i + 1), beneath=own)
+        for i in range(12)
+    ]
+    scene = make_scene([with_paths(bowl, *paths)])
+    assert len({path.shape for path in scene.panels[0].paths}) == 12
+    for part, gid in (("own loss", "own"), ("distance", "off plane")):
+        lines = artists(drawn(scene, part), gid)
+        assert [line.get_marker() for line in lines] == [path.shape for path in scene.panels[0].paths]
+
+
+def test_a_path_alone_needs_no_signs_on_its_strip(bowl):
+    scene = make_scene([with_paths(bowl, path_of(own=[4.0, 2.0, 1.0, 0.5], beneath=[3.0, 2.0, 1.0, 0.5]))])
+    (line,) = artists(drawn(scene, "own loss"), "own")
+    assert line.get_marker() in ("None", None, "")
+
+
+def test_falls_of_many_runs_together_have_no_words(bowl):
+    points = np.stack([np.linspace(-0.9, 0.9, 9), np.zeros(9)], axis=1)
+    runs = [path_of(f"run {i}", points, marks=(Mark(20, "decay", "LR ÷10"),)) for i in range(6)]
+    axes = drawn(make_scene([with_paths(bowl, *runs)]))
+    assert not artists(axes, "event label") and len(artists(axes, "decay")) == 6
+
+
 def test_names_do_not_meet(bowl):
     paths = [path_of(f"optimizer {i}", np.array([[-0.8, 0.5], [0.02 * i, 0.0]])) for i in range(6)]
     scene = make_scene([with_paths(bowl, *paths)])
@@ -164,6 +190,12 @@ def test_dots_are_equal_in_steps_or_are_called_snapshots():
     assert len(dots) <= 60 and set(np.diff(even.steps[dots])) == {10} and text == "dot: every 10 steps"
     uneven = Trajectory("a", [0, 1, 2, 5, 10], np.zeros((5, 2)), np.zeros(5))
     assert choose_dots(uneven, "epoch") == (pytest.approx(np.arange(5)), "dot: a snapshot")
+
+
+def test_epochs_apart_are_told_as_a_reader_counts_them():
+    steps = np.arange(30) * 391
+    path = Trajectory("sgd", steps, np.zeros((30, 2)), np.zeros(30), epochs=steps / 390.2)
+    assert choose_dots(path, "step")[1] == "dot: every epoch"
 
 
 def test_dots_are_epochs_where_these_are_known():

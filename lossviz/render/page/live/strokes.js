@@ -8,7 +8,7 @@ import { lastShown } from "./player.js";
 import { live, page, state, stats } from "./shared.js";
 import { BIAS, attributes, buffer, gl, programs } from "./surface.js";
 
-const SHAPES = { o: 0, s: 1, "^": 2, D: 3, v: 4, P: 5 },
+const SHAPES = { o: 0, s: 1, "^": 2, D: 3, v: 4, P: 5, h: 0, p: 1, "<": 2, d: 3, ">": 4, X: 5 },
   UNKNOWN = -2;
 // how far, in units of the ground, a line may lie beside its points: the coarsest that nobody sees is drawn
 const ASIDE = [1 / 150, 1 / 300, 1 / 600, 1 / 1200, 1 / 2400, 1 / 6000, 0],
