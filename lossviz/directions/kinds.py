@@ -27,7 +27,7 @@ from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
-from lossviz.space.params import Params, norm
+from lossviz.space.params import Params, as_real, norm
 from lossviz.trajectory.snapshots import Snapshots, read_state
 
 
@@ -114,7 +114,8 @@ def _hessian(making: Making, axis: int) -> Params:
 def _through(making: Making, axis: int) -> Params:
     if "points" not in making.facts:
         names = making.words.arguments
-        states = [read_state(find_checkpoint(Path(name)), making.problem) for name in names]
+        read = [read_state(find_checkpoint(Path(name)), making.problem) for name in names]
+        states = [{name: as_real(tensor) for name, tensor in state.items()} for state in read]
         _check_origin(making, states[0], names[0])
         directions, coordinates = interpolate([{n: s[n] for n in making.moved} for s in states], names)
         making.facts["points"] = dict(zip(names, coordinates.tolist(), strict=True))

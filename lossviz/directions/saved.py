@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import UsageError, join_mistakes
-from lossviz.space.params import Params
+from lossviz.space.params import Params, as_real
 
 
 def read_direction(path: Path | str, origin: Params) -> Params:
@@ -24,7 +24,8 @@ def read_direction(path: Path | str, origin: Params) -> Params:
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"The direction {path} cannot be read: {reason}") from error
-    tensors = {n: t for n, t in content.items() if isinstance(t, Tensor)} if isinstance(content, Mapping) else {}
+    held = content.items() if isinstance(content, Mapping) else ()
+    tensors = {name: as_real(tensor) for name, tensor in held if isinstance(tensor, Tensor)}
     mistakes = [f"{path} moves {name}, which is no parameter that moves." for name in tensors if name not in origin]
     mistakes += [
         f"{path} has {name} of shape {tuple(tensor.shape)}, the model of {tuple(origin[name].shape)}."

@@ -18,6 +18,7 @@ from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
+from lossviz.space.params import as_real
 from lossviz.space.plane import Plane
 
 PROBED_EXAMPLES = 256
@@ -39,7 +40,10 @@ def probe_problem(
     split = plan.splits[0]
     few = _few(problem, split, min(PROBED_EXAMPLES, batch_size))
     before, after = (evaluate_params(few, point, split) for point in (plane.origin, plane.point(end)))
-    held, total = _not_moved(plan, problem, plane, rules), sum(p.numel() for p in problem.model.parameters())
+    held, total = (
+        _not_moved(plan, problem, plane, rules),
+        sum(as_real(p.detach()).numel() for p in problem.model.parameters()),
+    )
     return {
         "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
         "float64_error": float64_error(few, plane, end, split) if precision == "float32" else None,

@@ -19,7 +19,7 @@ from lossviz.problem.loss_call import habits_of
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
-from lossviz.space.params import Params
+from lossviz.space.params import Params, as_real
 
 
 def evaluate_params(problem: Problem, params: Params, split: str, *, index: int = 0, batch_size: int = 128) -> Point:
@@ -69,16 +69,16 @@ def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
             problem.layout.mover.restore()
         return
     named = _named(problem)
-    before = {name: named[name].detach().clone() for name in params}
+    before = {name: as_real(named[name].detach()).clone() for name in params}
     buffers = {name: (buffer, buffer.clone()) for name, buffer in problem.model.named_buffers()}
     modes = {module: module.training for module in problem.model.modules()}
     try:
         for name, tensor in params.items():
-            named[name].copy_(tensor)
+            as_real(named[name].detach()).copy_(tensor)
         yield
     finally:
         for name, tensor in before.items():
-            named[name].copy_(tensor)
+            as_real(named[name].detach()).copy_(tensor)
         for name in problem.params:
             named[name].requires_grad_(False)
         for buffer, value in buffers.values():

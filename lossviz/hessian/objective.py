@@ -15,7 +15,7 @@ from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.loss_call import check_modes, weighted_loss
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
-from lossviz.space.params import Params, check_layout, entries
+from lossviz.space.params import Params, as_real, check_layout, entries
 
 
 class Objective:
@@ -185,14 +185,14 @@ class GradientSums:
 
 
 def differentiate(value: Tensor, inputs: Sequence[Tensor], *, create_graph: bool = False) -> list[Tensor]:
-    """Derivatives of a scalar by each of ``inputs``; zeros where it does not depend on one."""
+    """Derivatives of a scalar by each of ``inputs``, complex ones as pairs; zeros where it does not depend on one."""
     if not value.requires_grad:
-        return [torch.zeros_like(tensor) for tensor in inputs]
+        return [torch.zeros_like(as_real(tensor)) for tensor in inputs]
     with blamed_on_derivative():
         found = torch.autograd.grad(
             value, list(inputs), create_graph=create_graph, allow_unused=True, materialize_grads=True
         )
-    return list(found)
+    return [as_real(tensor) for tensor in found]
 
 
 def wide_dtype(tensor: Tensor) -> torch.dtype:

@@ -19,7 +19,7 @@ from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import put
-from lossviz.space.params import Params, check_layout, norm, subtract
+from lossviz.space.params import Params, as_real, check_layout, norm, subtract
 
 PROBED_EXAMPLES, PROBED_DIRECTIONS = 4, 3  # a kink between two points spoils a difference, but not all of them
 SUSPICIOUS = 0.02
@@ -245,5 +245,6 @@ def _few_examples(objective: Objective) -> Objective:
 
 def _dtype_of(objective: Objective) -> str:
     """The narrowest type of the parameters that move in the model itself."""
-    types = {p.dtype for p in objective.problem.model.parameters() if p.is_floating_point()}
+    real = [as_real(p.detach()) for p in objective.problem.model.parameters()]
+    types = {p.dtype for p in real if p.is_floating_point()}
     return str(min(types, key=lambda dtype: dtype.itemsize)).removeprefix("torch.")

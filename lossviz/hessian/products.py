@@ -28,7 +28,7 @@ from lossviz.errors import ProblemError
 from lossviz.hessian.objective import GradientSums, Objective, differentiate
 from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch, map_tensors
-from lossviz.space.params import Params, norm
+from lossviz.space.params import Params, as_held, as_real, norm
 
 Kind = Literal["hessian", "gauss-newton"]
 Method = Literal["double-backward", "forward-over-reverse", "finite-differences"]
@@ -78,7 +78,8 @@ def hessian_forward(objective: Objective, direction: Params) -> Params:
             with dual_numbers(parameters, vector) as duals:
                 summed, weight = call_with(objective, duals, lambda batch=batch: objective.weighted_sum(batch))
                 pushed = [forward_ad.unpack_dual(part).tangent for part in differentiate(summed, duals)]
-            sums.add([torch.zeros_like(p) if t is None else t for t, p in zip(pushed, parameters, strict=True)], weight)
+            like = [as_real(parameter.detach()) for parameter in parameters]
+            sums.add([torch.zeros_like(p) if t is None else t for t, p in zip(pushed, like, strict=True)], weight)
     return sums.mean()
 
 
@@ -212,7 +213,7 @@ def check_twice_differentiable(objective: Objective) -> None:
     with objective.active() as parameters, twice_differentiable():
         try:
             for summed, _ in objective.weighted_sums():
-                value = inner(differentiate(summed, parameters, create_graph=True), parameters)
+                value = inner(differentiate(summed, parameters, create_graph=True), [as_real(p) for p in parameters])
                 if value.requires_grad:  # it does not where the loss is linear
                     with blamed_on_derivative():
                         value.backward()
@@ -237,7 +238,8 @@ def dual_numbers(values: Sequence[Tensor], tangents: Sequence[Tensor]) -> Iterat
     with warnings.catch_warnings(), forward_ad.dual_level():
         # torch's own use of its older compiler, the first time
         warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
-        yield [forward_ad.make_dual(value, tangent) for value, tangent in zip(values, tangents, strict=True)]
+        pairs = zip(values, tangents, strict=True)
+        yield [forward_ad.make_dual(value, as_held(tangent, value)) for value, tangent in pairs]
 
 
 class _Call(nn.Module):
@@ -263,9 +265,9 @@ def inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
 
 
 def laid_out(direction: Params, objective: Objective) -> list[Tensor]:
-    """A direction in the order, type and device of the model's parameters."""
+    """A direction in the order, type and device of the model's parameters, pairs for complex ones."""
     named = dict(objective.problem.model.named_parameters(remove_duplicate=False))
-    return [direction[name].to(named[name]) for name in objective.names]
+    return [direction[name].to(as_real(named[name].detach())) for name in objective.names]
 
 
 def moved(point: Params, step: float, direction: Params) -> Params:
@@ -281,7 +283,8 @@ def moved(point: Params, step: float, direction: Params) -> Params:
 def difference_step(objective: Objective, direction: Params) -> float:
     """The coefficient of ``direction`` in a central difference at the objective's point; 0 for a zero direction."""
     length = norm(direction)
-    narrowest = min((p.dtype for p in objective.problem.model.parameters() if p.is_floating_point()), key=_digits)
+    real = [as_real(p.detach()) for p in objective.problem.model.parameters()]
+    narrowest = min((p.dtype for p in real if p.is_floating_point()), key=_digits)
     scale = norm(objective.point) or 1.0
     return torch.finfo(narrowest).eps ** (1 / 3) * scale / length if length else 0.0
 

@@ -25,7 +25,7 @@ from lossviz.problem.rules import rules_of
 from lossviz.problem.source.file import check_chance
 from lossviz.problem.storage import tie_shared, tied_names
 from lossviz.records.rule import Rule
-from lossviz.space.params import Params, state_sha256
+from lossviz.space.params import Params, as_real, state_sha256
 
 TIES_SHOWN = 6
 
@@ -40,8 +40,8 @@ class Problem:
         loss: The user's ``loss(model, batch)``; see :func:`lossviz.problem.outcome.read_outcome` for what it returns.
         examples: By split.
         params: The origin: every floating-point parameter that moves, once (tied ones under their first name), copied,
-            float32 or wider.
-        frozen: Names of the parameters that do not move: those whose ``requires_grad`` was False, integers, complex.
+            float32 or wider; complex ones (…) as pairs of real numbers (…, 2).
+        frozen: Names of the parameters that do not move: those whose ``requires_grad`` was False, integers.
         unused: Names among ``params`` on which no loss depends, where that was looked for; None where it could not be
             told.
         buffers: Running statistics and counters, copied; never perturbed.
@@ -188,6 +188,7 @@ def assemble(
     note += [f"{' and '.join(names)} are one tensor and move as one." for names in tied_names(model)[:TIES_SHOWN]]
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
+    note += _complex_moved(model, moving)
     try:
         model = (model if placed else model.to(device)).eval()
     except torch.OutOfMemoryError as error:
@@ -206,7 +207,7 @@ def assemble(
         buffers=buffers,
         chance=dict(chance),
         notes=(*notes, *note),
-        warnings=(*warnings, *_complex_held(tensors, moving), *_not_finite({**tensors, **buffers})),
+        warnings=(*warnings, *_not_finite({**tensors, **buffers})),
         read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
         layout=Layout(placement=describe_devices(model) if placed else ""),
@@ -260,7 +261,7 @@ def cast(model: nn.Module, dtype: torch.dtype) -> nn.Module:
 def _divide(model: nn.Module, move: Sequence[str] = ()) -> tuple[list[str], list[str], list[str]]:
     """Names that move, names that do not, and a note where that was a decision; patterns of those to ``move``."""
     named = list(model.named_parameters())  # tied parameters come once, under their first name
-    floating = [name for name, parameter in named if parameter.is_floating_point()]
+    floating = [name for name, parameter in named if _is_continuous(parameter)]
     if not floating:
         raise ProblemError(
             "The model has no floating-point parameter, so there is nothing to move. Quantized models cannot be "
@@ -273,7 +274,7 @@ def _divide(model: nn.Module, move: Sequence[str] = ()) -> tuple[list[str], list
     trained = [
         name
         for name, parameter in named
-        if parameter.is_floating_point()
+        if _is_continuous(parameter)
         and (parameter.requires_grad or any(fnmatchcase(name, pattern) for pattern in move))
     ]
     if not trained:
@@ -288,7 +289,12 @@ def _divide(model: nn.Module, move: Sequence[str] = ()) -> tuple[list[str], list
 
 def _origin_copy(parameter: Tensor, device: torch.device) -> Tensor:
     """A copy at least as wide as float32, for in half precision small steps round away."""
-    return parameter.detach().to(device, torch.promote_types(parameter.dtype, torch.float32), copy=True)
+    real = as_real(parameter.detach())
+    return real.to(device, torch.promote_types(real.dtype, torch.float32), copy=True)
+
+
+def _is_continuous(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
 
 
 def _check_materialized(model: nn.Module) -> None:
@@ -302,22 +308,22 @@ def _check_materialized(model: nn.Module) -> None:
         raise ProblemError("The model lies on the meta device, without values: build it on the CPU in model().")
 
 
-def _complex_held(tensors: Mapping[str, Tensor], moving: Sequence[str]) -> list[str]:
-    """A warning where complex parameters, which do not move, are trained ones of the model."""
-    held = [name for name, tensor in tensors.items() if tensor.is_complex() and name not in moving]
-    if not held:
+def _complex_moved(model: nn.Module, moving: Sequence[str]) -> list[str]:
+    """A note where complex parameters move."""
+    tensors = dict(model.named_parameters())
+    moved = [name for name in moving if tensors[name].is_complex()]
+    if not moved:
         return []
-    entries = sum(tensor.numel() for tensor in tensors.values())
-    share = sum(tensors[name].numel() for name in held) / entries
+    entries = sum(as_real(tensor).numel() for tensor in tensors.values())
+    share = sum(as_real(tensors[name]).numel() for name in moved) / entries
     return [
-        f"{len(held)} complex parameters ({share:.0%} of all entries, {held[0]} first) stay where they are: the "
-        "surface is that of the real ones alone. To move them, hold them in the model as pairs of real numbers, with "
-        "torch.view_as_complex in forward()."
+        f"{len(moved)} complex parameters ({share:.0%} of all entries, {moved[0]} first) move as pairs of real "
+        "numbers; the norm of a filter is that of its moduli."
     ]
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    floating = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() or tensor.is_complex()}
+    floating = {name: tensor for name, tensor in tensors.items() if _is_continuous(tensor)}
     bad = [name for name, tensor in floating.items() if not torch.isfinite(tensor).all()]
     if not bad:
         return []

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
 from lossviz.problem.source.callables import Piece, blamed_on, kind_in_words
+from lossviz.space.params import as_real
 
 
 class Shards:
@@ -34,7 +35,7 @@ class Shards:
         self.model, self.names = model, tuple(names)
         named = dict(model.named_parameters())
         self._placed = {name: named[name] for name in self.names}
-        self.local = {name: own_part(tensor).detach() for name, tensor in self._placed.items()}
+        self.local = {name: as_real(own_part(tensor).detach()) for name, tensor in self._placed.items()}
         self._summary = _summary_of(model)
 
     def __str__(self) -> str:
@@ -42,7 +43,8 @@ class Shards:
 
     def shape(self, name: str) -> torch.Size:
         """Of the whole parameter."""
-        return self._placed[name].shape
+        placed = self._placed[name]
+        return torch.Size((*placed.shape, 2)) if placed.is_complex() else placed.shape
 
     def cut(self, name: str, whole: Tensor) -> Tensor:
         """This rank's part of a whole tensor of a parameter's shape, a copy on the parameter's device."""

@@ -16,7 +16,7 @@ from lossviz.problem.isolation import outside_inference_mode, untracked
 from lossviz.problem.kept import Kept
 from lossviz.problem.layout import Mover
 from lossviz.problem.problem import Problem
-from lossviz.space.params import Params
+from lossviz.space.params import Params, as_real
 from lossviz.space.plane import Plane
 
 
@@ -42,7 +42,9 @@ class Placement:
         named = dict(problem.model.named_parameters(remove_duplicate=False))
         moved = plane.moved
         directions = [[direction[name] for name in moved] for direction in plane.directions]
-        return cls([named[name].detach() for name in moved], [plane.origin[name] for name in moved], directions)
+        return cls(
+            [as_real(named[name].detach()) for name in moved], [plane.origin[name] for name in moved], directions
+        )
 
     def move_to(self, coordinates: Sequence[float]) -> None:
         """Put the model at ``coordinates`` (k,)."""
@@ -66,7 +68,7 @@ class LeanPlacement:
 
     def __init__(self, problem: Problem, plane: Plane) -> None:
         named = dict(problem.model.named_parameters(remove_duplicate=False))
-        self.params = [named[name].detach() for name in plane.moved]
+        self.params = [as_real(named[name].detach()) for name in plane.moved]
         self.origin = [pinned(plane.origin[name], problem.device) for name in plane.moved]
         self.directions = [[pinned(d[name], problem.device) for name in plane.moved] for d in plane.directions]
 
@@ -165,4 +167,5 @@ def _tensors_of(model: nn.Module, point: Params) -> list[Tensor]:
     named = dict(model.named_parameters(remove_duplicate=False))
     if not point.keys() <= named.keys():
         named = {**model.state_dict(), **named}
-    return [named[name].detach() for name in point]
+    held = {name: named[name].detach() for name in point}
+    return [tensor if point[name].is_complex() else as_real(tensor) for name, tensor in held.items()]

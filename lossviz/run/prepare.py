@@ -27,6 +27,7 @@ from lossviz.records.watch import Watch
 from lossviz.render.trial import find_drawing_fault
 from lossviz.run.assembly import Assembly, Source, assemble
 from lossviz.run.settings import Settings
+from lossviz.space.params import as_real
 from lossviz.store.run import Role, Run, check_writable
 from lossviz.store.schema import directions_path, journal_folder
 from lossviz.store.trust import remember
@@ -124,7 +125,7 @@ def prepare_facts(made: Assembly) -> dict[str, Any]:
     facts = {
         "problem": problem.name,
         "model": type(problem.model).__name__,
-        "parameters": sum(parameter.numel() for parameter in problem.model.parameters()),
+        "parameters": sum(as_real(p.detach()).numel() for p in problem.model.parameters()),
         "parameters_moved": sum(problem.params[name].numel() for name in plane.moved),
         "tensors_moved": len(plane.moved),
         "tensors": len(list(problem.model.parameters())),

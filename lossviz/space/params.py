@@ -16,6 +16,28 @@ from lossviz.errors import LayoutError
 Params = dict[str, Tensor]
 
 
+def as_real(tensor: Tensor) -> Tensor:
+    """A complex tensor (…) as pairs of real numbers (…, 2) that share its storage; any other as it is.
+
+    Points and directions are real: lengths of pairs are moduli, and so are the norms of filters made of them.
+
+    Example:
+        >>> as_real(torch.tensor([3.0 + 4.0j]))
+        tensor([[3., 4.]])
+    """
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
+def as_held(tensor: Tensor, held: Tensor) -> Tensor:
+    """The inverse of :func:`as_real` for a tensor that a model holds: pairs where ``held`` is complex as one number.
+
+    Example:
+        >>> as_held(torch.tensor([[3.0, 4.0]]), torch.zeros(1, dtype=torch.cfloat))
+        tensor([3.+4.j])
+    """
+    return torch.view_as_complex(tensor.contiguous()) if held.is_complex() and not tensor.is_complex() else tensor
+
+
 def check_layout(params: Params, like: Params) -> None:
     """Demand the same names, in any order, and the same shapes.
 

@@ -21,6 +21,7 @@ from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.examples import Examples, map_columns
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
+from lossviz.space.params import as_held
 from lossviz.space.plane import Plane
 
 REFERENCE_BATCH = 128
@@ -111,7 +112,7 @@ class ReferenceLoop:
         """Mean of the first quantity at ``coordinates`` (k,)."""
         named = dict(self.model.named_parameters(remove_duplicate=False))
         for name, tensor in self.plane.point(coordinates).items():
-            named[name].data = tensor
+            named[name].data = as_held(tensor, named[name])
         total = weight = 0.0
         with torch.no_grad():
             for batch in self.loader:

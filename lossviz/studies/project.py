@@ -25,7 +25,7 @@ from lossviz.records.watch import QUIET, Watch
 from lossviz.run.join import load_stored
 from lossviz.run.prepare import open_run
 from lossviz.run.settings import DEFAULT, Settings
-from lossviz.space.params import Params
+from lossviz.space.params import Params, as_real
 from lossviz.space.plane import Plane
 from lossviz.store.run import Run
 from lossviz.store.surface_file import peek_plan
@@ -173,7 +173,7 @@ class Projector:
         """Every split evaluated at a snapshot, with its own buffers and frozen parameters."""
         known = self.problem.model.state_dict().keys()
         with standing(self.problem.model, {name: tensor for name, tensor in state.items() if name in known}):
-            here = {n: state[n].to(origin) for n, origin in self.plane.origin.items()}
+            here = {n: as_real(state[n]).to(origin) for n, origin in self.plane.origin.items()}
             plane = Plane(self.plane.kind, here, self.plane.directions)
             return self._evaluate(plane, np.zeros(self.plane.dimension))
 

@@ -17,7 +17,7 @@ from lossviz.errors import CheckpointError, UsageError
 from lossviz.problem.checkpoint.files import IN_FOLDERS
 from lossviz.problem.checkpoint.match import map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
-from lossviz.space.params import Params
+from lossviz.space.params import Params, as_held, as_real
 from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
 from lossviz.trajectory.snapshot_folder import find_files, natural_key
 
@@ -73,9 +73,9 @@ class Snapshots:
         return read_state(self.files[t], self.problem)
 
     def params(self, t: int) -> Params:
-        """The parameters of file ``t`` that the problem moves, in the file's own types."""
+        """The parameters of file ``t`` that the problem moves, in the file's own types, complex ones as pairs."""
         state = self.state(t)
-        return {name: state[name] for name in self.problem.params}
+        return {name: as_real(state[name]) for name in self.problem.params}
 
     def column(self, name: str) -> list[float] | None:
         """A number known of each snapshot, NaN where it is not; None where it is known of none.
@@ -169,7 +169,9 @@ def _read_whole(path: Path, problem: Problem) -> tuple[Params, Any]:
         except CheckpointError:
             raise error from None
         return {name: value.detach() for name, value in scratch.state_dict().items()}, None
-    own = {**problem.buffers, **problem.params} if matching.skip else {}
+    held = dict(problem.model.named_parameters()) if matching.skip else {}
+    own = {name: as_held(tensor, held[name]) for name, tensor in problem.params.items() if held}
+    own |= problem.buffers if held else {}
     return {**{name: own[name].detach().cpu() for name in own if name not in state}, **state}, content
 
 
@@ -194,7 +196,7 @@ def _probe(state: Params, problem: Problem) -> str:
     """A digest of a few entries of each parameter: what differs here differs."""
     digest = hashlib.sha256()
     for name in problem.params:
-        flat = state[name].reshape(-1)
+        flat = as_real(state[name]).reshape(-1)
         for part in (flat[:_PROBE], flat[-_PROBE:]):
             digest.update(part.double().numpy().tobytes())
     return digest.hexdigest()

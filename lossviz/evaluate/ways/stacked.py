@@ -21,6 +21,7 @@ from lossviz.problem.loss_call import call_loss
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
+from lossviz.space.params import as_held
 from lossviz.space.plane import Plane
 
 
@@ -56,7 +57,7 @@ class Stacked:
         self.problem, self.plane, self.batch_size, self.points = problem, plane, batch_size, points
         self.batches = {split: examples.batches(batch_size) for split, examples in problem.examples.items()}
         self._moved = Plane(plane.kind, *_only(plane))
-        module = _LossModule(problem)
+        module, self._held = _LossModule(problem), dict(problem.model.named_parameters())
         self._call = vmap(lambda params, batch: functional_call(module, params, (batch,)), in_dims=(0, None))
 
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
@@ -66,7 +67,7 @@ class Stacked:
             for start in range(0, len(coordinates), self.points):
                 part = slice(start, start + self.points)
                 stacked = self._moved.points(coordinates[part])
-                params = {f"model.{name}": tensor for name, tensor in stacked.items()}
+                params = {f"model.{name}": as_held(tensor, self._held[name]) for name, tensor in stacked.items()}
                 gathered += [(list(indices[part]), split, self._sum(params, split)) for split in splits]
         rows = transfer([row for where, _, sums in gathered for row in sums.packed().expand(len(where), -1)])
         owners = [(index, split, sums) for where, split, sums in gathered for index in where]

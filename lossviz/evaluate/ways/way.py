@@ -156,7 +156,8 @@ def cpu_threads(count: int | None) -> Iterator[None]:
 
 def has_images(problem: Problem) -> bool:
     """Whether some parameter is a 2-D convolution's, so that the memory layout of images matters."""
-    return any(tensor.dim() == 4 for tensor in problem.params.values())
+    held = dict(problem.model.named_parameters())
+    return any(held[name].dim() == 4 for name in problem.params)
 
 
 def _with_channels_last(problem: Problem, plane: Plane) -> tuple[Problem, Plane]:
