@@ -80,7 +80,7 @@ class Table:
 
     def to_html(self) -> str:
         """A ``<table>``; without headings the first column names the rows."""
-        head = "".join(f"<th>{html.escape(title)}</th>" for title in self.titles) if self.headed else ""
+        head = "".join(map(_html_heading, self.columns.values())) if self.headed else ""
         body = "".join(f"<tr>{''.join(map(self._html_cell, self.columns.values(), row))}</tr>" for row in self.cells())
         return f"<table>{f'<tr>{head}</tr>' if head else ''}{body}</table>"
 
@@ -92,6 +92,10 @@ class Table:
         if not self.headed and column is next(iter(self.columns.values())):
             return f"<th>{html.escape(text)}</th>"
         return f'<td class="{"number" if column.number else "name"}">{html.escape(text)}</td>'
+
+
+def _html_heading(column: Column) -> str:
+    return f"<th{' class=number' * column.number}>{html.escape(column.title)}</th>"
 
 
 def _cell(value: Any, column: Column) -> str:

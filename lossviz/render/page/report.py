@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -122,7 +123,10 @@ def _make_plates(surfaces: Sequence[Surface], titles: Sequence[str], scale: floa
         wanted.append(("Every part of the data, on one scale", together))
     elif dimension == 2:
         others = losses[1:3]
-        wanted += [(_heading(surfaces[0], n), {"kind": "contour", "quantity": n, "path": False}) for n in others]
+        wanted += [
+            (f"{_heading(surfaces[0], n)}, on a scale of its own", {"kind": "contour", "quantity": n, "path": False})
+            for n in others
+        ]
     plates = []
     for heading, words in wanted:
         dpi, kind = max(50, round(scale * DPI[words["kind"]])), words["kind"]
@@ -172,7 +176,13 @@ def _download(surface: Surface, title: str) -> str:
         return ""
     table = write_csv([surface], [title])
     data = base64.b64encode(table).decode()
-    return f'<p><a download="surface.csv" href="data:text/csv;base64,{data}">{html.escape(title)} as CSV</a></p>'
+    link = f'<a download="{html.escape(_file_name(title))}" href="data:text/csv;base64,{data}">'
+    return f"<p>{link}{html.escape(title)} as CSV</a></p>"
+
+
+def _file_name(title: str) -> str:
+    """A name for the table of a surface, of letters that every file system takes."""
+    return re.sub(r"[^\w.-]+", "-", title).strip("-.")[:80] + ".csv" if re.search(r"\w", title) else "surface.csv"
 
 
 def _header(heading: str, surfaces: Sequence[Surface], titles: Sequence[str], command: str | None) -> str:
