@@ -176,7 +176,9 @@ def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path
     try:
         report = run_compute(plan, out, asked.settings, watch, plane_from=plane_from)
         if runs := _runs(asked):
-            run_project(out, runs, asked.settings, watch, problem=plan.problem)
+            run_project(
+                out, runs, asked.settings, watch, problem=plan.problem, snapshot_order=asked.words["snapshot_order"]
+            )
             return Surface.of(read_surface(out), out, plan.problem)
     except (StoppedError, KeyboardInterrupt):
         if not out.exists():
@@ -196,7 +198,8 @@ def _in_memory(plan: Plan, asked: Asked, watch: Watch, plane_from: Path | None) 
     surface.go_on(watch)
     for called, source in _runs(asked).items():
         seen = Projector(run.engine.problem, run.engine.plane)
-        for series, snapshots in open_snapshots(source, seen.problem, warn=watch.warn).items():
+        order = asked.words["snapshot_order"]
+        for series, snapshots in open_snapshots(source, seen.problem, order=order, warn=watch.warn).items():
             full_name = f"{called} {series}".strip()
             surface.trajectories[full_name] = seen.project(snapshots, full_name, watch)
     return surface

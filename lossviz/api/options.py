@@ -21,6 +21,7 @@ class Options(TypedDict, total=False):
     grid: str
     plane: str
     snapshots: Sequence[str | Path]
+    snapshot_order: str
     params: Sequence[str]
     hold: Sequence[str]
     rise: float
@@ -48,7 +49,8 @@ class Options(TypedDict, total=False):
 
 
 DEFAULTS: Options = {
-    "grid": "-1:1:51,-1:1:51", "plane": "random", "snapshots": (), "params": (), "hold": (), "rise": 1.0, "move": (),
+    "grid": "-1:1:51,-1:1:51", "plane": "random", "snapshots": (), "snapshot_order": "", "params": (), "hold": (),
+    "rise": 1.0, "move": (),
     "seed": 0, "normalize": "filter", "vectors": "zero", "rule": {}, "split": "train", "quantity": "all",
     "samples": None, "relative_error": None, "refine": None, "precision": "float32", "precision_tolerance": 1e-3,
     "batchnorm": "fixed", "batchnorm_examples": None, "device": "auto", "strategy": "auto", "batch_size": None,
@@ -90,7 +92,7 @@ class Asked:
         plane = PlaneWords.parse(words["plane"], dimension)
         request = PlaneRequest(
             plane, tuple(map(str, words["snapshots"])), tuple(words["params"]), tuple(words["hold"]),
-            None if auto is None else tuple(auto), words["rise"],
+            None if auto is None else tuple(auto), words["rise"], words["snapshot_order"],
         )  # fmt: skip
         if auto is not None:
             words["grid"] = ",".join(["-1:1:3"] * plane.dimension)  # until the plane is made

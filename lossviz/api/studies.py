@@ -63,7 +63,8 @@ def trace(
 
 def project(
     surface: Surface | str | Path, snapshots: str | Path | Sequence[str | Path], *,
-    names: Sequence[str] | None = None, force: bool = False, device: str = "auto", trust_problem: bool = False,
+    names: Sequence[str] | None = None, snapshot_order: str = "", force: bool = False, device: str = "auto",
+    trust_problem: bool = False,
 ) -> Surface:  # fmt: skip
     """See training runs on the plane of a surface that is in a file, and store the paths there.
 
@@ -71,6 +72,7 @@ def project(
         surface: One with a file, or the file.
         snapshots: A folder or pattern of snapshots for each run.
         names: Of the runs, in the same order; None takes the folders' names.
+        snapshot_order: ``"name"``, ``"time"`` or a regular expression, where snapshots do not say their steps.
         force: Store a path even if the plane shows it as a single dot.
         device: Where losses are evaluated.
         trust_problem: Run the code named in the file, even though this user did not compute it here.
@@ -90,8 +92,10 @@ def project(
         raise UsageError(f"There are {len(called)} names for {len(sources)} runs; give one for each.")
     runs = dict(zip(called, sources, strict=True))
     problem = surface.problem if isinstance(surface, Surface) else None
-    how = {"problem": problem, "force": force, "trust_problem": trust_problem}
-    run_project(file, runs, Settings(device), WARNING, **how)
+    run_project(
+        file, runs, Settings(device), WARNING, problem=problem, snapshot_order=snapshot_order, force=force,
+        trust_problem=trust_problem,
+    )  # fmt: skip
     return Surface.of(read_surface(file), file, problem)
 
 

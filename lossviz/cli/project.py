@@ -11,6 +11,7 @@ import click
 
 from lossviz.cli.options.common import device_option, stages_option, trust_problem_option
 from lossviz.cli.options.matching import checkpoint_options
+from lossviz.cli.options.plane_options import snapshot_order_option
 from lossviz.cli.show.paths import describe_trajectory, name_runs
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ Examples:
 @click.option(
     "--name", "names", multiple=True, help="Name of each run, in the same order.  [default: the folder's name]"
 )
+@snapshot_order_option
 @click.option("--force", is_flag=True, help="Store a path even if this plane shows it as a single dot.")
 @checkpoint_options
 @trust_problem_option
@@ -41,6 +43,7 @@ def project(
     run: Path,
     sources: tuple[str, ...],
     names: tuple[str, ...],
+    snapshot_order: str,
     force: bool,
     device: str,
     progress: str,
@@ -61,7 +64,7 @@ def project(
 
     with show_stages(progress) as stage, stop_on_signal() as stop:
         watch = replace(watch_of(stop), stage=stage)
-        made = run_project(run, runs, Settings(device), watch, force=force, **matching)
+        made = run_project(run, runs, Settings(device), watch, force=force, snapshot_order=snapshot_order, **matching)
     lines = [describe_trajectory(trajectory) for trajectory in made.values()]
     click.echo(
         "\n".join([*lines, f"Next: lossviz plot {shlex.quote(str(run))} --kind contour"]), err=progress == "json"

@@ -208,6 +208,7 @@ class PlaneRequest:
         hold: Name patterns of those that may not.
         auto: Points of each axis of an automatic grid; None where the plan's grid counts.
         rise: Without a path, how far an automatic grid climbs, in the units of the loss.
+        snapshot_order: What orders the snapshots; empty for what they store or their names say.
     """
 
     words: PlaneWords
@@ -216,6 +217,7 @@ class PlaneRequest:
     hold: tuple[str, ...] = ()
     auto: tuple[int, ...] | None = None
     rise: float = 1.0
+    snapshot_order: str = ""
 
     @property
     def is_plain(self) -> bool:

@@ -69,7 +69,8 @@ def settle_plane(
         )
     known = peek_plan(canonical_path(out))
     problem = load_plan_problem(plan, settings.device, for_new_plane=known is None)
-    runs = [open_snapshots(source, problem, warn=watch.warn)[""] for source in request.snapshots]
+    order = request.snapshot_order
+    runs = [open_snapshots(source, problem, order=order, warn=watch.warn)[""] for source in request.snapshots]
     wanted = _wanted(plan, request, runs)
     if known is not None:
         _check_same(out, known, wanted, request)

@@ -42,6 +42,7 @@ def project(
     *,
     problem: ProblemRef | None = None,
     force: bool = False,
+    snapshot_order: str = "",
     skip: tuple[str, ...] = (),
     renames: tuple[tuple[str, str], ...] = (),
     trust_pickle: bool = False,
@@ -59,6 +60,7 @@ def project(
         watch: Told of each stage, warned of snapshots that were left out, and asked after each whether to stop.
         problem: One in memory that the file was computed of; None takes what the file names.
         force: Store a path even where it is no more than a dot on this plane.
+        snapshot_order: What orders snapshots; empty for what they store or their names say.
         skip: Patterns of names that the snapshots need not fit, beside those of the run's checkpoint.
         renames: Pairs of old and new parts of the snapshots' names, after those of the run's checkpoint.
         trust_pickle: Whether code in the snapshots may run.
@@ -88,7 +90,8 @@ def project(
         made, mistakes = {}, []
         for name, source in runs.items():
             try:
-                for series, snapshots in open_snapshots(source, projector.problem, warn=watch.warn).items():
+                found = open_snapshots(source, projector.problem, order=snapshot_order, warn=watch.warn)
+                for series, snapshots in found.items():
                     full_name = f"{name} {series}".strip()
                     made[full_name] = projector.project(snapshots, full_name, watch, force=force)
             except StoppedError:

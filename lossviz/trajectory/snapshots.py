@@ -1,10 +1,9 @@
-"""Snapshots of an optimization in files, in natural order, read one at a time or a part of each."""
+"""Snapshots of an optimization in files, in the order of their steps, read one at a time or a part of each."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,14 +13,13 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import CheckpointError, UsageError
-from lossviz.problem.checkpoint.files import IN_FOLDERS
 from lossviz.problem.checkpoint.match import map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
 from lossviz.space.params import Params, as_held, as_real
 from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
 from lossviz.trajectory.snapshot_folder import find_files, natural_key
+from lossviz.trajectory.snapshot_order import certainty, order_by, order_by_names, stored_step
 
-_STEP_WORDS = ("global_step", "step", "iteration", "iter", "iter_num")
 _PROBE = 64  # entries at each end of a tensor by which equal snapshots are suspected
 _SHOWN = 5
 
@@ -102,24 +100,26 @@ class _Found:
 
 
 def open_snapshots(
-    source: str | Path, problem: Problem, *, warn: Callable[[str], None] = lambda message: None
+    source: str | Path, problem: Problem, *, order: str = "", warn: Callable[[str], None] = lambda message: None
 ) -> dict[str, Snapshots]:
     """Find the snapshots of one run; files that are not among them are named and left out.
 
     Steps are what a :class:`~lossviz.trajectory.recorder.TrajectoryRecorder` wrote; else the files' own
-    ``global_step``, ``step``, ``iteration`` or ``epoch``; else the last number of their names; else their place in
-    natural order (``net-9.pt`` before ``net-10.pt``). A snapshot that equals another is taken once.
+    ``global_step``, ``step``, ``iteration`` or ``epoch``, or their optimizer's steps; else the numbers of their names,
+    where these leave no doubt. A snapshot that equals another is taken once.
 
     Args:
         source: A folder, a glob pattern (``'runs/*.pt'``) or a file.
         problem: Whose model they are of.
+        order: As :func:`~lossviz.trajectory.snapshot_order.order_by` takes it, in place of all that.
         warn: Called with a sentence for what was left out.
 
     Returns:
         By series: ``""`` for what was trained, further ones for averages (``"ema"``), which are never mixed with it.
 
     Raises:
-        UsageError: If nothing is found, nothing can be read or fits the model, or fewer than two differ.
+        UsageError: If nothing is found, nothing can be read or fits the model, fewer than two differ, or their order
+            is not known.
     """
     files = find_files(source)
     found, mistakes = _look(files, problem)
@@ -139,7 +139,10 @@ def open_snapshots(
             f"{source} holds {what}: a trajectory takes at least 2 that differ."
             + ("\n" + _few(left_out) if left_out else "")
         )
-    return {name: _ordered(name, items, problem, tuple(left_out), warn) for name, items in sorted(series.items())}
+    return {
+        name: _ordered(name, items, problem, tuple(left_out), str(source), order)
+        for name, items in sorted(series.items())
+    }
 
 
 def read_state(path: Path, problem: Problem) -> Params:
@@ -184,11 +187,9 @@ def _look(files: Sequence[Path], problem: Problem) -> tuple[list[_Found], list[s
             mistakes.append(str(error).splitlines()[0])
             continue
         facts = read_facts(content)
-        words = content if isinstance(content, Mapping) else {}
-        step = next((int(words[w]) for w in _STEP_WORDS if isinstance(words.get(w), int)), None)
-        epoch = words.get("epoch")
+        epoch = content.get("epoch") if isinstance(content, Mapping) else None
         epoch = float(epoch) if isinstance(epoch, int | float) else None
-        found.append(_Found(path, facts, step, epoch, _probe(state, problem)))
+        found.append(_Found(path, facts, stored_step(content), epoch, _probe(state, problem)))
     return found, mistakes
 
 
@@ -206,7 +207,7 @@ def _drop_duplicates(found: list[_Found], problem: Problem) -> list[str]:
     """Drop all but one of snapshots that are equal, rather one that says its step; a sentence for each dropped."""
     messages = []
     kept: dict[tuple[str, str], list[_Found]] = {}
-    for item in sorted(found, key=lambda item: (_number(item.path) is None, natural_key(str(item.path)))):
+    for item in sorted(found, key=lambda item: (certainty(item.path), natural_key(str(item.path)))):
         same = kept.setdefault((item.facts.series if item.facts else "", item.probe), [])
         twin = next((other for other in same if _equal(item.path, other.path, problem)), None)
         if twin is None:
@@ -230,11 +231,10 @@ def _plain(tensor: Tensor) -> Tensor:
 
 
 def _ordered(
-    name: str, items: list[_Found], problem: Problem, left_out: tuple[str, ...], warn: Callable[[str], None]
+    name: str, items: list[_Found], problem: Problem, left_out: tuple[str, ...], source: str, asked: str
 ) -> Snapshots:
-    unit, steps = _steps(items)
-    if unit == "file" and any(_number(item.path) is not None for item in items):
-        warn(f"Not every snapshot says its step ({items[0].path.name}, …): they are taken in natural order.")
+    paths = [item.path for item in items]
+    unit, steps = order_by(asked, paths, source) if asked else _steps(items, source)
     order = sorted(range(len(items)), key=lambda i: steps[i])
     facts = []
     for i in order:
@@ -247,29 +247,19 @@ def _ordered(
     )
 
 
-def _steps(items: list[_Found]) -> tuple[str, list[int]]:
+def _steps(items: list[_Found], source: str) -> tuple[str, list[int]]:
     """What counts the snapshots, and each one's number: the first source that all have and no two share."""
-    epochs = [None if i.content_epoch is None else i.content_epoch for i in items]
-    whole = all(epoch is not None and epoch == int(epoch) for epoch in epochs)
-    named_epochs = all(re.search(r"ep(och)?[-_ =]?\d+\D*$", item.path.stem, re.IGNORECASE) for item in items)
+    epochs = [item.content_epoch for item in items]
     sources: list[tuple[str, list[int | None]]] = [
         ("step", [item.facts.step if item.facts else None for item in items]),
         ("step", [item.content_step for item in items]),
-        ("epoch", [int(epoch) if whole and epoch is not None else None for epoch in epochs]),
-        ("epoch" if named_epochs else "step", [_number(item.path) for item in items]),
+        ("epoch", [int(epoch) if epoch is not None and epoch == int(epoch) else None for epoch in epochs]),
     ]
     for unit, numbers in sources:
         known = [number for number in numbers if number is not None]
         if len(known) == len(items) == len(set(known)):
             return unit, known
-    return "file", list(range(len(items)))
-
-
-def _number(path: Path) -> int | None:
-    """The last number of a file's name, or of its folder's where the file's says nothing."""
-    recorded = parse_name(path)
-    numbers = re.findall(r"\d+", path.parent.name if path.name in IN_FOLDERS else path.stem)
-    return recorded.step if recorded else int(numbers[-1]) if numbers else None
+    return order_by_names([item.path for item in items], source)
 
 
 def _few(sentences: Sequence[str]) -> str:

@@ -48,13 +48,13 @@ def test_numbers_in_the_names_are_steps_where_files_say_nothing(tmp_path, proble
     assert ([fact.step for fact in path.facts], path.unit) == ([50, 200, 1000], "step")
 
 
-def test_without_numbers_natural_order_counts(tmp_path, problem):
+def test_an_order_that_nothing_says_is_asked_for(tmp_path, problem):
     for value, name in enumerate(("a", "b9", "b10")):
         torch.save(net(value).state_dict(), tmp_path / f"{name}.pt")
-    warned = []
-    path = open_snapshots(tmp_path, problem, warn=warned.append)[""]
+    with pytest.raises(UsageError, match=r"order of the snapshots .* is not known.*--snapshot-order: name, time"):
+        open_snapshots(tmp_path, problem)
+    path = open_snapshots(tmp_path, problem, order="name")[""]
     assert (values(path), path.unit) == ([0, 1, 2], "file")
-    assert "natural order" in warned[0]
 
 
 def test_a_snapshot_that_is_there_twice_is_taken_once_under_its_number(tmp_path, problem):

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from lossviz.records.watch import Watch
     from lossviz.run.settings import Settings
 
-WORDS = ("plane", "snapshots", "params", "hold", "rise")
+WORDS = ("plane", "snapshots", "params", "hold", "rise", "snapshot_order")
+
+
+snapshot_order_option = click.option(
+    "--snapshot-order",
+    default="",
+    metavar="ORDER",
+    help=r"Order of snapshots that store no step and whose names leave it open: name, time, or a regular expression "
+    r"that finds the number in a name, such as 'acc0\.(\d+)'.",
+)
 
 
 def plane_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +51,7 @@ def plane_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="Folder or quoted pattern of a training run's snapshots, for pca; its path is stored too. "
                 "Repeatable.",
             ),
+            snapshot_order_option,
             click.option(
                 "--params",
                 multiple=True,
@@ -73,6 +83,7 @@ class AskedPlane:
         params: Patterns.
         hold: Patterns.
         rise: For an automatic grid.
+        snapshot_order: Of snapshots that do not say it.
     """
 
     words: PlaneWords
@@ -81,6 +92,7 @@ class AskedPlane:
     params: tuple[str, ...]
     hold: tuple[str, ...]
     rise: float
+    snapshot_order: str = ""
 
     @classmethod
     def take(
@@ -121,7 +133,9 @@ class AskedPlane:
         """The same, for the library."""
         from lossviz.records.plane_words import PlaneRequest
 
-        return PlaneRequest(self.words, self.snapshots, self.params, self.hold, self.auto, self.rise)
+        return PlaneRequest(
+            self.words, self.snapshots, self.params, self.hold, self.auto, self.rise, self.snapshot_order
+        )
 
     def settle(
         self,
@@ -146,7 +160,7 @@ class AskedPlane:
         from lossviz.studies.project import project
 
         runs = dict(zip(name_runs(self.snapshots, ()), self.snapshots, strict=True))
-        made = project(out, runs, settings, watch)
+        made = project(out, runs, settings, watch, snapshot_order=self.snapshot_order)
         return [describe_trajectory(trajectory) for trajectory in made.values()]
 
     def describe(self) -> list[str]:
