@@ -106,7 +106,7 @@ class Surface(records.Surface):
 
         scene = make_scene([self, *others], kind=kind, **scene_words(words))
         with settings(scene):
-            return Page(write_page(scene, make_figure)) if kind == "html" else make_figure(scene)
+            return Page(write_page(scene, make_figure)) if scene.easel.live else make_figure(scene)
 
     def contour(self, ax: Axes | None = None, **words: Any) -> list[Artist] | Figure:
         """A contour map, see :meth:`plot`."""

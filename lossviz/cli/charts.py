@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,34 @@ from click.core import ParameterSource
 
 from lossviz.cli.options.common import Mistakes
 from lossviz.cli.show.figure_name import default_path
-from lossviz.errors import UsageError
 
-KINDS = {"spectrum": ("density", "layers"), "density": ("density",), "layers": ("layers",)}
-BARCODE = "barcode"
-CHARTS = (*KINDS, BARCODE)
-TAKEN = {"files", "kind", "out", "titles", "style", "dark", "dpi"}
+TAKEN = frozenset({"files", "kind", "out", "titles", "style", "dark", "dpi"})
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One kind of chart.
+
+    Attributes:
+        kind: What ``--kind`` calls it.
+        parts: Of a spectrum, those that it shows; none where it is drawn from surfaces.
+        takes: The options it takes.
+    """
+
+    kind: str
+    parts: tuple[str, ...] = ()
+    takes: frozenset[str] = TAKEN
+
+
+CHARTS = {
+    chart.kind: chart
+    for chart in (
+        Chart("spectrum", ("density", "layers")),
+        Chart("density", ("density",)),
+        Chart("layers", ("layers",)),
+        Chart("barcode", takes=TAKEN | {"quantity"}),
+    )
+}
 
 
 def is_chart(files: Sequence[str], kind: str | None) -> bool:
@@ -48,12 +71,13 @@ def draw_charts(
     from lossviz.render.charts.chart import SUFFIXES, draw_chart
 
     kind, mistakes = words["kind"] or "spectrum", Mistakes()
-    takes = TAKEN | ({"quantity"} if kind == BARCODE else set())
+    chart = CHARTS.get(kind, CHARTS["spectrum"])
     for name in _typed():
-        if name not in takes:
+        if name not in chart.takes:
             mistakes.found.append(f"--{name.replace('_', '-')} has no meaning for --kind {kind}; leave it out.")
     if kind not in CHARTS:
-        mistakes.found.append(f"--kind is {kind!r}; a spectrum file is drawn as {', '.join(KINDS)}.")
+        spectra = ", ".join(chart.kind for chart in CHARTS.values() if chart.parts)
+        mistakes.found.append(f"--kind is {kind!r}; a spectrum file is drawn as {spectra}.")
     if words["titles"] and len(words["titles"]) != len(files):
         mistakes.found.append(f"{len(words['titles'])} titles were given for {len(files)} files; give one for each.")
     if out and Path(out).suffix.lower() not in SUFFIXES:
@@ -63,7 +87,7 @@ def draw_charts(
     look = {"style": words["style"] or "text", "dark": words["dark"], "dpi": _dots(words["dpi"], mistakes)}
     titles = list(words["titles"]) or [_stem(file) for file in files]
     scene = mistakes.attempt(
-        lambda: _barcode(files, titles, words, look, tell) if kind == BARCODE else _spectrum(files, titles, kind, look)
+        lambda: _spectrum(files, titles, chart, look) if chart.parts else _barcode(files, titles, words, look, tell)
     )
     mistakes.check()
     assert scene is not None
@@ -72,14 +96,12 @@ def draw_charts(
     return f"Wrote {' and '.join(map(str, written))}."
 
 
-def _spectrum(files: Sequence[str], titles: Sequence[str], kind: str, look: dict[str, Any]) -> Any:
+def _spectrum(files: Sequence[str], titles: Sequence[str], chart: Chart, look: dict[str, Any]) -> Any:
     from lossviz.render.charts.spectrum_scene import make_spectrum_scene, name_spectra
     from lossviz.store.spectrum_file import read_spectra
 
-    if kind not in KINDS:
-        raise UsageError(f"A spectrum file has no --kind {kind}.")
     spectra = name_spectra([(title, read_spectra(file)) for title, file in zip(titles, files, strict=False)])
-    return make_spectrum_scene(spectra, parts=KINDS[kind], title=", ".join(titles), **look)
+    return make_spectrum_scene(spectra, parts=chart.parts, title=", ".join(titles), **look)
 
 
 def _barcode(

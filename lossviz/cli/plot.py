@@ -16,6 +16,7 @@ from lossviz.cli.film import OWN, check_film_words, draw_film
 from lossviz.cli.options.common import Mistakes
 from lossviz.cli.show.figure_name import default_path
 from lossviz.errors import UsageError
+from lossviz.render.words.easels import EASELS, Easel
 
 if TYPE_CHECKING:
     from lossviz.records.surface import Surface
@@ -32,21 +33,14 @@ Examples:
   lossviz plot net.spectrum.h5
   lossviz plot resnet.h5 plain.h5 --title ResNet-56 --title "no skips" --style wide
 """
+FILM = Easel("animation", "Moving pictures", "html", suffix=".gif")
+KINDS = {**EASELS, FILM.kind: FILM}
 KIND_OF_SUFFIX = {
     ".html": "html",
-    **dict.fromkeys((".gif", ".mp4", ".webm"), "animation"),
+    **dict.fromkeys((".gif", ".mp4", ".webm"), FILM.kind),
     **dict.fromkeys((".vts", ".glb", ".obj", ".stl"), "surface"),
 }
 ENDS = ("vmin", "vmax")
-SHOWN_NEXT = {
-    "html": "surface",
-    "contour": "surface",
-    "filled": "surface",
-    "heatmap": "contour",
-    "surface": "contour",
-    "line": "contour",
-    "animation": "html",
-}
 KIND_HELP = (
     "contour, filled, heatmap, surface, line, animation, html (interactive page) or barcode (valleys); "
     "for spectrum files spectrum, density or layers.  [contour; line for 1-D]"
@@ -128,7 +122,7 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
     options = _read_options(words, mistakes)
     _check_out(out, mistakes.found)
     check_film_words(options, out, mistakes.found)
-    if following and options["kind"] == "animation":
+    if following and options["kind"] == FILM.kind:
         mistakes.found.append("--follow draws still pictures; make the animation when the run is finished.")
     options["style"] = options["style"] or "text"
     surfaces = [] if following else [mistakes.attempt(partial(read_surface, Path(file), note)) for file in files]
@@ -157,12 +151,11 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
     from lossviz.render.write import draw
 
     # 2. the scene, then its file
-    kind = options["kind"] or default_kind(read[0])
-    ending = {"html": ".html", "animation": ".animation.gif"}.get(kind, f".{kind}.png")
+    easel = KINDS[options["kind"] or default_kind(read[0])]
     between = {"less": "-minus-", "ratio": "-over-"}.get(options["difference"] or "", "+")
-    path = Path(out) if out else default_path(files, ending, between=between)
+    path = Path(out) if out else default_path(files, easel.ending, between=between)
     command = command_line(sys.argv[1:])
-    if kind == "animation":
+    if easel is FILM:
         written = draw_film(read, path, options, command, note)
     else:
         still = {name: value for name, value in options.items() if name not in OWN}
@@ -172,7 +165,7 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
         written = draw(scene, path, command=command)
         if scene.table:
             click.echo(f"{scene.table}\n")
-    other = SHOWN_NEXT[kind] if read[0].plan.grid.dimension > 1 else None
+    other = easel.after if read[0].plan.grid.dimension > 1 else None
     names = " ".join(shlex.quote(file) for file in files)
     again = f" Another view: lossviz plot {names} --kind {other}" if other else ""
     click.echo(f"Wrote {' and '.join(map(str, written))}.{again}")
@@ -199,12 +192,11 @@ def note(text: str) -> None:
 
 
 def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
-    from lossviz.render.scene import KINDS
     from lossviz.render.values.scale import parse_clip
     from lossviz.render.words.colours import colour_table
     from lossviz.render.words.style import make_style
 
-    kinds = (*KINDS, "animation", *CHARTS)
+    kinds = (*KINDS, *CHARTS)
     if words["kind"] not in (None, *kinds):
         mistakes.found.append(f"--kind is {words['kind']!r}; choose one of {', '.join(kinds)}.")
     if words["scale"] not in ("auto", "log", "linear"):

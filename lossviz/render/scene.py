@@ -36,6 +36,7 @@ from lossviz.render.values.terrain import Terrain
 from lossviz.render.values.track import make_paths
 from lossviz.render.values.view import choose_names, derive, title_views
 from lossviz.render.words.colours import DEFAULT, PALE
+from lossviz.render.words.easels import EASELS, Easel
 from lossviz.render.words.style import Style, make_style
 
 MOST_PANELS = 12
@@ -48,7 +49,7 @@ class Scene:
     """All that is to be seen.
 
     Attributes:
-        kind: One of :data:`KINDS`.
+        easel: The kind of figure, and what it can show.
         panels: In reading order; for a line, one for each curve.
         keys: Scales with their levels and ticks; a panel names its own by index.
         style: Sizes, type and theme.
@@ -70,7 +71,7 @@ class Scene:
         bounds: Left, right, bottom and top on the screen that surfaces are drawn within; by default what holds them.
     """
 
-    kind: str
+    easel: Easel
     panels: tuple[Panel, ...]
     keys: tuple[Key, ...]
     style: Style
@@ -90,6 +91,11 @@ class Scene:
     bands: tuple[Band, ...] = ()
     table: str = ""
     bounds: tuple[float, float, float, float] | None = None
+
+    @property
+    def kind(self) -> str:
+        """What ``--kind`` calls it, one of :data:`KINDS`."""
+        return self.easel.kind
 
     def key_of(self, panel: Panel) -> Key:
         """The key a panel's numbers are read with."""
@@ -167,42 +173,43 @@ def make_scene(
     """
     kind = kind or default_kind(surfaces[0])
     check_request(surfaces, kind, titles, colours or DEFAULT, camera, levels, style)
-    ends = Ends.read(kind, clip, vmin, vmax, zlim)
+    easel = EASELS[kind]
+    ends = Ends.read(easel, clip, vmin, vmax, zlim)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
     surfaces, wanted = derive(surfaces, quantity)
-    names = choose_names(surfaces, wanted, every=kind == "html")
-    views = gather_views(surfaces, names, kind, difference=difference, most=most_panels)
+    names = choose_names(surfaces, wanted, every=easel.live)
+    views = gather_views(surfaces, names, easel, difference=difference, most=most_panels)
 
     # 1. one key for all views of a quantity
     paths = [make_paths(view) if path else () for view in views]
     colours = colours or (PALE if any(len(found) > 1 for found in paths) else DEFAULT)
     looks = {"scale": scale, "clip": clip, "colours": colours, "ends": ends, "label": label}
-    keys = choose_keys(views, paths, kind, difference=difference, **looks)
-    if kind in ("contour", "filled") and smooth and levels is None and is_rough(views, keys[0].scale):
-        kind = "heatmap"  # lines would show the interpolation, not the loss
+    keys = choose_keys(views, paths, easel, difference=difference, **looks)
+    if easel.ribbons and smooth and levels is None and is_rough(views, keys[0].scale):
+        easel = EASELS["heatmap"]  # lines would show the interpolation, not the loss
 
     # 2. panels with the values between their grid points, and the camera
-    between = smooth and kind != "heatmap"  # cells are shown as they are
-    shown = title_views(views, surfaces, _titles(titles, difference), kind)
-    panels = make_panels(views, shown, keys, paths, kind, smooth=between)
-    terrains, chosen = raise_terrains(panels, keys, kind, camera)
+    between = smooth and easel.interpolated
+    shown = title_views(views, surfaces, _titles(titles, difference), easel)
+    panels = make_panels(views, shown, keys, paths, easel, smooth=between)
+    terrains, chosen = raise_terrains(panels, keys, easel, camera)
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
-    boxes = group_panels(panels, kind)[:MOST_PANELS] if kind == "html" else group_panels(panels, kind)
+    boxes = group_panels(panels, easel)[: MOST_PANELS if easel.live else None]
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
-    families = find_families(surfaces, called) if kind == "line" and band else ()
+    families = find_families(surfaces, called) if band and not easel.planar else ()
     bands = make_bands(panels, boxes, families)
-    entries = choose_entries(panels, keys, kind=kind, bands=bands, families=[family.name for family in families])
-    rows = legend_rows(entries, style, kind, len(boxes))
-    strip = max((strip_height(panel.paths) for panel in panels), default=0.0) if kind != "html" else 0.0
+    entries = choose_entries(panels, keys, easel=easel, bands=bands, families=[family.name for family in families])
+    rows = legend_rows(entries, style, easel, len(boxes))
+    strip = max((strip_height(panel.paths) for panel in panels), default=0.0) * (not easel.live)
     labels = [key.label for key in keys]
     place = partial(
-        lay_out, style, kind, panels, boxes, terrains, chosen, legend=len(rows), strip_em=strip, bar_labels=labels
+        lay_out, style, easel, panels, boxes, terrains, chosen, legend=len(rows), strip_em=strip, bar_labels=labels
     )
-    width_mm = place().panels[0].width * 25.4 if kind != "line" else PROFILE_WIDTH_MM
-    keys, errors, unknown = settle_levels(keys, panels, kind, levels, width_mm)
+    width_mm = place().panels[0].width * 25.4 if easel.planar else PROFILE_WIDTH_MM
+    keys, errors, unknown = settle_levels(keys, panels, easel, levels, width_mm)
     place = partial(place, bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
-    foot = wrap_facts(write_footer(panels, keys), place().width, style) if footer and kind != "html" else ()
+    foot = wrap_facts(write_footer(panels, keys), place().width, style) if footer and not easel.live else ()
 
     # 4. words
     doubts = [*difference_cautions(surfaces, called), *panel_cautions(panels, keys, between=between)]
@@ -210,7 +217,7 @@ def make_scene(
     hidden = [*path_cautions(panels, keys), *(missing_paths(panels) if path else [])]
     remarks = distinct([*doubts, *hidden, *unknown])
     return Scene(
-        kind=kind,
+        easel=easel,
         panels=panels,
         keys=tuple(keys),
         style=style,
@@ -224,9 +231,9 @@ def make_scene(
         samples=samples,
         smooth=smooth,
         footer=foot,
-        caption=write_caption(panels, keys, kind=kind, smooth=smooth, camera=chosen, remarks=remarks, bands=bands),
+        caption=write_caption(panels, keys, easel=easel, smooth=smooth, camera=chosen, remarks=remarks, bands=bands),
         remarks=remarks,
-        metadata=file_facts(surfaces, panels, keys, kind, colours, chosen),
+        metadata=file_facts(surfaces, panels, keys, easel.kind, colours, chosen),
         bands=bands,
         table="" if difference else comparison_text(surfaces, called, names),
     )

@@ -37,7 +37,7 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if is_export(path) and (scene.kind == "surface" or suffix == ".csv"):
+    if is_export(path) and (scene.easel.relief or suffix == ".csv"):
         data = export(scene, suffix)
         write_whole(path, data)
         if (paths := export_paths(scene, suffix)) is None:
@@ -48,7 +48,7 @@ def draw(scene: Scene, path: Path | str, *, command: str | None = None) -> list[
     if suffix not in SUFFIXES:
         raise UsageError(f"--out {path} ends in {suffix or 'nothing'!r}; write {', '.join(SUFFIXES)}.")
     caption = path.with_name(path.stem + ".caption.txt")
-    if (suffix == ".html") != (scene.kind == "html"):
+    if (suffix == ".html") != scene.easel.live:
         raise UsageError(f"--out {path}: the interactive page is --kind html with a file that ends in .html.")
     with settings(scene):
         if suffix == ".html":

@@ -136,7 +136,7 @@ def test_a_line_needs_no_plane_and_a_surface_does(surface_of):
 
 def test_every_mistake_is_named_at_once(bowl):
     with pytest.raises(UsageError) as caught:
-        make_scene([bowl], kind="pie", colours="jet", style="a4", titles=["x", "y"], camera=(0, 90))
+        make_scene([bowl], kind="pie", colours="grue", style="a4", titles=["x", "y"], camera=(0, 90))
     assert str(caught.value).startswith("5 mistakes")
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,13 +18,19 @@ if TYPE_CHECKING:
 @contextmanager
 def show_progress(kind: str, grid: Grid | None) -> Iterator[Callable[[Update], None]]:
     """Give a callback for :func:`lossviz.run.compute.compute` that shows progress as ``kind`` says."""
-    if grid is None or kind == "none":
-        yield lambda update: None
-    elif kind == "bar":
-        with _bar(grid.size) as tell:
-            yield tell
-    else:
-        yield lambda update: _print_json(update, grid)
+    shown = {"bar": _bar, "json": _json_lines}.get(kind, _silence)
+    with _silence() if grid is None else shown(grid) as tell:
+        yield tell
+
+
+@contextmanager
+def _silence(*_: Any) -> Iterator[Callable[..., None]]:
+    yield lambda *_: None
+
+
+@contextmanager
+def _json_lines(grid: Grid) -> Iterator[Callable[[Update], None]]:
+    yield lambda update: _print_json(update, grid)
 
 
 def _print_json(update: Update, grid: Grid) -> None:
@@ -39,7 +45,7 @@ def _plain(value: float) -> float | str:
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Callable[[Update], None]]:
+def _bar(grid: Grid) -> Iterator[Callable[[Update], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,7 +60,7 @@ def _bar(total: int) -> Iterator[Callable[[Update], None]]:
     )
     start, evaluated = time.perf_counter(), set()
     progress = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task("evaluating", total=total, rate="")
+    task = progress.add_task("evaluating", total=grid.size, rate="")
 
     def tell(update: Update) -> None:
         progress.start()  # with the first point, so that a refused run shows no bar
@@ -72,13 +78,13 @@ def _bar(total: int) -> Iterator[Callable[[Update], None]]:
 @contextmanager
 def show_stages(kind: str) -> Iterator[Callable[[str, int, int], None]]:
     """Give a callback that shows what is being done and how far it is: a bar a stage, JSON lines, or nothing."""
-    if kind == "bar":
-        with _stage_bars() as tell:
-            yield tell
-    elif kind == "json":
-        yield lambda stage, done, total: click.echo(json.dumps({"stage": stage, "done": done, "total": total}))
-    else:
-        yield lambda stage, done, total: None
+    with {"bar": _stage_bars, "json": _stage_lines}.get(kind, _silence)() as tell:
+        yield tell
+
+
+@contextmanager
+def _stage_lines() -> Iterator[Callable[[str, int, int], None]]:
+    yield lambda stage, done, total: click.echo(json.dumps({"stage": stage, "done": done, "total": total}))
 
 
 @contextmanager

@@ -30,11 +30,10 @@ TABLE = 4096  # colours looked up
 
 def draw_contours(scene: Scene, figure: Figure) -> None:
     """Draw every panel of a ``contour`` or ``filled`` scene."""
-    bands = scene.kind == "filled"
     for index, panel in enumerate(scene.panels):
         axes = add_map_axes(scene, figure, index)
         lines = draw_contour_panel(scene, axes, index, numbers=False)
-        finish_map(scene, figure, axes, index, bands=bands)
+        finish_map(scene, figure, axes, index, bands=scene.easel.bands)
         if lines is not None:
             _draw_numbers(axes, panel, scene.key_of(panel), scene, lines)
     finish_figure(scene, figure)
@@ -44,7 +43,7 @@ def draw_contour_panel(scene: Scene, axes: Axes, index: int, *, numbers: bool = 
     """Colours, clipped regions, ribbons and lines of one panel on its axes; its lines, None where there are none."""
     panel, key = scene.panels[index], scene.key_of(scene.panels[index])
     assert panel.field is not None
-    draw_colours(axes, panel.field, key, bands=scene.kind == "filled", smooth=scene.smooth)
+    draw_colours(axes, panel.field, key, bands=scene.easel.bands, smooth=scene.smooth)
     _draw_clipped(axes, panel.field, key)
     if scene.errors:
         _draw_ribbons(axes, panel, key, scene.errors[index])

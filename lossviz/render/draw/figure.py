@@ -19,7 +19,7 @@ from lossviz.render.draw.relief import draw_relief
 from lossviz.render.scene import Scene
 
 SHOWN_DPI = 150  # of a figure within a notebook
-EASELS = {
+DRAWERS = {
     "contour": draw_contours,
     "filled": draw_contours,
     "heatmap": draw_heatmap,
@@ -45,7 +45,7 @@ def make_figure(scene: Scene) -> Figure:
     """Draw a scene on a new figure, outside pyplot; call within :func:`settings`."""
     figure = ShownFigure(figsize=(scene.layout.width, scene.layout.height), dpi=scene.style.dpi)
     FigureCanvasAgg(figure)
-    EASELS[scene.kind](scene, figure)
+    DRAWERS[scene.kind](scene, figure)
     return figure
 
 

@@ -42,8 +42,8 @@ def draw_onto(scene: Scene, axes: Axes) -> list[Artist]:
     Raises:
         UsageError: If the scene has several panels, or another kind.
     """
-    if scene.kind not in _EASELS:
-        raise UsageError(f"{scene.kind} does not fit on axes that exist; choose {', '.join(_EASELS)}.")
+    if scene.kind not in _DRAWERS:
+        raise UsageError(f"{scene.kind} does not fit on axes that exist; choose {', '.join(_DRAWERS)}.")
     if len(scene.groups) != 1:
         raise UsageError(f"There are {len(scene.groups)} panels and one pair of axes; name one quantity.")
     figure = axes.get_figure(root=True)
@@ -51,7 +51,7 @@ def draw_onto(scene: Scene, axes: Axes) -> list[Artist]:
     size, place = figure.get_size_inches(), axes.get_position()
     box = Box(place.x0 * size[0], place.y0 * size[1], place.width * size[0], place.height * size[1])
     there = set(axes.get_children())
-    _EASELS[scene.kind](replace(scene, layout=replace(scene.layout, panels=(box,))), axes)
+    _DRAWERS[scene.kind](replace(scene, layout=replace(scene.layout, panels=(box,))), axes)
     return [artist for artist in axes.get_children() if artist not in there]
 
 
@@ -75,7 +75,7 @@ def _finish(scene: Scene, axes: Axes, *, open_ends: bool = False) -> None:
     axes.set_ylabel(scene.panels[0].y_label)
 
 
-_EASELS: dict[str, Callable[[Scene, Axes], None]] = {
+_DRAWERS: dict[str, Callable[[Scene, Axes], None]] = {
     "contour": _contour,
     "filled": _contour,
     "heatmap": _heatmap,

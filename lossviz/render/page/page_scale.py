@@ -14,6 +14,7 @@ from lossviz.render.values.cells import classify, count_cells
 from lossviz.render.values.key import Key, add_levels, make_key
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.track import known_losses
+from lossviz.render.words.easels import EASELS
 
 WIDTH_MM = 120.0  # of a surface on a screen
 
@@ -62,7 +63,7 @@ def _other_key(scene: Scene, index: int) -> Key | None:
 
 def _scale(key: Key, panel: Panel) -> dict[str, Any]:
     scale = key.scale
-    entries = choose_entries([panel], [key], kind="html")
+    entries = choose_entries([panel], [key], easel=EASELS["html"])
     return {
         "kind": scale.kind,
         "low": scale.low,

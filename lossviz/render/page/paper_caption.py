@@ -72,11 +72,10 @@ def _scales(scene: Scene) -> list[str]:
         kind = SCALE_WORDS[key.scale.kind]
         unit = " %" * key.percent
         ends = f"{key.text(key.scale.low)}{unit} to {key.text(key.scale.high)}{unit}"
-        what = "Heights and colours" if scene.kind == "surface" else "Values" if scene.kind == "line" else "Colours"
         shared = " shared by all panels" if len(scene.panels) > 1 and len(scene.keys) == 1 else ""
         clipped = sum(panel.counts[Cell.CLIPPED] for panel in scene.panels if scene.key_of(panel) is key)
         beyond = f"; {clipped} points above are clipped (dotted)" if clipped else ""
-        sentences.append(f"{what} on a {kind} scale{shared}, {ends}{beyond}.")
+        sentences.append(f"{scene.easel.read_by} on a {kind} scale{shared}, {ends}{beyond}.")
     return sentences
 
 
@@ -85,7 +84,7 @@ def _signs(scene: Scene) -> list[str]:
     parts = []
     if "trained" in marks:
         parts.append(f"circle: {centre_text(scene.panels[0].view.surface)}")
-    best = [words for kind, words in BEST.items() if kind in marks and scene.kind != "line"]
+    best = [words for kind, words in BEST.items() if kind in marks and scene.easel.planar]
     parts += [f"cross: {words} where it is another" for words in best]
     if any(key.chance is not None for key in scene.keys):
         chance = next(key.chance_text for key in scene.keys if key.chance is not None)
@@ -95,11 +94,11 @@ def _signs(scene: Scene) -> list[str]:
         parts.append(f"hatched: {infinite} points without a finite value")
     sentences = [f"{'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}."] if parts else []
     if any(panel.paths for panel in scene.panels):
-        lifted = ", and lifted to its own loss, which is not the surface's" if scene.kind == "surface" else ""
+        lifted = ", and lifted to its own loss, which is not the surface's" if scene.easel.relief else ""
         sentences.append(
             f"The path is that of the nearest points of the plane to the snapshots{lifted}; the strip shows what the "
             "plane does not."
         )
-    if scene.kind in ("contour", "filled") and any(samples_some(panel) for panel in scene.panels):
+    if scene.easel.ribbons and any(samples_some(panel) for panel in scene.panels):
         sentences.append("Ribbons: two standard errors.")
     return sentences

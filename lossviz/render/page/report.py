@@ -129,9 +129,9 @@ def _make_plates(surfaces: Sequence[Surface], titles: Sequence[str], scale: floa
         ]
     plates = []
     for heading, words in wanted:
-        dpi, kind = max(50, round(scale * DPI[words["kind"]])), words["kind"]
+        dpi = max(50, round(scale * DPI[words["kind"]]))
         scene = make_scene(surfaces, titles=list(titles) if several else None, style="wide", dpi=dpi, **words)
-        plates.append(Plate(heading, scene, ".svg" if kind == "line" else ".png"))
+        plates.append(Plate(heading, scene, ".png" if scene.easel.planar else ".svg"))
     return plates
 
 

@@ -14,6 +14,7 @@ from lossviz.render.values.panel import Panel
 from lossviz.render.values.seeds import Band
 from lossviz.render.values.track import Path
 from lossviz.render.values.uncertainty import samples_some
+from lossviz.render.words.easels import Easel
 from lossviz.render.words.plane_text import centre_text
 from lossviz.render.words.quantity import quantity_label
 
@@ -66,15 +67,20 @@ class LegendEntry:
 
 
 def choose_entries(
-    panels: Sequence[Panel], keys: Sequence[Key], *, kind: str, bands: Sequence[Band] = (), families: Sequence[str] = ()
+    panels: Sequence[Panel],
+    keys: Sequence[Key],
+    *,
+    easel: Easel,
+    bands: Sequence[Band] = (),
+    families: Sequence[str] = (),
 ) -> tuple[LegendEntry, ...]:
     """The entries a figure needs, in the order a reader meets them."""
     if bands:
         entries = _seed_entries(panels, bands, families)
     else:
-        entries = _curve_entries(panels) if kind == "line" else _path_entries(panels, kind)
+        entries = _path_entries(panels, easel) if easel.planar else _curve_entries(panels)
     drawn = [(panel, mark) for panel in panels for mark in panel.shown_marks]
-    if kind == "line":  # a profile shows it at its value, where that is known
+    if not easel.planar:  # a profile shows it at its value, where that is known
         drawn = [pair for pair in drawn if np.isfinite(pair[1].value)]
     marks = {mark.kind for _, mark in drawn}
     if "trained" in marks:
@@ -83,13 +89,13 @@ def choose_entries(
             LegendEntry("trained", " or ".join(centres).replace("trained parameters", "trained parameters θ*"))
         )
     for best, words in BEST.items():
-        if best in marks and kind != "line":
+        if best in marks and easel.planar:
             everywhere = all(any(m.kind == best for m in p.marks) for p in panels)
             entries.append(LegendEntry(best, words if everywhere else f"{words}, where it is another"))
     entries += [
         LegendEntry("chance", text) for text in dict.fromkeys(key.chance_text for key in keys if key.chance_text)
     ]
-    if kind in ("contour", "filled") and any(samples_some(panel) for panel in panels):
+    if easel.ribbons and any(samples_some(panel) for panel in panels):
         entries.append(LegendEntry("band", "where a line may lie (± 2 standard errors)"))
     total = sum(panel.kinds.size for panel in panels)
     if any(panel.guessed.any() for panel in panels):
@@ -175,19 +181,19 @@ def _first_of_each(panels: Sequence[Panel]) -> list[int]:
     return list(seen.values())
 
 
-def _path_entries(panels: Sequence[Panel], kind: str) -> list[LegendEntry]:
+def _path_entries(panels: Sequence[Panel], easel: Easel) -> list[LegendEntry]:
     paths = list({(path.name, path.colour): path for panel in panels for path in panel.paths}.values())
     if not paths:
         return []
     first, alone = paths[0], all(len(panel.paths) < 2 for panel in panels)
     entries = [LegendEntry("path", f"path {path.name}" if alone else path.name, path=path) for path in paths]
-    if kind in ("surface", "html") and any(np.isfinite(path.own).any() for path in paths):
+    if easel.raised and any(np.isfinite(path.own).any() for path in paths):
         entries.append(
             LegendEntry(
                 "lifted", "the same at its own loss" if alone else "above the floor: at its own loss", path=first
             )
         )
-    if kind == "surface":
+    if easel.relief:
         entries.append(LegendEntry("hidden", "behind the surface", path=first))
     dots = {path.dot_text for path in paths}
     entries += [

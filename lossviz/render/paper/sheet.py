@@ -13,6 +13,7 @@ from lossviz.render.values.camera import Camera, common_bounds
 from lossviz.render.values.panel import Panel, axes_agree
 from lossviz.render.values.terrain import Terrain
 from lossviz.render.values.track import Path
+from lossviz.render.words.easels import Easel
 from lossviz.render.words.style import Style
 
 COLUMNS = {"paper": 1, "paper-wide": 4, "column": 1, "text": 3, "wide": 4, "screen": 3}
@@ -20,28 +21,28 @@ MOST_COLUMNS, MOST_RELIEFS = 4, 2
 FLOOR = -0.62  # height of the floor under a surface
 
 
-def group_panels(panels: Sequence[Panel], kind: str) -> tuple[tuple[int, ...], ...]:
+def group_panels(panels: Sequence[Panel], easel: Easel) -> tuple[tuple[int, ...], ...]:
     """Which panels share a box: the curves of one quantity along one axis; everything else stands alone."""
-    if kind != "line":
+    if easel.planar:
         return tuple((i,) for i in range(len(panels)))
     places = [(panel.key, panel.view.axes, panel.x_label) for panel in panels]
     return tuple(tuple(i for i, p in enumerate(places) if p == place) for place in dict.fromkeys(places))
 
 
 def legend_rows(
-    entries: Sequence[LegendEntry], style: Style, kind: str, boxes: int
+    entries: Sequence[LegendEntry], style: Style, easel: Easel, boxes: int
 ) -> tuple[tuple[LegendEntry, ...], ...]:
     """The legend in rows as wide as the figure; a single map is narrower than the style."""
     em = style.font_pt * PT
-    alone = boxes == 1 and kind != "surface"
-    room = 5.0 if kind == "line" else 12.0  # beside a single panel: a bar, or nothing
+    alone = boxes == 1 and not easel.relief
+    room = 12.0 if easel.planar else 5.0  # beside a single panel: a bar, or nothing
     width = min(style.width_in, style.panel_in + room * em) if alone else style.width_in
     return arrange(entries, width / em - 5)
 
 
 def lay_out(
     style: Style,
-    kind: str,
+    easel: Easel,
     panels: Sequence[Panel],
     boxes: Sequence[tuple[int, ...]],
     terrains: Sequence[Terrain],
@@ -56,24 +57,24 @@ def lay_out(
     """Arrange the boxes: one row for each key that has several, else all in rows."""
     keys = [panels[box[0]].key for box in boxes]
     most = COLUMNS.get(style.name, MOST_COLUMNS)
-    most = 2 if kind == "line" and most == 1 else most
-    columns = _columns(keys, min(MOST_RELIEFS, most) if kind == "surface" else most)
+    most = max(most, 1 if easel.planar else 2)
+    columns = _columns(keys, min(MOST_RELIEFS, most) if easel.relief else most)
     first = [panels[box[0]] for box in boxes]
-    titles = [panel.view.fixed_text() or panel.title if kind == "line" else panel.title for panel in first]
+    titles = [panel.view.fixed_text() or panel.title if not easel.planar else panel.title for panel in first]
     return plan_layout(
-        replace(style, panel_in=style.width_in) if kind == "surface" else style,
+        replace(style, panel_in=style.width_in) if easel.relief else style,
         count=len(boxes),
         columns=columns,
-        barred=tuple(kind != "line" and barred for barred in _barred(keys, columns)),
-        height_of=_height_of(style, kind, panels, terrains, camera, bar_letters),
-        titles=titles if kind != "line" or len(boxes) > 1 else (),
+        barred=tuple(easel.planar and barred for barred in _barred(keys, columns)),
+        height_of=_height_of(style, easel, panels, terrains, camera, bar_letters),
+        titles=titles if easel.planar or len(boxes) > 1 else (),
         legend_rows=legend,
-        axes_outside=kind != "surface",
+        axes_outside=not easel.relief,
         footer_lines=footer_lines,
         bar_letters=bar_letters,
         strip_em=strip_em,
-        left_letters=bar_letters if kind == "line" else 0,
-        agree=axes_agree(panels) if kind not in ("line", "surface") else (True, True),
+        left_letters=0 if easel.planar else bar_letters,
+        agree=axes_agree(panels) if easel.planar and not easel.relief else (True, True),
         below=[panel.x_label for panel in panels],
         upright=(*bar_labels, *dict.fromkeys(panel.y_label for panel in panels)),
     )
@@ -93,20 +94,16 @@ def _barred(keys: Sequence[int], columns: int) -> list[bool]:
     return [first[key] == i for i, key in enumerate(keys)]
 
 
-def _height_of(style, kind, panels, terrains, camera, letters) -> Callable[[float], float]:
-    if kind == "line":
+def _height_of(style, easel, panels, terrains, camera, letters) -> Callable[[float], float]:
+    if not easel.planar:
         return map_height(PROFILE)
-    if kind == "surface":
+    if easel.relief:
         return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT, relief_margins(letters))
     return map_height(max(panel.aspect for panel in panels))
 
 
 PARTS_EM = {"own loss": 5.0, "distance": 2.6, "learning rate": 2.6}
-
-
 BETWEEN_EM = 0.7
-
-
 WITHIN = 1e-6  # distance under which a path lies in the plane, and share of a loss under which two are one
 
 

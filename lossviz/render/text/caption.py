@@ -18,17 +18,10 @@ from lossviz.render.values.scale import SCALE_WORDS
 from lossviz.render.values.seeds import Band
 from lossviz.render.values.uncertainty import samples_some
 from lossviz.render.values.view import View
+from lossviz.render.words.easels import Easel
 from lossviz.render.words.plane_text import axis_symbol, axis_words, centre_text, plane_phrase
 from lossviz.render.words.quantity import SPLITS, format_coordinate, format_value, quantity_label
 
-SHOWS = {
-    "contour": "Contour map",
-    "filled": "Filled contour map",
-    "heatmap": "Map of the grid's cells",
-    "surface": "Surface over its own map",
-    "line": "Profile",
-    "html": "Interactive view",
-}
 LIMITS = "A plane is one slice of a high-dimensional loss: what is convex or flat on it need not be so elsewhere."
 
 
@@ -36,15 +29,15 @@ def write_caption(
     panels: Sequence[Panel],
     keys: Sequence[Key],
     *,
-    kind: str,
+    easel: Easel,
     smooth: bool,
     camera: Camera | None,
     remarks: Sequence[Remark],
     bands: Sequence[Band] = (),
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for each remark."""
-    general = [_what(panels, kind), _foreign_statistics(panels[0].view.surface)]
-    general += [_how_shown(keys, kind, smooth, camera), _how_known(panels, kind)]
+    general = [_what(panels, easel), _foreign_statistics(panels[0].view.surface)]
+    general += [_how_shown(keys, easel, smooth, camera), _how_known(panels, easel)]
     if bands:
         told = " and ".join(dict.fromkeys(band.text for band in bands))
         general.append(f"Thick lines are medians and bands the {told} at each coordinate; thin lines are single seeds.")
@@ -53,7 +46,7 @@ def write_caption(
             [
                 *_panel_name(panel, len(panels)),
                 *panel_facts(panel, keys[panel.key]),
-                *path_sentences(panel, keys[panel.key], kind),
+                *path_sentences(panel, keys[panel.key], easel),
             ]
         )
         for panel in panels
@@ -117,7 +110,7 @@ def _measured_error(surface: Surface) -> str:
     )
 
 
-def _what(panels: Sequence[Panel], kind: str) -> str:
+def _what(panels: Sequence[Panel], easel: Easel) -> str:
     view = panels[0].view
     plan = view.surface.plan
     names = list(dict.fromkeys(quantity_label(p.view.name, p.view.split) for p in panels))
@@ -129,7 +122,7 @@ def _what(panels: Sequence[Panel], kind: str) -> str:
     subject = view.surface.subject
     grid = " × ".join(str(len(axis)) for axis in plan.grid.axes)
     less = f" {view.against} {view.other_name}" if view.other_name else ""
-    text = f"{SHOWS[kind]} of {view.measure}the {' and the '.join(names)} of {subject}{less} along "
+    text = f"{easel.shows} of {view.measure}the {' and the '.join(names)} of {subject}{less} along "
     text += f"{plane_phrase(view.surface)}; {grid} grid, {ranges}. "
     examples = _mean_over(panels)
     used = precision_text(view.surface) or view.surface.precision
@@ -154,15 +147,15 @@ def _foreign_statistics(surface: Surface) -> str:
     )
 
 
-def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | None) -> str:
+def _how_shown(keys: Sequence[Key], easel: Easel, smooth: bool, camera: Camera | None) -> str:
     sentences = []
     for key in keys:
         low, high = key.text(key.scale.low), key.text(key.scale.high)
         words = SCALE_WORDS[key.scale.kind].capitalize()
         sentences.append(f"{words} scale from {low} to {high} ({key.label.split(' (')[0]}).")
-        if key.levels and kind in ("contour", "filled", "surface"):
+        if key.levels and easel.lined:
             sentences.append(f"Lines at {', '.join(key.text(v) for v in key.levels)}.")
-    if kind == "heatmap" or not smooth:
+    if not (easel.interpolated and smooth):
         sentences.append("Nothing is interpolated.")
     else:
         sentences.append("Between grid points the values are interpolated monotonically (PCHIP) on the display scale.")
@@ -174,8 +167,8 @@ def _how_shown(keys: Sequence[Key], kind: str, smooth: bool, camera: Camera | No
     return " ".join(sentences)
 
 
-def _how_known(panels: Sequence[Panel], kind: str) -> str:
-    if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
+def _how_known(panels: Sequence[Panel], easel: Easel) -> str:
+    if not easel.ribbons or not any(samples_some(panel) for panel in panels):
         return ""
     return (
         "The values are means over a random part of the examples: ribbons show where each line may lie, within 2 "

@@ -13,6 +13,7 @@ from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.track import Path, shows_paths
 from lossviz.render.values.view import View
+from lossviz.render.words.easels import Easel
 from lossviz.render.words.plane_text import axis_words, explained_shares, share_text
 from lossviz.render.words.quantity import format_value, quantity_label
 
@@ -20,7 +21,7 @@ FAINT = 0.01  # share of its variance below which a path is a dot
 FAR = 2.0  # ratio of two losses beyond which a path is called off the surface
 
 
-def path_sentences(panel: Panel, key: Key, kind: str) -> list[str]:
+def path_sentences(panel: Panel, key: Key, easel: Easel) -> list[str]:
     """Sentences on the paths of a panel."""
     if not panel.paths:
         return []
@@ -29,7 +30,7 @@ def path_sentences(panel: Panel, key: Key, kind: str) -> list[str]:
         for path in panel.paths
         for sentence in (_where(path, panel), *_losses(path, panel), *_shares(path, panel))
     ]
-    lifted = kind in ("surface", "html") and any(np.isfinite(path.own).any() for path in panel.paths)
+    lifted = easel.raised and any(np.isfinite(path.own).any() for path in panel.paths)
     if lifted:
         sentences.append(
             "On the floor each path is seen in the plane; above it the same path stands at its own loss, not on the "

@@ -8,6 +8,7 @@ import numpy as np
 
 from lossviz.errors import UsageError
 from lossviz.render.values.scale import Scale
+from lossviz.render.words.easels import Easel
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Ends:
 
     @classmethod
     def read(
-        cls, kind: str, clip: str | float, vmin: float | None, vmax: float | None, zlim: tuple[float, float] | None
+        cls, easel: Easel, clip: str | float, vmin: float | None, vmax: float | None, zlim: tuple[float, float] | None
     ) -> Ends:
         """The ends that words name: of colours by ``vmin`` and ``vmax``, of heights and profiles by ``zlim``.
 
@@ -32,15 +33,15 @@ class Ends:
             UsageError: If two words name one end, or one of them means nothing for this kind.
 
         Example:
-            >>> Ends.read("surface", "auto", None, None, (0.0, 2.0))
+            >>> Ends.read(EASELS["surface"], "auto", None, None, (0.0, 2.0))
             Ends(low=0.0, high=2.0)
         """
         if vmax is not None and clip != "auto":
             raise UsageError("--vmax and --clip both name the highest value shown; give one of them.")
         if zlim is None:
             return cls(vmin, vmax)
-        if kind not in ("surface", "line", "html"):
-            raise UsageError(f"--zlim is for surface, line and html; a map ({kind}) has --vmin and --vmax.")
+        if easel.planar and not easel.raised:
+            raise UsageError(f"--zlim is for surface, line and html; a map ({easel.kind}) has --vmin and --vmax.")
         if (vmin, vmax) != (None, None) or clip != "auto":
             raise UsageError("--zlim names both ends of colours and heights; leave out --vmin, --vmax and --clip.")
         return cls(*zlim)

@@ -22,6 +22,7 @@ from lossviz.render.values.terrain import Terrain, make_terrain
 from lossviz.render.values.track import Path, known_losses
 from lossviz.render.values.uncertainty import error_field, samples_some, separate
 from lossviz.render.values.view import View, make_views
+from lossviz.render.words.easels import Easel
 
 MOST_VIEWS = 60  # of a page, which shows some of them at a time
 FINE_MAP, FINE_SURFACE = 320, 480
@@ -43,17 +44,17 @@ class Levels(NamedTuple):
 
 
 def gather_views(
-    surfaces: Sequence[Surface], names: Sequence[str], kind: str, *, difference: bool | str, most: int
+    surfaces: Sequence[Surface], names: Sequence[str], easel: Easel, *, difference: bool | str, most: int
 ) -> list[View]:
     """What the panels of a figure show, those of one quantity together.
 
     Raises:
         UsageError: If it is more than ``most``, or does not make one difference.
     """
-    views = make_views(surfaces, names, kind)
+    views = make_views(surfaces, names, easel)
     views = subtract_views(views, surfaces, ratio=difference == "ratio") if difference else views
-    most = MOST_VIEWS if kind == "html" else most
-    if kind != "line" and len(views) > most:
+    most = MOST_VIEWS if easel.live else most
+    if easel.planar and len(views) > most:
         raise UsageError(f"{len(views)} panels do not fit one figure; at most {most}. Name fewer files or quantities.")
     return views
 
@@ -61,7 +62,7 @@ def gather_views(
 def choose_keys(
     views: Sequence[View],
     paths: Paths,
-    kind: str,
+    easel: Easel,
     *,
     difference: bool | str,
     scale: str,
@@ -72,7 +73,7 @@ def choose_keys(
 ) -> list[Key]:
     """One key for all views of a quantity, in the order of the quantities; levels come later."""
     clip = parse_clip(clip) if isinstance(clip, str) else clip
-    if kind == "line" and clip == "auto":
+    if not easel.planar and clip == "auto":
         clip = "none"  # a profile has room for its highest point
     keys = []
     for quantity in _quantities(views):
@@ -89,14 +90,14 @@ def choose_keys(
 
 
 def make_panels(
-    views: Sequence[View], titles: Sequence[str], keys: Sequence[Key], paths: Paths, kind: str, *, smooth: bool
+    views: Sequence[View], titles: Sequence[str], keys: Sequence[Key], paths: Paths, easel: Easel, *, smooth: bool
 ) -> tuple[Panel, ...]:
     """A panel for each view, with the values between its grid points if ``smooth``."""
-    quantities, fewest = _quantities(views), FINE_SURFACE if kind == "surface" else FINE_MAP
+    quantities, fewest = _quantities(views), FINE_SURFACE if easel.relief else FINE_MAP
     panels = []
     for view, title, own in zip(views, titles, paths, strict=True):
         index, field = quantities.index(view.quantity), None
-        if kind != "line":
+        if easel.planar:
             x, y, scale = view.coordinates(0), view.coordinates(1), keys[index].scale
             field = make_field(x, y, view.values(), view.evaluated(), scale, fewest=fewest, smooth=smooth)
         panels.append(make_panel(view, title, index, keys[index], field, smooth=smooth, paths=own))
@@ -104,10 +105,10 @@ def make_panels(
 
 
 def raise_terrains(
-    panels: Sequence[Panel], keys: Sequence[Key], kind: str, camera: tuple[float, float] | None
+    panels: Sequence[Panel], keys: Sequence[Key], easel: Easel, camera: tuple[float, float] | None
 ) -> tuple[tuple[Terrain, ...], Camera | None]:
     """Height fields and the one camera of a surface or a page; of other kinds there are none."""
-    raised = [panel for panel in panels if kind in ("surface", "html")]
+    raised = [panel for panel in panels if easel.raised]
     terrains = tuple(make_terrain(panel.field, keys[panel.key].scale) for panel in raised if panel.field)
     if not terrains:
         return (), None
@@ -115,15 +116,15 @@ def raise_terrains(
 
 
 def settle_levels(
-    keys: Sequence[Key], panels: Sequence[Panel], kind: str, levels: Sequence[float] | None, width_mm: float
+    keys: Sequence[Key], panels: Sequence[Panel], easel: Easel, levels: Sequence[float] | None, width_mm: float
 ) -> Levels:
     """Levels whose lines keep apart on panels ``width_mm`` wide, and that the examples know; or those given."""
     settled = [
         add_levels(key, _spread_values(panels, i, key.scale), levels=levels, width_mm=width_mm)
         for i, key in enumerate(keys)
     ]
-    beyond = [_beyond(key, levels) for key in settled if levels] if kind != "line" else []
-    if kind not in ("contour", "filled") or not any(samples_some(panel) for panel in panels):
+    beyond = [_beyond(key, levels) for key in settled if levels] if easel.planar else []
+    if not easel.ribbons or not any(samples_some(panel) for panel in panels):
         return Levels(settled, (), doubt("levels", filter(None, beyond)))
     errors = tuple(error_field(panel) for panel in panels)
     unknown = doubt("levels", filter(None, beyond))

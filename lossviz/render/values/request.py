@@ -9,9 +9,10 @@ import numpy as np
 from lossviz.errors import UsageError, join_mistakes
 from lossviz.records.surface import Surface
 from lossviz.render.words.colours import colour_table
+from lossviz.render.words.easels import EASELS
 from lossviz.render.words.style import Style, make_style
 
-KINDS = ("contour", "filled", "heatmap", "surface", "line", "html")
+KINDS = tuple(EASELS)
 
 
 def check_request(

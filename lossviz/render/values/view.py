@@ -10,10 +10,10 @@ import numpy as np
 from lossviz.errors import UsageError, join_mistakes
 from lossviz.records.quantity import SECOND_DIFFERENCE, derived_names, with_derived
 from lossviz.records.surface import Surface
+from lossviz.render.words.easels import Easel
 from lossviz.render.words.plane_text import axis_symbol, eigenvalues_text
 from lossviz.render.words.quantity import format_coordinate, quantity_label
 
-KIND_WORDS = {"html": "interactive page"}
 UNTOLD = ("problem", "model")  # names of files that say nothing of what is in them
 FLOAT64 = 8 * float(np.finfo(np.float64).eps)  # a mean in float64, some roundings long
 MOST_SLICES = 5
@@ -141,7 +141,7 @@ def _largest(values: np.ndarray) -> float:
     return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
 
 
-def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> list[View]:
+def make_views(surfaces: Sequence[Surface], names: Sequence[str], easel: Easel) -> list[View]:
     """The views of a figure, those of one quantity together.
 
     A plane is one view; a 3-D grid gives three to five slices along gamma (the page all of up to 15), γ = 0 among them
@@ -154,16 +154,16 @@ def make_views(surfaces: Sequence[Surface], names: Sequence[str], kind: str) -> 
     for name in names:
         for source, surface in enumerate(surfaces):
             dimension = surface.plan.grid.dimension
-            if kind == "line":
+            if not easel.planar:
                 views += [
                     View(surface, source, name, (axis,), _through_origin(surface, axis)) for axis in range(dimension)
                 ]
             elif dimension == 1:
-                raise UsageError(f"A 1-D grid has no {KIND_WORDS.get(kind, kind)}; draw it with --kind line.")
+                raise UsageError(f"A 1-D grid cannot be drawn with --kind {easel.kind}; use --kind line.")
             elif dimension == 2:
                 views.append(View(surface, source, name, (0, 1), ()))
             else:
-                views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface, kind)]
+                views += [View(surface, source, name, (0, 1), ((2, i),)) for i in _slices(surface, easel)]
     for view in views:
         if min(len(view.coordinates(position)) for position in range(len(view.axes))) < 2:
             raise UsageError(f"{view.name} needs at least 4 points along that axis of the grid to be drawn.")
@@ -214,7 +214,7 @@ def choose_names(surfaces: Sequence[Surface], wanted: Sequence[str] | None, *, e
 
 
 def title_views(
-    views: Sequence[View], surfaces: Sequence[Surface], titles: Sequence[str] | None, kind: str
+    views: Sequence[View], surfaces: Sequence[Surface], titles: Sequence[str] | None, easel: Easel
 ) -> list[str]:
     """A title for each view: the surface's, the quantity where there are several, and the coordinates held fixed."""
     several = len({view.name for view in views}) > 1
@@ -225,7 +225,7 @@ def title_views(
         if several:
             words = quantity_label(view.name, view.split)
             parts.append(words if parts else words[:1].upper() + words[1:])
-        if kind != "line":
+        if easel.planar:
             parts.append(view.fixed_text())
             parts += [eigenvalues_text(view.surface)] * (len(surfaces) > 1)  # only the first column has a label of β
         result.append(", ".join(part for part in parts if part))
@@ -255,10 +255,10 @@ def _through_origin(surface: Surface, along: int) -> tuple[tuple[int, int], ...]
     return tuple((a, int(np.argmin(np.abs(axes[a].coordinates)))) for a in range(len(axes)) if a != along)
 
 
-def _slices(surface: Surface, kind: str) -> list[int]:
+def _slices(surface: Surface, easel: Easel) -> list[int]:
     gamma = surface.plan.grid.axes[2].coordinates
     count = len(gamma)
-    if kind == "html" and count <= MOST_LIVE_SLICES:
+    if easel.live and count <= MOST_LIVE_SLICES:
         return list(range(count))
     shown = np.linspace(0, count - 1, min(count, MOST_SLICES if count >= MOST_SLICES else 3)).round().astype(int)
     for centre in np.flatnonzero(gamma == 0.0):  # what holds the trained point is not left out, nor are the ends
