@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lossviz.errors import ProblemError
 from lossviz.problem.data.examples import Examples, choose_subset
 from lossviz.problem.habits import Habits
+from lossviz.problem.kept import Attributes
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
@@ -89,6 +90,7 @@ def refresh_statistics(problem: Problem) -> None:
     """
     if problem.statistics is None:
         return
+    kept = Attributes(problem.model) if problem.habits.remembers else None
     with torch.no_grad(), _gathering(problem.model):
         for batch in problem.statistics.batches(STATISTICS_BATCH):
             take_loss(problem, batch)
@@ -97,6 +99,8 @@ def refresh_statistics(problem: Problem) -> None:
                     "loss() puts BatchNorm into evaluation mode (model.eval()?), which undoes --batchnorm recompute: "
                     "take that out of loss(), for the mode is set before it is called; or leave --batchnorm out."
                 )
+    if kept is not None:
+        kept.put_back()
 
 
 @contextmanager

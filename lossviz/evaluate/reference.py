@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,12 +72,21 @@ def _placed_at(problem: Problem, params: Params) -> Iterator[None]:
     named = _named(problem)
     before = {name: as_real(named[name].detach()).clone() for name in params}
     buffers = {name: (buffer, buffer.clone()) for name, buffer in problem.model.named_buffers()}
+    python = [m for m in problem.model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+    own: list[dict[str, Any]] = [table for m in python for table in (vars(m), m._parameters, m._buffers)]
+    tables = [(table, dict(table)) for table in own]
+    lists = [(value, list(value)) for _, entries in tables for value in entries.values() if type(value) is list]
     modes = {module: module.training for module in problem.model.modules()}
     try:
         for name, tensor in params.items():
             as_real(named[name].detach()).copy_(tensor)
         yield
     finally:
+        for table, entries in tables:  # attributes and buffers that forward has put anew
+            table.clear()
+            table.update(entries)
+        for value, entries in lists:
+            value[:] = entries
         for name, tensor in before.items():
             as_real(named[name].detach()).copy_(tensor)
         for name in problem.params:

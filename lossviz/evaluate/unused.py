@@ -18,6 +18,7 @@ from torch import Tensor
 from lossviz.errors import ProblemError
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
+from lossviz.problem.kept import Kept
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -97,6 +98,7 @@ def _without_path(problem: Problem) -> list[str]:
     """Parameters that the graphs of all examples do not reach; every one where there is no graph."""
     named = dict(problem.model.named_parameters())
     left = {id(named[name]): name for name in problem.params}
+    kept = Kept(problem.model)
     try:
         for name in problem.params:
             named[name].requires_grad_(True)
@@ -113,8 +115,7 @@ def _without_path(problem: Problem) -> list[str]:
     except (RuntimeError, ProblemError):  # a loss may refuse to be differentiated in words of its own
         return list(problem.params)
     finally:
-        for name in problem.params:
-            named[name].requires_grad_(False)
+        kept.put_back()
     return list(left.values())
 
 

@@ -26,6 +26,7 @@ class Habits:
         known: Whether it was tried.
         differentiates: Whether it takes derivatives itself, by inputs or by parameters, and so needs gradients on.
         writes: Whether it changes the tensors of its batch in place, and so needs a copy of them.
+        remembers: Whether it leaves something in attributes of the model.
         switched: A BatchNorm layer that it runs in another mode than it was left in; empty where there is none.
         switched_to_training: Into which.
     """
@@ -33,6 +34,7 @@ class Habits:
     known: bool = False
     differentiates: bool = False
     writes: bool = False
+    remembers: bool = False
     switched: str = ""
     switched_to_training: bool = False
 

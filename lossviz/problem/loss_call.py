@@ -20,6 +20,7 @@ from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.problem.data.examples import Examples, columns
 from lossviz.problem.habits import OUT_OF_MEMORY, Habits, returned_by, try_loss
 from lossviz.problem.isolation import untracked
+from lossviz.problem.kept import Attributes
 from lossviz.problem.outcome import Outcome, read_outcome
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
@@ -145,7 +146,10 @@ def _try(problem: Problem, habits: Habits) -> None:
         with untracked():
             for parameter in problem.model.parameters():  # a caller may have turned the flags on
                 parameter.requires_grad_(False)
+            before = Attributes(problem.model)
             plain = try_loss(problem.loss, problem.model, batch, habits)
+            habits.remembers = before.changed()
+            before.put_back()
         with gradients_on(problem.model, problem.params):
             tracked = try_loss(problem.loss, problem.model, batch, habits)
     if isinstance(tracked, str) or isinstance(plain, str):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from lossviz.errors import ProblemError
 from lossviz.problem.checkpoint.match import Matching
+from lossviz.problem.copied import copy_model
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.effective import copyable, fold_weight_norm
@@ -100,7 +100,7 @@ class Problem:
                 f"This takes a copy of the model, which model() laid out itself ({self.layout.placement}): let it "
                 "return the model on one device."
             )
-        return copy.deepcopy(self.model)
+        return copy_model(self.model)
 
     @classmethod
     def make(
@@ -234,7 +234,9 @@ def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:
     _check_materialized(model)
     try:
         with copyable(model):
-            clone = copy.deepcopy(model)
+            clone = copy_model(model)
+    except ProblemError:
+        raise
     except Exception as error:
         raise ProblemError(
             f"The model cannot be copied: {type(error).__name__}: {error}\nA tensor with a gradient kept as an "

@@ -1,7 +1,7 @@
 """The one place that moves a model to a point and puts everything back.
 
-Put back are parameters, buffers that a forward pass changed, modes and gradient flags, whatever happens in between and
-in whatever mode torch is.
+Put back are parameters, and what a forward pass changed: buffers, modes, gradient flags, plain attributes; whatever
+happens in between and in whatever mode torch is.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def walking(
     Each point begins with the buffers and modes that the model had, whatever the one before it did to them.
     """
     with untracked():
-        kept = None if problem.layout.mover is not None else Kept(problem.model, trusted=not problem.habits.switched)
+        habits = problem.habits
+        how = {"trusted": not habits.switched, "attributes": habits.remembers}
+        kept = None if problem.layout.mover is not None else Kept(problem.model, **how)
 
         def go(coordinates: Sequence[float]) -> None:
             if kept is not None:

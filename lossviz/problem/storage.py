@@ -35,6 +35,7 @@ def tie_shared(model: nn.Module, like: nn.Module | None = None) -> None:
     if isinstance(seen, torch.jit.ScriptModule):  # its parameters cannot be replaced
         return
     parameters, buffers = dict(seen.named_parameters()), dict(seen.named_buffers())
+    _check_attributes(seen, parameters)
     for one, other in _sharing({**parameters, **buffers}):
         if one in buffers and other in buffers:
             continue
@@ -59,6 +60,23 @@ def tied_names(model: nn.Module) -> list[list[str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(parameter), []).append(name)
     return [names for names in groups.values() if len(names) > 1]
+
+
+def _check_attributes(model: nn.Module, parameters: Mapping[str, Tensor]) -> None:
+    """Refuse plain attributes that have the memory of a parameter: the copy that moves would leave them behind."""
+    known, attributes = set(map(id, parameters.values())), dict[str, Tensor]()
+    for place, module in model.named_modules():
+        for name, value in vars(module).items():
+            within = value if type(value) in (list, tuple) else value.values() if type(value) is dict else [value]
+            if name not in ("_parameters", "_buffers"):
+                found = [t for t in within if isinstance(t, Tensor) and id(t) not in known]
+                attributes |= {f"{place}.{name}.{k}".lstrip("."): tensor for k, tensor in enumerate(found)}
+    for one, other in _sharing({**parameters, **attributes}):
+        if one in parameters and other in attributes:
+            raise ProblemError(
+                f"The attribute {other.rpartition('.')[0]} shares its memory with the parameter {one}, and would not "
+                "follow it where that is moved: use the parameter itself in forward(), or clone() it in model()."
+            )
 
 
 def _sharing(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, str]]:

@@ -103,7 +103,9 @@ def _centre_doubts(surface: Surface) -> list[Remark]:
     return doubts
 
 
-def agree(name: str, value: float, expected: float, count: int, slack: float = 0.0) -> bool:
+def agree(
+    name: str, value: float, expected: float, count: int, slack: float = 0.0, tolerance: float = RELATIVE_TOLERANCE
+) -> bool:
     """Whether a value is the expected one up to rounding; both may be NaN or the same infinity.
 
     No tolerance is absolute: losses of 1e-9 are compared as strictly as losses of 1.
@@ -114,6 +116,7 @@ def agree(name: str, value: float, expected: float, count: int, slack: float = 0
         expected: As it should be.
         count: Number of examples.
         slack: Rounding beside the relative one, in units of the quantity; see :func:`rounding_of`.
+        tolerance: Relative to the expected value.
 
     Example:
         >>> agree("loss", 1.00001, 1.0, count=100), agree("loss", 1.01, 1.0, count=100)
@@ -126,4 +129,4 @@ def agree(name: str, value: float, expected: float, count: int, slack: float = 0
     # a share of right answers may flip for an example or two that lie on a decision boundary
     if name.endswith(("error", "accuracy", "correct")):
         slack = max(slack, 2.0 / count)
-    return bool(abs(value - expected) <= RELATIVE_TOLERANCE * abs(expected) + slack)
+    return bool(abs(value - expected) <= tolerance * abs(expected) + slack)

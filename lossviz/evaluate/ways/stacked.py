@@ -20,6 +20,7 @@ from lossviz.problem.data.batch import count_examples
 from lossviz.problem.loss_call import call_loss
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
+from lossviz.problem.stand import standing
 from lossviz.records.point import Point
 from lossviz.space.params import as_held
 from lossviz.space.plane import Plane
@@ -63,7 +64,8 @@ class Stacked:
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points, ``coordinates`` (K, k), in ``splits``; one transfer to the host at the end."""
         gathered: list[tuple[list[int], str, MomentSums]] = []
-        with torch.no_grad():
+        # tied modules and attributes are left with the tensors of many points
+        with standing(self.problem.model), torch.no_grad():
             for start in range(0, len(coordinates), self.points):
                 part = slice(start, start + self.points)
                 stacked = self._moved.points(coordinates[part])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -164,7 +163,7 @@ def _with_channels_last(problem: Problem, plane: Plane) -> tuple[Problem, Plane]
     def last(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
 
-    model = copy.deepcopy(problem.model)
+    model = problem.copied_model()
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     examples = {split: part.mapped(last) for split, part in problem.examples.items()}
     # origin and directions take the parameters' layout, or the fused sums fall back to slow ones
