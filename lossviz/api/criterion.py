@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from lossviz.errors import UsageError
+from lossviz.problem.data.batch import map_tensors
 from lossviz.problem.habits import Loss
-from lossviz.problem.losses import IGNORED, classify, outputs_and_targets
+from lossviz.problem.losses import IGNORED, ClassWeights, classify, outputs_and_targets
 
 FORMS = (
     "a criterion of output and target, such as nn.CrossEntropyLoss() or torch.nn.functional.mse_loss, or a function "
@@ -53,7 +54,7 @@ def loss_of(given: Any) -> Loss:
 
 
 def _cross_entropy(weight: Tensor | None, ignore_index: int, label_smoothing: float) -> Loss:
-    weights = None if weight is None else weight.tolist()
+    weights = None if weight is None else ClassWeights(weight.tolist())
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         return classify(*outputs_and_targets(model, batch), ignore_index, weights, label_smoothing)
@@ -62,9 +63,13 @@ def _cross_entropy(weight: Tensor | None, ignore_index: int, label_smoothing: fl
 
 
 def _applied(each: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    placed: dict[torch.device, Callable[[Tensor, Tensor], Tensor]] = {}
+
     def loss(model: nn.Module, batch: Any) -> Tensor:
         output, target = outputs_and_targets(model, batch, autoencoder=True)
-        value = each(output, target)
+        if output.device not in placed:
+            placed[output.device] = _on(output.device, each)
+        value = placed[output.device](output, target)
         return value.flatten(1).mean(1) if value.dim() > 1 else value
 
     return loss
@@ -83,6 +88,16 @@ def _each_of_function(function: Callable[..., Tensor], words: dict[str, Any]) ->
     if "reduction" not in inspect.signature(function).parameters:
         return functools.partial(function, **words)
     return functools.partial(function, **{**words, "reduction": "none"})
+
+
+def _on(device: torch.device, each: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A criterion with the weights it holds on a device."""
+    if isinstance(each, nn.Module):
+        return copy.deepcopy(each).to(device) if any(True for _ in each.buffers()) else each
+    if isinstance(each, functools.partial):
+        words = {name: map_tensors(lambda tensor: tensor.to(device), word) for name, word in each.keywords.items()}
+        return functools.partial(each.func, **words)
+    return each
 
 
 def _takes_two(given: Callable[..., Any]) -> bool:

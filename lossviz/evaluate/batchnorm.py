@@ -7,7 +7,7 @@ point, or from each batch, BatchNorm takes out the scale of the weights before i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -91,10 +91,13 @@ def refresh_statistics(problem: Problem) -> None:
     if problem.statistics is None:
         return
     kept = Attributes(problem.model) if problem.habits.remembers else None
-    with torch.no_grad(), _gathering(problem.model):
-        for batch in problem.statistics.batches(STATISTICS_BATCH):
+    layers = batchnorm_layers(problem.model)
+    with torch.no_grad(), _gathering(layers):
+        for before, batch in enumerate(problem.statistics.batches(STATISTICS_BATCH)):
+            for layer in layers:  # a plain average; with momentum None torch reads a count from the GPU for it
+                layer.momentum = 1.0 / (before + 1)
             take_loss(problem, batch)
-            if not all(layer.training for layer in batchnorm_layers(problem.model)):
+            if not all(layer.training for layer in layers):
                 raise ProblemError(
                     "loss() puts BatchNorm into evaluation mode (model.eval()?), which undoes --batchnorm recompute: "
                     "take that out of loss(), for the mode is set before it is called; or leave --batchnorm out."
@@ -104,14 +107,12 @@ def refresh_statistics(problem: Problem) -> None:
 
 
 @contextmanager
-def _gathering(model: nn.Module) -> Iterator[None]:
-    """BatchNorm layers in training mode with a plain average over all batches from here on."""
-    layers = batchnorm_layers(model)
+def _gathering(layers: Sequence[_BatchNorm]) -> Iterator[None]:
+    """BatchNorm layers in training mode, their statistics begun anew."""
     momenta = [layer.momentum for layer in layers]
     try:
         for layer in layers:
             layer.reset_running_stats()
-            layer.momentum = None
             layer.train()
         yield
     finally:

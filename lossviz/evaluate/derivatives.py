@@ -42,6 +42,9 @@ class Derivatives:
     """
 
     def __init__(self, problem: Problem, plane: Plane, names: Sequence[str], splits: Sequence[str]) -> None:
+        # what is summed and searched lies beside the model, where --low-memory keeps the origin on the host
+        here = {name: tensor.to(problem.device) for name, tensor in problem.params.items()}
+        problem = problem if problem.layout.placement else replace(problem, params=here)
         self.problem, self.names = problem, tuple(names)
         self._plane = plane
         self._ends = {split: Extremes(Operator(problem, split), names) for split in splits}

@@ -1,9 +1,4 @@
-"""The floating-point type of the forward passes, and what it costs in accuracy, measured.
-
-Origin and directions stay float32 and the sum at a point is made there; narrower types are entered by autocasting the
-forward pass, which keeps normalization and losses in float32. Sums over examples are float64 always. float32 means
-float32: TF32 is off unless it is asked for.
-"""
+"""Which floating-point type forward passes take, and what a narrow one costs in accuracy, measured."""
 
 from __future__ import annotations
 
@@ -11,47 +6,19 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from lossviz.errors import ProblemError
+from lossviz.evaluate.passes import in_precision
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.space.plane import Plane
 
-NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 FLOOR = 1e-2  # of the median value, where the relative error of a loss near zero would say nothing
-
-
-def in_precision(problem: Problem, precision: str) -> Problem:
-    """The same problem with its loss evaluated in ``precision``; float64 is a matter of loading."""
-    loss, device = problem.loss, problem.device.type
-
-    def loss_in_precision(model: nn.Module, batch: Any) -> Any:
-        with passes_in(precision, device):
-            return loss(model, batch)
-
-    return problem if precision == "float64" else replace(problem, loss=loss_in_precision)
-
-
-def precision_now(device: str) -> str:
-    """The precision that :func:`in_precision` has entered on a kind of device; float64 counts as float32."""
-    if torch.is_autocast_enabled(device):
-        return next(name for name, dtype in NARROW.items() if dtype == torch.get_autocast_dtype(device))
-    return "tf32" if device == "cuda" and torch.backends.cuda.matmul.allow_tf32 else "float32"
-
-
-@contextmanager
-def passes_in(precision: str, device: str) -> Iterator[None]:
-    """Forward passes in ``precision`` for the time of the block."""
-    with _tf32(precision == "tf32", device), _autocast(precision, device):
-        yield
 
 
 def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int) -> dict[str, Any]:
@@ -133,24 +100,3 @@ def _failures_as_unusable() -> Iterator[None]:
         yield
     except (ProblemError, RuntimeError):
         return
-
-
-@contextmanager
-def _tf32(allowed: bool, device: str) -> Iterator[None]:
-    if device != "cuda":
-        yield
-        return
-    flags: list[Any] = [torch.backends.cuda.matmul, torch.backends.cudnn]
-    before = [flag.allow_tf32 for flag in flags]
-    for flag in flags:
-        flag.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        for flag, value in zip(flags, before, strict=True):
-            flag.allow_tf32 = value
-
-
-def _autocast(precision: str, device: str) -> torch.autocast:
-    # the cache of cast parameters would outlive a move to the next point, and CUDA graphs cannot hold it
-    return torch.autocast(device, NARROW.get(precision), enabled=precision in NARROW, cache_enabled=False)

@@ -15,7 +15,7 @@ from torch import nn
 from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.batch import bare
-from lossviz.problem.isolation import outside_inference_mode
+from lossviz.problem.isolation import outside_inference_mode, passes_on
 from lossviz.problem.loss_call import habits_of
 from lossviz.problem.outcome import read_outcome
 from lossviz.problem.problem import Problem
@@ -36,7 +36,13 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     weights: list[np.ndarray] = []
     averaged: set[str] = set()
     habits = habits_of(problem)
-    with blamed_on_loss(), outside_inference_mode(), torch.no_grad(), _placed_at(problem, params):
+    with (
+        blamed_on_loss(),
+        outside_inference_mode(),
+        torch.no_grad(),
+        passes_on(problem.device),
+        _placed_at(problem, params),
+    ):
         refresh_statistics(problem)
         for parameter in (_named(problem)[name] for name in problem.params if habits.differentiates):
             parameter.requires_grad_(True)

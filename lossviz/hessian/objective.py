@@ -31,6 +31,7 @@ class Objective:
         batch_size: Examples a pass, B; None takes 256 on a CPU and 2048 elsewhere.
 
     Attributes:
+        parameters: The model's own that move, where derivatives arise.
         point: Where derivatives are taken: the checkpoint unless :meth:`move_to` says otherwise.
 
     Example:
@@ -52,7 +53,7 @@ class Objective:
         self.problem, self.split, self.quantity = problem, split, quantity
         self.batch_size = batch_size or (256 if problem.device.type == "cpu" else 2048)
         named = dict(problem.model.named_parameters(remove_duplicate=False))
-        self._parameters = [named[name] for name in problem.params]
+        self.parameters = [named[name] for name in problem.params]
         self.point = problem.params
 
     @property
@@ -91,9 +92,9 @@ class Objective:
             torch.enable_grad(),
             _differentiable_recurrence(self.problem.model),
         ):
-            for parameter in self._parameters:
+            for parameter in self.parameters:
                 parameter.requires_grad_(True)
-            yield self._parameters
+            yield self.parameters
 
     def weighted_sum(self, batch: Batch) -> tuple[Tensor, float | Tensor]:
         """``Σ w x`` of a batch as a differentiable scalar, and ``Σ w``, from the model where it stands.
@@ -169,7 +170,7 @@ class GradientSums:
     def __init__(self, objective: Objective) -> None:
         self._names = objective.names
         with outside_inference_mode():
-            self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.problem.params.values()]
+            self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.parameters]
         self.weight: float | Tensor = 0.0
 
     def add(self, tensors: Sequence[Tensor], weight: float | Tensor) -> None:

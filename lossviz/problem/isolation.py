@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import random
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 
+from lossviz.problem.float32 import Switch, float32_as, float32_switches, general_switches, read_switch
+
 FIXED_SEED = 0
-Setting = tuple[Callable[[], Any], Callable[[Any], Any]]
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def preserved_globals(*, seed: int = FIXED_SEED) -> Iterator[None]:
     threads, determinism and the precision of matrix products. The seed makes ``model()`` without a checkpoint give the
     same parameters in every run.
     """
-    settings = [(write, _read(read)) for read, write in _settings()]
+    settings = [(write, read_switch(read)) for read, write in _settings()]
     with warnings.catch_warnings():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 (the global generator is what user code draws from)
@@ -33,7 +34,7 @@ def preserved_globals(*, seed: int = FIXED_SEED) -> Iterator[None]:
             yield
         finally:
             for (read, _), (write, value) in zip(_settings(), settings, strict=True):
-                if value is not None and not _same(_read(read), value):
+                if value is not None and not _same(read_switch(read), value):
                     # a switch that this build of torch cannot turn back was not turned by user code either
                     with contextlib.suppress(RuntimeError):
                         write(value)
@@ -56,9 +57,19 @@ def untracked() -> Iterator[None]:
         yield
 
 
-def _settings() -> list[Setting]:
+@contextmanager
+def passes_on(device: torch.device) -> Iterator[None]:
+    """What every pass of a model needs: its GPU is torch's current one, and float32 numbers are float32.
+
+    Streams, graphs and what a loss puts on ``"cuda"`` belong to the current GPU, whichever the model lies on.
+    """
+    with float32_as("float32"), torch.cuda.device(device) if device.type == "cuda" else nullcontext():
+        yield
+
+
+def _settings() -> list[Switch]:
     """Pairs of reader and writer, the ones that depend on others last."""
-    backends = torch.backends
+    cudnn = torch.backends.cudnn
     return [
         (random.getstate, random.setstate),
         (_numpy_state, np.random.set_state),
@@ -69,26 +80,13 @@ def _settings() -> list[Setting]:
         (torch.is_grad_enabled, torch.set_grad_enabled),
         (torch.get_num_threads, torch.set_num_threads),
         (_determinism, lambda value: torch.use_deterministic_algorithms(value[0], warn_only=value[1])),
-        (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
         *(
-            (lambda owner=owner, name=name: getattr(owner, name), lambda value, o=owner, n=name: setattr(o, n, value))
-            for owner, name in (
-                (backends.cudnn, "enabled"),
-                (backends.cudnn, "benchmark"),
-                (backends.cudnn, "deterministic"),
-                (backends.cudnn, "allow_tf32"),
-                (backends.cuda.matmul, "allow_tf32"),
-            )
+            (lambda name=name: getattr(cudnn, name), lambda value, name=name: setattr(cudnn, name, value))
+            for name in ("enabled", "benchmark", "deterministic")
         ),
+        *general_switches(),
+        *float32_switches(),
     ]
-
-
-def _read(read: Callable[[], Any]) -> Any:
-    # torch refuses to read the old TF32 switches once the new ones were used; what cannot be read is left alone
-    try:
-        return read()
-    except RuntimeError:
-        return None
 
 
 def _numpy_state() -> Any:

@@ -53,23 +53,44 @@ def cross_entropy(
     probabilities: bool = False, output: int | str | None = None,
 ) -> Loss:  # fmt: skip
     """Cross-entropy of logits (B, C, …) and classes (B, …), or probabilities (B, C, …), in nats, and the error rate."""
+    weights = None if class_weights is None else ClassWeights(class_weights)
 
     def loss(model: nn.Module, batch: Any) -> dict[str, Tensor]:
         found, targets = outputs_and_targets(model, batch, output)
-        return classify(found, targets, ignore_index, class_weights, label_smoothing, probabilities=probabilities)
+        return classify(found, targets, ignore_index, weights, label_smoothing, probabilities=probabilities)
 
     return loss
 
 
+class ClassWeights:
+    """Weights of classes, kept where they were needed: a copy to a GPU for each batch would make the host wait.
+
+    Example:
+        >>> ClassWeights([1.0, 2.0]).like(torch.zeros(3, dtype=torch.float64))
+        tensor([1., 2.], dtype=torch.float64)
+    """
+
+    def __init__(self, values: Sequence[float]) -> None:
+        self.values = list(values)
+        self._kept: dict[tuple[torch.device, torch.dtype], Tensor] = {}
+
+    def like(self, logits: Tensor) -> Tensor:
+        """In the type of ``logits`` and where they lie: shape (classes,)."""
+        place = (logits.device, logits.dtype)
+        if place not in self._kept:
+            self._kept[place] = torch.tensor(self.values, dtype=logits.dtype, device=logits.device)
+        return self._kept[place]
+
+
 def classify(
-    logits: Tensor, targets: Tensor, ignore_index: int = IGNORED, class_weights: Sequence[float] | None = None,
+    logits: Tensor, targets: Tensor, ignore_index: int = IGNORED, class_weights: ClassWeights | None = None,
     label_smoothing: float = 0.0, *, probabilities: bool = False,
 ) -> dict[str, Tensor]:  # fmt: skip
     """Loss and error of each example over what it counts, and the weights that make their mean that of torch."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     soft = targets.is_floating_point()
     _check_classes(logits, targets, soft)
-    scale = None if class_weights is None else torch.tensor(class_weights, dtype=logits.dtype, device=logits.device)
+    scale = None if class_weights is None else class_weights.like(logits)
     counts: Any = {"weight": scale, "ignore_index": ignore_index, "reduction": "none"}
     scores = logits.log() if probabilities else logits
     if probabilities and not soft and not label_smoothing:  # another softmax would add the rounding of its sum

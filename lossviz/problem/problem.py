@@ -55,6 +55,8 @@ class Problem:
         layout: Where the model lies and how its examples are summed.
         modules: SHA-256 of each module of the user's own that its code imports, by path within its folder.
         habits: What the loss does beside returning values, once it was tried.
+        precision: Of the forward passes, see :func:`lossviz.evaluate.precision.in_precision`; what is float64 was
+            loaded so.
         as_made: Whether the parameters are those that the problem's ``model()`` makes, for no checkpoint was named.
     """
 
@@ -76,6 +78,7 @@ class Problem:
     unused: tuple[str, ...] | None = ()
     modules: Mapping[str, str] = field(default_factory=dict)
     habits: Habits = field(default_factory=Habits, compare=False, repr=False)
+    precision: str = "float32"
     as_made: bool = False
 
     @property

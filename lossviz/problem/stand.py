@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, _foreach_add_, _foreach_copy_, nn  # pyright: ignore[reportPrivateImportUsage]
 
-from lossviz.problem.isolation import outside_inference_mode, untracked
+from lossviz.problem.isolation import outside_inference_mode, passes_on, untracked
 from lossviz.problem.kept import Kept
 from lossviz.problem.layout import Mover
 from lossviz.problem.problem import Problem
@@ -82,7 +82,8 @@ class LeanPlacement:
 
     def restore(self) -> None:
         """Put the model back at the origin, exactly."""
-        put(self.params, self.origin)
+        for param, origin in zip(self.params, self.origin, strict=True):
+            param.copy_(origin, non_blocking=True)  # out of pinned memory, so that nothing waits
 
 
 def placement_of(problem: Problem, plane: Plane, *, lean: bool = False) -> Placement | LeanPlacement | Mover:
@@ -102,7 +103,7 @@ def walking(
 
     Each point begins with the buffers and modes that the model had, whatever the one before it did to them.
     """
-    with untracked():
+    with untracked(), passes_on(problem.device):
         habits = problem.habits
         how = {"trusted": not habits.switched, "attributes": habits.remembers}
         kept = None if problem.layout.mover is not None else Kept(problem.model, **how)
@@ -137,7 +138,7 @@ def standing(model: nn.Module, point: Params | None = None) -> Iterator[None]:
         >>> model.weight.item() == before
         True
     """
-    with outside_inference_mode():
+    with outside_inference_mode(), passes_on(device_of(model)):
         kept, held = Kept(model), _tensors_of(model, point or {})
         before = [tensor.clone() for tensor in held]
         try:
@@ -146,6 +147,12 @@ def standing(model: nn.Module, point: Params | None = None) -> Iterator[None]:
         finally:
             put(held, before)
             kept.put_back()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model's first parameter lies; the CPU where it has none."""
+    first = next(model.parameters(), None)
+    return torch.device("cpu") if first is None else first.device
 
 
 def put_params(model: nn.Module, point: Params) -> None:

@@ -16,7 +16,8 @@ from lossviz.errors import StoreError
 from lossviz.evaluate.anchors import find_sampling
 from lossviz.evaluate.derivatives import find_derivatives
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision, settle_precision
+from lossviz.evaluate.passes import in_precision
+from lossviz.evaluate.precision import settle_precision
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.choice import default_way

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lossviz.errors import PlanError
 from lossviz.evaluate.checks import check_facts
-from lossviz.evaluate.precision import in_precision
+from lossviz.evaluate.passes import in_precision
 from lossviz.problem.source.file import import_folders
 from lossviz.problem.source.local_modules import changed_modules
 from lossviz.records.expected import compare_expected, demand_expected

@@ -63,11 +63,13 @@ class Plane:
         """Parameters at ``coordinates`` (k,), in the origin's type and on its device."""
         return {name: stacked[0] for name, stacked in self.points(np.asarray(coordinates)[None]).items()}
 
-    def points(self, coordinates: np.ndarray) -> Params:
+    def points(self, coordinates: np.ndarray | Tensor) -> Params:
         """Parameters at ``coordinates`` (K, k), stacked: each tensor has a leading axis of length K."""
-        stacked = {}
+        given = coordinates if isinstance(coordinates, Tensor) else torch.from_numpy(np.array(coordinates, np.float64))
+        columns, stacked = given, {}
         for name, start in self.origin.items():
-            columns = torch.as_tensor(np.array(coordinates, np.float64), device=start.device).to(start.dtype)
+            if (columns.device, columns.dtype) != (start.device, start.dtype):  # once: a copy to a GPU makes it wait
+                columns = given.to(start.dtype).to(start.device)
             total = start.expand(len(columns), *start.shape)
             for column, direction in zip(columns.T, self.directions, strict=True):
                 total = total + column.view(-1, *[1] * start.dim()) * direction[name]

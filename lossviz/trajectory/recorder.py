@@ -9,7 +9,7 @@ import shutil
 import threading
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -211,11 +211,11 @@ class TrajectoryRecorder:
     # ---------------------------------------------------------------- in the thread
 
     def _write(
-        self, snapshot: Snapshot, loss: float | Tensor | None, state: dict[str, Tensor], copied: Any
+        self, snapshot: Snapshot, loss: float | Tensor | None, state: dict[str, Tensor], copied: Sequence[Any]
     ) -> None:  # fmt: skip
         try:
-            if copied is not None:
-                copied.synchronize()
+            for event in copied:
+                event.synchronize()
             if loss is not None:
                 snapshot = replace(snapshot, loss=float(loss))
             path = self.path / snapshot_name(snapshot)
@@ -240,15 +240,14 @@ class TrajectoryRecorder:
         self._written = kept
 
 
-def copy_to_host(model: nn.Module, dtype: torch.dtype | None) -> tuple[dict[str, Tensor], Any]:
+def copy_to_host(model: nn.Module, dtype: torch.dtype | None) -> tuple[dict[str, Tensor], Sequence[Any]]:
     """Copy a model's state to the host without waiting for the device.
 
     Returns:
-        The state, tied tensors once under all their names; and an event to wait for before reading it, None if there is
-        nothing to wait for.
+        The state, tied tensors once under all their names; and an event for each GPU, to wait for before reading it.
     """
     copies: dict[tuple[Any, ...], Tensor] = {}
-    state, event = {}, None
+    state, devices = {}, dict[torch.device, None]()
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if not isinstance(tensor, Tensor):
@@ -259,11 +258,9 @@ def copy_to_host(model: nn.Module, dtype: torch.dtype | None) -> tuple[dict[str,
                 pinned = tensor.device.type == "cuda"
                 host = torch.empty(tensor.shape, dtype=wanted, pin_memory=pinned)
                 copies[key] = host.copy_(tensor.detach(), non_blocking=True)
-                event = event or (torch.cuda.Event() if pinned else None)
+                devices |= {tensor.device: None} if pinned else {}
             state[name] = copies[key]
-    if event is not None:
-        event.record()
-    return state, event
+    return state, [torch.cuda.current_stream(device).record_event() for device in devices]
 
 
 def _name_of(optimizer: Any) -> str | None:

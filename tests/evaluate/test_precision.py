@@ -9,7 +9,8 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision, probe_coordinates, relative_error, settle_precision
+from lossviz.evaluate.passes import in_precision
+from lossviz.evaluate.precision import probe_coordinates, relative_error, settle_precision
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.evaluate.ways.way import Way

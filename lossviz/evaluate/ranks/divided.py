@@ -21,11 +21,12 @@ from torch import Tensor
 from torch.distributed import DistError
 
 from lossviz.errors import LaunchError, LossvizError, ProblemError
-from lossviz.evaluate.precision import passes_in, precision_now
+from lossviz.evaluate.passes import passes_in, precision_now
 from lossviz.evaluate.ranks.group import LOST, Group
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.data.batch import Batch, count_examples, map_tensors, tensors
 from lossviz.problem.habits import returned_by
+from lossviz.problem.isolation import passes_on
 from lossviz.problem.problem import Problem
 from lossviz.problem.shards import is_divided
 from lossviz.problem.stand import Placement, put
@@ -187,7 +188,7 @@ class Divided:
             self._batches[order.number], self._numbers[id(batch)] = batch, order.number
             self._held_bytes += sum(tensor.nbytes for tensor in tensors(batch))
             self._largest = max(self._largest, count_examples(batch))
-        with passes_in(order.precision, self.device.type):
+        with passes_on(self.device), passes_in(order.precision, self.device.type):
             # a loss is not tried on ranks, and one that writes into its batch must not change what is kept
             return _whole(returned_by(self._loss, self._shards.model, self._batches[order.number], copied=True))
 

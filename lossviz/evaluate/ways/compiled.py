@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lossviz.evaluate.passes import switches_of
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.data.batch import count_examples
 from lossviz.problem.loss_call import call_loss
@@ -40,10 +42,18 @@ class Compiled(Loop):
 
     def forward(self, batch: Any) -> Outcome:
         """One compiled forward pass and the loss of its examples."""
-        with torch._dynamo.config.patch(recompile_limit=RECOMPILE_LIMIT):  # pyright: ignore[reportAttributeAccessIssue]
+        # the program keeps no switch of torch's that is turned in it
+        with switches_of(self.problem.precision), many_programs():
             values, weight = self._program(batch)
         return Outcome(values, weight, count_examples(batch))
 
     def _values(self, batch: Any) -> tuple[dict[str, Tensor], Tensor | None]:
         outcome = call_loss(self.problem, batch, self.problem.model)
         return outcome.values, outcome.weight
+
+
+def many_programs() -> AbstractContextManager[None]:
+    """Torch's limit of compiled programs a function raised, whatever this version of it calls that."""
+    config: Any = torch._dynamo.config  # pyright: ignore[reportAttributeAccessIssue]
+    name = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # before torch 2.7
+    return config.patch(**{name: RECOMPILE_LIMIT})

@@ -19,7 +19,8 @@ class Replayed(Compiled):
     """The compiled loop without its launches: one graph a split reads the parameters where they lie.
 
     Only the sweep is recorded; moving the parameters to a point stays outside, in the same stream, so that each replay
-    sees the point's own.
+    sees the point's own. The graphs of several splits share their memory, since the row of each is copied before the
+    next one is replayed.
     """
 
     name = "replayed"
@@ -27,25 +28,29 @@ class Replayed(Compiled):
     def __init__(self, problem: Problem, plane: Plane, **settings: Any) -> None:
         super().__init__(problem, plane, **settings)
         self._recorded: dict[str, tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]] = {}
+        self._pool: Any = None
 
     def _sum(self, split: str) -> MomentSums:
         if split not in self._recorded:
             self._recorded[split] = self._record(split)
         graph, sums, row = self._recorded[split]
+        row.fill_(torch.nan)  # what a graph that recorded nothing would leave
         graph.replay()
         return ReplayedSums(sums, row.clone())
 
     def _record(self, split: str) -> tuple[torch.cuda.CUDAGraph, MomentSums, Tensor]:
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
+        device = self.problem.device
+        side, here = torch.cuda.Stream(device), torch.cuda.current_stream(device)
+        side.wait_stream(here)
         with torch.cuda.stream(side):
             for _ in range(WARM_UPS):
                 super()._sum(split).packed()
-        torch.cuda.current_stream().wait_stream(side)
+        here.wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        with torch.cuda.device(device), torch.cuda.graph(graph, pool=self._pool):
             sums = super()._sum(split)
             row = sums.packed()
+        self._pool = self._pool or graph.pool()
         return graph, sums, row
 
 

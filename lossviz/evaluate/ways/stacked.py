@@ -20,7 +20,7 @@ from lossviz.problem.data.batch import count_examples
 from lossviz.problem.loss_call import call_loss
 from lossviz.problem.outcome import Outcome
 from lossviz.problem.problem import Problem
-from lossviz.problem.stand import standing
+from lossviz.problem.stand import pinned, standing
 from lossviz.records.point import Point
 from lossviz.space.params import as_held
 from lossviz.space.plane import Plane
@@ -64,11 +64,13 @@ class Stacked:
     def evaluate(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points, ``coordinates`` (K, k), in ``splits``; one transfer to the host at the end."""
         gathered: list[tuple[list[int], str, MomentSums]] = []
+        device = self.problem.device
         # tied modules and attributes are left with the tensors of many points
         with standing(self.problem.model), torch.no_grad():
+            where = pinned(torch.from_numpy(np.array(coordinates, np.float64)), device).to(device, non_blocking=True)
             for start in range(0, len(coordinates), self.points):
                 part = slice(start, start + self.points)
-                stacked = self._moved.points(coordinates[part])
+                stacked = self._moved.points(where[part])
                 params = {f"model.{name}": as_held(tensor, self._held[name]) for name, tensor in stacked.items()}
                 gathered += [(list(indices[part]), split, self._sum(params, split)) for split in splits]
         rows = transfer([row for where, _, sums in gathered for row in sums.packed().expand(len(where), -1)])

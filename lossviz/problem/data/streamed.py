@@ -111,7 +111,7 @@ def _stream_of(batch: Batch) -> torch.cuda.Stream | None:
 
 def _arrived(batch: Batch, stream: torch.cuda.Stream) -> None:
     """Let the computing stream wait for the copies, and keep their memory until it is done with them."""
-    current = torch.cuda.current_stream()
+    current = torch.cuda.current_stream(stream.device)
     current.wait_stream(stream)
     for tensor in tensors(batch):
         tensor.record_stream(current)

@@ -12,7 +12,7 @@ from torch import nn
 
 from lossviz.errors import LaunchError, ProblemError, UsageError
 from lossviz.evaluate.engine import Engine
-from lossviz.evaluate.precision import in_precision
+from lossviz.evaluate.passes import in_precision
 from lossviz.evaluate.ranks import divided as divided_module
 from lossviz.evaluate.ranks.divided import Divided, Lay, Load, Move, Put, Run, follow
 from lossviz.evaluate.ranks.group import Group, joined
