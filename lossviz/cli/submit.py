@@ -5,17 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lossviz.cli.compute import SETTINGS, compute
 from lossviz.cli.options.common import trust_problem_option
-from lossviz.cli.options.plan_options import make_plan
-from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.run_options import RUN_PARAMS, AskedRun, run_options
 from lossviz.cli.options.slurm_options import How, inherit_words, make_request, slurm_options
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.watch import WARNING, watch_of
@@ -39,7 +36,6 @@ Examples:
 Every option of 'lossviz compute' that says what is evaluated may be given too; sbatch's own variables
 (SBATCH_PARTITION, SBATCH_ACCOUNT, …) count as always.
 """
-_NOT_OURS = ("source", "progress", "prepare_only", "dry_run", "show_rules", "workers", "requeue", "force")
 _USUAL_STARTUP_S = 60.0
 
 
@@ -48,6 +44,7 @@ _USUAL_STARTUP_S = 60.0
 @slurm_options
 @trust_problem_option
 @click.option("--dry-run", is_flag=True, help="Print the job script and its cost, and stop.")
+@run_options
 def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: Any) -> None:
     """Prepare a run and submit it to Slurm as an array job, followed by a merge job.
 
@@ -68,14 +65,15 @@ def submit(problem: SourceWords, dry_run: bool, trust_problem: bool, **words: An
         trust = {"trust_problem": trust_problem, "trust_pickle": problem.trust_pickle}
         run, startup_s = Path(problem.source), None
     else:
-        plan, run, settle = _planned(problem, words)
+        asked = AskedRun.take(problem, words)
+        plan, run = asked.plan, asked.out
         trust = {"trust_problem": not dry_run, "trust_pickle": problem.trust_pickle}  # it was named, and is compared
         _refuse_division(plan, run)
         first = _draft(run, None, plan, how, request, None, dry_run, trust)
         if dry_run and not run.exists():
             click.echo(describe(first))
             return
-        startup_s = None if dry_run else _prepare(plan, run, settle, first)
+        startup_s = None if dry_run else _prepare(asked, first)
     found = _read(run)
     draft = _draft(run, found, None, how, request, startup_s, dry_run, trust)
     if not draft.division.points:
@@ -96,15 +94,6 @@ def _inherited(run: Path) -> dict[str, Any]:
     return found
 
 
-def add_compute_options() -> None:
-    """What is evaluated is said as for ``lossviz compute``."""
-    mine = {param.name for param in submit.params}
-    submit.params += [param for param in compute.params if param.name not in mine and param.name not in _NOT_OURS]
-
-
-add_compute_options()
-
-
 def _refuse_words() -> None:
     """A run that exists has its plan already."""
     from click.core import ParameterSource
@@ -112,8 +101,8 @@ def _refuse_words() -> None:
     context = click.get_current_context()
     typed = [
         param.opts[0]
-        for param in compute.params
-        if param.name not in ("source", "device", "dry_run", "trust_pickle")
+        for param in RUN_PARAMS
+        if param.name not in ("source", "device", "trust_pickle")
         and context.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
     ]
     if typed:
@@ -133,20 +122,7 @@ def _refuse_division(plan: Plan, run: Path) -> None:
         )
 
 
-def _planned(
-    problem: SourceWords, words: dict[str, Any]
-) -> tuple[Plan, Path, Callable[[], tuple[Plan, Path | None, Any]]]:
-    """The plan as far as the words say it, the run's file, and what makes the plane and the settings."""
-    from lossviz.run.settings import Settings
-
-    settings = Settings(**{name: words.pop(name) for name in SETTINGS})
-    out, plane_from = words.pop("out"), words.pop("plane_from")
-    asked, checkpoint = AskedPlane.take(words, problem.checkpoint, plane_from)
-    plan, out = make_plan(replace(problem, checkpoint=checkpoint), out, words, plane_from)
-    return plan, out, lambda: (*asked.settle(plan, out, plane_from, settings, WARNING), settings)
-
-
-def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None, Any]], draft: Draft) -> float:
+def _prepare(asked: AskedRun, draft: Draft) -> float:
     """Make the run unless it is there, once the cluster would take it; returns how long that took, in seconds."""
     from lossviz.cli.show.signals import stop_on_signal
     from lossviz.launch.submit import check_no_round_alive
@@ -154,13 +130,13 @@ def _prepare(plan: Plan, run: Path, settle: Callable[[], tuple[Plan, Path | None
     from lossviz.run.compute import prepare_only
 
     _check_cluster(draft)
-    check_no_round_alive(run)
+    check_no_round_alive(asked.out)
     started = time.perf_counter()
     with stop_on_signal() as stop:
-        plan, plane_from, settings = settle()
-        click.echo(f"Preparing {run} …", err=True)
-        watch = replace(watch_of(stop), tell=QUIET.tell)
-        prepare_only(run, plan, _for_cluster(settings, draft.request), watch, plane_from=plane_from)
+        asked = asked.settle(WARNING)
+        click.echo(f"Preparing {asked.out} …", err=True)
+        watch, settings = replace(watch_of(stop), tell=QUIET.tell), _for_cluster(asked.settings, draft.request)
+        prepare_only(asked.out, asked.plan, settings, watch, plane_from=asked.plane_from)
     return time.perf_counter() - started
 
 

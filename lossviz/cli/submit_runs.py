@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lossviz.cli.compute import SETTINGS, compute
 from lossviz.cli.options.plan_options import make_plan
 from lossviz.cli.options.plane_options import AskedPlane
+from lossviz.cli.options.run_options import RUN_PARAMS, SETTINGS
 from lossviz.cli.options.source_options import SourceWords
 from lossviz.errors import UsageError
 from lossviz.records.table import Table
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 3
 # said for each task by itself, or not at all
-_APART = ("source", "checkpoint", "out", "device", "dry_run")
+_APART = ("source", "checkpoint", "out", "device")
 
 
 def submit_runs(problem: SourceWords, request: Request, how: How, words: dict[str, Any], dry_run: bool) -> None:
@@ -73,7 +73,7 @@ def _typed() -> list[str]:
     """The words of ``lossviz compute`` that were typed, to be typed again in each task."""
     context = click.get_current_context()
     again = []
-    for param in compute.params:
+    for param in RUN_PARAMS:
         if param.name in _APART or context.get_parameter_source(param.name or "") is not ParameterSource.COMMANDLINE:
             continue
         for value in _values(param, context.params[param.name or ""]):
