@@ -10,7 +10,7 @@ from lossviz.errors import UsageError
 
 LOOKS = (
     "quantity", "scale", "clip", "vmin", "vmax", "zlim", "levels", "colours", "label", "style", "dark", "title",
-    "samples", "smooth", "camera", "path", "band", "footer", "diff", "ratio", "dpi",
+    "samples", "smooth", "camera", "height", "floor", "path", "band", "footer", "diff", "ratio", "dpi",
 )  # fmt: skip
 ALSO = {"title": "titles", "diff": "difference", "view": "camera"}  # as the scene calls them
 

@@ -36,6 +36,8 @@ def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]
         mistakes.append(f"--scene is {words['subject']!r}; choose one of {', '.join(SUBJECTS)}.")
     if words["difference"]:
         mistakes.append("--diff and --ratio draw a still picture; --kind animation shows surfaces as they are.")
+    if words["height"] is not None or not words["floor"] or isinstance(words["camera"], str):
+        mistakes.append("--height, --no-floor and named cameras are for still pictures; --camera AZ,EL is for both.")
     if words["zlim"] is not None:
         mistakes.append("--zlim is for still pictures; --vmin and --vmax end the scale of an animation.")
     if words["style"] is not None:

@@ -88,7 +88,11 @@ KIND_HELP = (
 @click.option("--label", metavar="TEXT", help="Label of the colour bar or value axis.  [the quantity]")
 @click.option("--samples", is_flag=True, help="Mark the grid points with dots.")
 @click.option("--smooth/--no-smooth", default=True, help="Interpolate between grid points, or draw them as cells.")
-@click.option("--camera", metavar="AZ,EL", help="Direction and elevation of the view in degrees.  [chosen]")
+@click.option(
+    "--camera", metavar="VIEW", help="cover, map, profile, or azimuth and elevation in degrees: -60,35.  [chosen]"
+)
+@click.option("--height", metavar="N", help="Height of a surface; its ground is 2 wide.  [0.85]")
+@click.option("--floor/--no-floor", default=True, help="Draw the map under a surface.  [on]")
 @click.option("--path/--no-path", default=True, help="Draw the optimization paths that the file holds.  [on]")
 @click.option(
     "--band/--no-band", default=True, help="Profiles of several seeds: median and range, or each alone.  [on]"
@@ -205,9 +209,8 @@ def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
     mistakes.attempt(lambda: colour_table(words["colours"] or "lipari"))
     mistakes.attempt(lambda: make_style(words["style"] or "text"))
     levels = mistakes.attempt(lambda: _numbers("--levels", words["levels"], "0.1,1,10"))
-    camera = mistakes.attempt(lambda: _numbers("--camera", words["camera"], "-60,35", count=2))
-    if camera and not 5 <= camera[1] <= 85:
-        mistakes.found.append(f"--camera is {words['camera']}; the elevation must be from 5 to 85 degrees.")
+    camera = mistakes.attempt(lambda: _camera(words["camera"]))
+    height = mistakes.attempt(lambda: _numbers("--height", words["height"], "1.2", count=1))
     ends = {
         name: mistakes.attempt(lambda name=name: _numbers(f"--{name}", words[name], "0.5", count=1)) for name in ENDS
     }
@@ -227,6 +230,7 @@ def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
         "turn": turn[0] if turn else None,
         "levels": levels,
         "camera": camera,
+        "height": height[0] if height else None,
         "dpi": int(dpi[0]) if dpi else None,
         "titles": list(words["titles"]) or None,
     }
@@ -256,6 +260,12 @@ def _numbers(option: str, text: str | None, example: str, count: int | None = No
     if not numbers or any(abs(n) == float("inf") or n != n for n in numbers) or (count and len(numbers) != count):
         raise UsageError(f"{option} is {text!r}; write numbers, for example {option} {example}.")
     return numbers
+
+
+def _camera(text: str | None) -> list[float] | str | None:
+    from lossviz.render.values.camera import PRESETS
+
+    return text if text in PRESETS else _numbers("--camera", text, "-60,35, or cover, map or profile", count=2)
 
 
 def stems(files: tuple[str, ...]) -> list[str] | None:

@@ -32,7 +32,7 @@ from lossviz.render.values.key import Key
 from lossviz.render.values.panel import Panel
 from lossviz.render.values.request import KINDS, check_request
 from lossviz.render.values.seeds import Band, find_families, make_bands
-from lossviz.render.values.terrain import Terrain
+from lossviz.render.values.terrain import HEIGHT, Terrain
 from lossviz.render.values.track import make_paths
 from lossviz.render.values.view import choose_names, derive, title_views
 from lossviz.render.words.colours import DEFAULT, PALE
@@ -93,6 +93,11 @@ class Scene:
     bounds: tuple[float, float, float, float] | None = None
 
     @property
+    def has_floor(self) -> bool:
+        """Whether a map lies beneath the surfaces."""
+        return self.floor < 0
+
+    @property
     def kind(self) -> str:
         """What ``--kind`` calls it, one of :data:`KINDS`."""
         return self.easel.kind
@@ -121,7 +126,9 @@ def make_scene(
     dpi: int | None = None,
     samples: bool = False,
     smooth: bool = True,
-    camera: tuple[float, float] | None = None,
+    camera: tuple[float, float] | str | None = None,
+    height: float | None = None,
+    floor: bool = True,
     path: bool = True,
     footer: bool = True,
     difference: bool | str = False,
@@ -152,7 +159,10 @@ def make_scene(
         dpi: Dots an inch of rasters; by default the style's.
         samples: Whether to dot the grid points.
         smooth: False draws cells instead of interpolating.
-        camera: Azimuth and elevation in degrees; by default chosen so that the low ground is seen.
+        camera: Azimuth and elevation in degrees, or ``"cover"`` (low, from where the basin is seen), ``"map"`` or
+            ``"profile"``; by default chosen so that the low ground is seen.
+        height: Of a surface from the bottom to the top of its scale, where the longer side of its ground is 2.
+        floor: Whether a map lies beneath a surface.
         difference: Draw the first of two surfaces less the second, on a scale symmetric about 0; ``"ratio"`` draws the
             log10 of the first over the second.
         path: Whether to draw the optimization paths that the surfaces hold.
@@ -172,7 +182,7 @@ def make_scene(
         ('contour', True)
     """
     kind = kind or default_kind(surfaces[0])
-    check_request(surfaces, kind, titles, colours or DEFAULT, camera, levels, style)
+    check_request(surfaces, kind, titles, colours or DEFAULT, camera, height, levels, style)
     easel = EASELS[kind]
     ends = Ends.read(easel, clip, vmin, vmax, zlim)
     style = make_style(style, dark=dark, dpi=dpi) if isinstance(style, str) else style
@@ -192,20 +202,23 @@ def make_scene(
     between = smooth and easel.interpolated
     shown = title_views(views, surfaces, _titles(titles, difference), easel)
     panels = make_panels(views, shown, keys, paths, easel, smooth=between)
-    terrains, chosen = raise_terrains(panels, keys, easel, camera)
+    terrains, chosen = raise_terrains(panels, keys, easel, camera, height or HEIGHT)
 
     # 3. the paper; then levels, which depend on how wide a panel is; then the paper with room for their numbers
     boxes = group_panels(panels, easel)[: MOST_PANELS if easel.live else None]
     called = titles or [f"surface {i}" for i in range(1, len(surfaces) + 1)]
     families = find_families(surfaces, called) if band and not easel.planar else ()
     bands = make_bands(panels, boxes, families)
-    entries = choose_entries(panels, keys, easel=easel, bands=bands, families=[family.name for family in families])
+    medians = [family.name for family in families]
+    entries = choose_entries(panels, keys, easel=easel, floor=floor, bands=bands, families=medians)
     rows = legend_rows(entries, style, easel, len(boxes))
     strip = max((strip_height(panel.paths) for panel in panels), default=0.0) * (not easel.live)
     labels = [key.label for key in keys]
+    under = FLOOR if floor or not easel.relief else 0.0
     place = partial(
-        lay_out, style, easel, panels, boxes, terrains, chosen, legend=len(rows), strip_em=strip, bar_labels=labels
-    )
+        lay_out, style, easel, panels, boxes, terrains, chosen, floor=under,
+        legend=len(rows), strip_em=strip, bar_labels=labels,
+    )  # fmt: skip
     width_mm = place().panels[0].width * 25.4 if easel.planar else PROFILE_WIDTH_MM
     keys, errors, unknown = settle_levels(keys, panels, easel, levels, width_mm)
     place = partial(place, bar_letters=max([3, *(len(text) for key in keys for text in key.tick_texts)]))
@@ -226,7 +239,7 @@ def make_scene(
         legend=rows,
         camera=chosen,
         terrains=terrains,
-        floor=FLOOR,
+        floor=under,
         errors=errors,
         samples=samples,
         smooth=smooth,

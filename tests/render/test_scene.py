@@ -246,3 +246,17 @@ def test_a_table_of_accuracies_says_where_each_is_highest_and_what_lies_near_it(
     scene = make_scene([surface_of(x, y, test_accuracy=table) for table in tables])
     assert "highest at" in scene.table and "over centre − 10 %" in scene.table and "fall at" in scene.table
     assert "lowest at" not in scene.table and "minim" not in scene.table
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [({"camera": "covr"}, "write cover, map, profile, or two numbers"), ({"height": 0.0}, "from 0.1 to 3")],
+)
+def test_a_camera_or_height_that_means_nothing_is_refused(bowl, words, said):
+    with pytest.raises(UsageError, match=said):
+        make_scene([bowl], kind="surface", **words)
+
+
+def test_named_cameras(bowl, coarse):
+    assert make_scene([bowl], kind="surface", camera="profile").camera.elevation == 8
+    assert make_scene([bowl], kind="surface", camera="map").camera.elevation == 85

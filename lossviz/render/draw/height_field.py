@@ -73,7 +73,7 @@ def trace(terrain: Terrain, camera: Camera, *, columns: int, floor: float) -> GB
         terrain: The height field.
         camera: From where.
         columns: Width of the picture in pixels; the height follows.
-        floor: Height of the plane under the surface, below 0.
+        floor: Height of the plane under the surface, below 0; at 0 there is none.
     """
     left, right, bottom, top = picture_bounds(terrain, camera, floor)
     pixel = (right - left) / columns
@@ -86,7 +86,8 @@ def trace(terrain: Terrain, camera: Camera, *, columns: int, floor: float) -> GB
     side = np.zeros((columns, len(v)), np.uint8)
     for block in np.array_split(crossing, max(1, len(crossing) * samples // 500_000)):  # temporaries stay in cache
         _trace_block(terrain, camera, block, s, v, (near, far), samples, t, side)
-    _trace_floor(camera, v, near, far, floor, t, side)
+    if floor < 0:
+        _trace_floor(camera, v, near, far, floor, t, side)
     return GBuffer(np.ascontiguousarray(t.T), np.ascontiguousarray(side.T), s, v, pixel, camera, floor)
 
 

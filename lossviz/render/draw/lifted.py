@@ -61,8 +61,8 @@ def draw_lifted(
         alone: Whether it is the only path; the lifted line then takes ink.
     """
     camera = buffer.camera
-    ink = "#14171c" if alone else None
-    for name, colour in (("floor", None), ("lifted", ink)):
+    ink = "#14171c" if alone and floor < 0 else None
+    for name, colour in (("lifted", ink), ("floor", None))[: 1 + (floor < 0)]:
         visible: list[np.ndarray] = []
         hidden: list[np.ndarray] = []
         for piece in path.pieces:
@@ -96,7 +96,7 @@ def _draw_signs(axes, path, terrain, buffer, floor, style, ink) -> None:
     frame = (*terrain.x_ends, *terrain.y_ends)
     inside = path.inside(frame)
     ends: dict[str, np.ndarray] = {}
-    for name, colour in (("floor", None), ("lifted", ink)):
+    for name, colour in (("lifted", ink), ("floor", None))[: 1 + (floor < 0)]:
         at = np.arange(len(path.x))
         height = floor if name == "floor" else lifted_heights(path, at.astype(float), terrain)
         points = _on_screen(np.stack([path.x, path.y], axis=1), height, terrain, camera)
@@ -107,7 +107,7 @@ def _draw_signs(axes, path, terrain, buffer, floor, style, ink) -> None:
             if shown[index]:
                 look_here = look(path, style, colour) | ({} if seen[index] else {"alpha": 0.45})
                 _plot(axes, points[[index]], look_here, 5.0, f"{name} {gid}")
-        for event in path.events if name == "floor" else ():
+        for event in path.events if name == "floor" or floor == 0 else ():
             if seen[event.at]:
                 _plot(axes, points[[event.at]], event_look(event.kind, style), 4.8, event.kind)
         if shown[-1]:

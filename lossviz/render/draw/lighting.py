@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lossviz.render.values.camera import Camera
-from lossviz.render.values.terrain import HEIGHT, Terrain
+from lossviz.render.values.terrain import Terrain
 
 DARKEST, BRIGHTEST = 0.42, 1.18
 AMBIENT = 0.46
@@ -85,7 +85,7 @@ def sun_light(height: np.ndarray, steps: tuple[float, float], sun: np.ndarray) -
     flat = float(np.hypot(sun[0], sun[1]))
     rise, stride = sun[2] / flat, 1.5 * max(steps)
     covered = np.zeros_like(height)
-    for distance in np.arange(stride, HEIGHT * 1.05 / rise, stride):
+    for distance in np.arange(stride, float(height.max()) * 1.05 / rise, stride):
         columns, rows = round(sun[0] / flat * distance / steps[0]), round(sun[1] / flat * distance / steps[1])
         over = _shifted(height, rows, columns) - height - distance * rise
         np.maximum(covered, over / (0.35 * distance + 0.02), out=covered)

@@ -26,7 +26,7 @@ from lossviz.render.values.cells import Cell
 from lossviz.render.values.key import Key
 from lossviz.render.values.levels import even_decades, spread_ticks
 from lossviz.render.values.panel import Panel
-from lossviz.render.values.terrain import HEIGHT, Terrain
+from lossviz.render.values.terrain import Terrain
 from lossviz.render.words.quantity import format_coordinate
 
 OVERSAMPLE = 2
@@ -225,7 +225,7 @@ class Relief:
         left = min((along_x, along_y), key=lambda corner: self._screen(corner, 0.0)[0])
         style, foot = self.scene.style, self._screen(left, 0.0)
         ink = {"color": style.theme.ink, "lw": 0.7 * style.line_scale, "zorder": 3}
-        self.axes.plot(*np.transpose([foot, self._screen(left, HEIGHT)]), **ink)
+        self.axes.plot(*np.transpose([foot, self._screen(left, self.terrain.tall)]), **ink)
         dotted = self.frame_line | {"lw": 0.5 * style.line_scale, "ls": (0, (1, 2))}
         for corner in (along_x, along_y, near):
             self.axes.plot(
@@ -238,7 +238,7 @@ class Relief:
 
     def _value_ticks(self) -> list[tuple[float, str]]:
         """Powers of ten on a long log axis, else the key's ticks: a line of type apart."""
-        apart = 0.85 * self.em / (HEIGHT * self.camera.cos)
+        apart = 0.85 * self.em / (self.terrain.tall * self.camera.cos)
         kept = even_decades(self.key.scale, apart) or spread_ticks(self.key.ticks, self.key.scale, apart)
         return [(value, self.key.text(value)) for value in kept]
 
@@ -251,7 +251,7 @@ class Relief:
         lines = contour_generator(terrain.ground_x, terrain.ground_y, known).lines(height)
         pieces = [np.reshape(np.asarray(line, float), (-1, 2)) for line in lines]
         look = {"color": "#14171c", "lw": 0.9 * self.scene.style.line_scale, "ls": CHANCE_DASHES, "zorder": 2.3}
-        for level, where in ((height, "surface"), (self.floor, "floor")):
+        for level, where in ((height, "surface"), (self.floor, "floor"))[: 1 + self.scene.has_floor]:
             for piece in pieces:
                 points = np.stack(np.broadcast_arrays(*self.camera.project(piece[:, 0], piece[:, 1], level)), axis=1)
                 for run in visible_runs(points, self.buffer)[0]:
@@ -262,7 +262,7 @@ class Relief:
         for mark in self.panel.shown_marks:
             x, y = (float(c) for c in self.terrain.to_ground(mark.x, mark.y))
             on_surface = float(self.terrain.sample(self.terrain.height, np.array([x]), np.array([y]))[0])
-            for height in (self.floor, on_surface):
+            for height in (on_surface, self.floor)[: 1 + self.scene.has_floor]:
                 s, v, t = (np.array(c) for c in self.camera.project(x, y, height))
                 if self.buffer.visible(s, v, t):
                     size = (3.0 if mark.kind == "trained" else 4.0) * style.line_scale
@@ -275,7 +275,7 @@ class Relief:
         rows, columns = np.nonzero(self.panel.kinds != Cell.NOT_EVALUATED)
         assert self.panel.y is not None
         x, y = self.terrain.to_ground(self.panel.x[columns], self.panel.y[rows])
-        for height in (self.terrain.sample(self.terrain.height, x, y), self.floor):
+        for height in (self.terrain.sample(self.terrain.height, x, y), self.floor)[: 1 + self.scene.has_floor]:
             s, v, t = self.camera.project(x, y, height)
             seen = self.buffer.visible(s, v, t)
             self.axes.plot(s[seen], v[seen], **sample_look(self.scene.style) | {"zorder": 2.5})

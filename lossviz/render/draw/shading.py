@@ -18,7 +18,7 @@ from lossviz.render.draw.height_field import GBuffer, Side
 from lossviz.render.draw.lighting import Light
 from lossviz.render.values.cells import Cell
 from lossviz.render.values.levels import is_major
-from lossviz.render.values.terrain import HEIGHT, Terrain
+from lossviz.render.values.terrain import Terrain
 from lossviz.render.words.colours import DARK_GROUND, colour_at, luminance, to_linear, to_srgb
 from lossviz.render.words.style import Theme
 
@@ -89,7 +89,7 @@ class _Painter:
         x = s * np.float32(camera.right[0]) + t * np.float32(camera.away[0])
         y = s * np.float32(camera.right[1]) + t * np.float32(camera.away[1])
         height, slope_x, slope_y, top, under = np.moveaxis(self.terrain.sample(self.tables, x, y), -1, 0)
-        colour = self.table[np.rint(np.clip(height / HEIGHT, 0, 1) * 1023).astype(np.int32)]
+        colour = self.table[np.rint(np.clip(height / self.terrain.tall, 0, 1) * 1023).astype(np.int32)]
         kinds = self.terrain.kind_at(x, y) if self.terrain.kinds.any() else None
         if kinds is not None:
             self._pattern(colour, kinds, x, y)

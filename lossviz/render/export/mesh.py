@@ -12,7 +12,7 @@ import numpy as np
 
 from lossviz.render.values.cells import Cell
 from lossviz.render.values.key import Key
-from lossviz.render.values.terrain import HEIGHT, Terrain
+from lossviz.render.values.terrain import Terrain
 from lossviz.render.words.colours import colour_at
 
 LARGEST = 121  # vertices along an axis: finer adds megabytes and no shape
@@ -46,12 +46,12 @@ def make_mesh(terrain: Terrain, key: Key, *, name: str, aside: float = 0.0, floo
     x, y = np.meshgrid(terrain.ground_x[columns], terrain.ground_y[rows])
     z = height if floor is None else np.full_like(height, floor)
     low, high = terrain.scale.display_ends
-    values = terrain.scale.inverse(low + height / HEIGHT * (high - low))
+    values = terrain.scale.inverse(low + height / terrain.tall * (high - low))
     return Mesh(
         name=name,
         vertices=np.stack([x + aside, y, z], axis=-1).reshape(-1, 3),
         faces=_faces(kinds != Cell.NOT_EVALUATED),
-        colours=colour_at(key.colours, height.ravel() / HEIGHT),
+        colours=colour_at(key.colours, height.ravel() / terrain.tall),
         values=np.where(kinds.ravel() <= Cell.BELOW, values.ravel(), np.nan),
         normals=_normals(z, terrain.ground_x[columns], terrain.ground_y[rows]).reshape(-1, 3),
     )

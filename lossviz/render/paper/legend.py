@@ -71,6 +71,7 @@ def choose_entries(
     keys: Sequence[Key],
     *,
     easel: Easel,
+    floor: bool = True,
     bands: Sequence[Band] = (),
     families: Sequence[str] = (),
 ) -> tuple[LegendEntry, ...]:
@@ -78,7 +79,7 @@ def choose_entries(
     if bands:
         entries = _seed_entries(panels, bands, families)
     else:
-        entries = _path_entries(panels, easel) if easel.planar else _curve_entries(panels)
+        entries = _path_entries(panels, easel, floor=floor) if easel.planar else _curve_entries(panels)
     drawn = [(panel, mark) for panel in panels for mark in panel.shown_marks]
     if not easel.planar:  # a profile shows it at its value, where that is known
         drawn = [pair for pair in drawn if np.isfinite(pair[1].value)]
@@ -181,13 +182,13 @@ def _first_of_each(panels: Sequence[Panel]) -> list[int]:
     return list(seen.values())
 
 
-def _path_entries(panels: Sequence[Panel], easel: Easel) -> list[LegendEntry]:
+def _path_entries(panels: Sequence[Panel], easel: Easel, *, floor: bool) -> list[LegendEntry]:
     paths = list({(path.name, path.colour): path for panel in panels for path in panel.paths}.values())
     if not paths:
         return []
     first, alone = paths[0], all(len(panel.paths) < 2 for panel in panels)
     entries = [LegendEntry("path", f"path {path.name}" if alone else path.name, path=path) for path in paths]
-    if easel.raised and any(np.isfinite(path.own).any() for path in paths):
+    if easel.raised and floor and any(np.isfinite(path.own).any() for path in paths):
         entries.append(
             LegendEntry(
                 "lifted", "the same at its own loss" if alone else "above the floor: at its own loss", path=first

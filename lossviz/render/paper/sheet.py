@@ -53,6 +53,7 @@ def lay_out(
     bar_letters: int = 4,
     bar_labels: Sequence[str] = (),
     strip_em: float = 0.0,
+    floor: float = FLOOR,
 ) -> Layout:
     """Arrange the boxes: one row for each key that has several, else all in rows."""
     keys = [panels[box[0]].key for box in boxes]
@@ -66,7 +67,7 @@ def lay_out(
         count=len(boxes),
         columns=columns,
         barred=tuple(easel.planar and barred for barred in _barred(keys, columns)),
-        height_of=_height_of(style, easel, panels, terrains, camera, bar_letters),
+        height_of=_height_of(style, easel, panels, terrains, camera, bar_letters, floor),
         titles=titles if easel.planar or len(boxes) > 1 else (),
         legend_rows=legend,
         axes_outside=not easel.relief,
@@ -94,11 +95,11 @@ def _barred(keys: Sequence[int], columns: int) -> list[bool]:
     return [first[key] == i for i, key in enumerate(keys)]
 
 
-def _height_of(style, easel, panels, terrains, camera, letters) -> Callable[[float], float]:
+def _height_of(style, easel, panels, terrains, camera, letters, floor) -> Callable[[float], float]:
     if not easel.planar:
         return map_height(PROFILE)
     if easel.relief:
-        return relief_height(common_bounds(terrains, camera, FLOOR), style.font_pt * PT, relief_margins(letters))
+        return relief_height(common_bounds(terrains, camera, floor), style.font_pt * PT, relief_margins(letters))
     return map_height(max(panel.aspect for panel in panels))
 
 

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lossviz.render.values.terrain import HEIGHT, Terrain
+from lossviz.render.values.terrain import Terrain
 from lossviz.render.values.track import Path
 
 ELEVATIONS = (30.0, 36.0, 42.0)
+COVER_ELEVATIONS = (14.0, 18.0, 22.0)
+# name -> azimuth and elevation; of a cover both are chosen
+PRESETS: dict[str, tuple[float, float] | None] = {"cover": None, "map": (-90.0, 85.0), "profile": (-90.0, 8.0)}
 AZIMUTHS = tuple(np.arange(-178.0, 180.0, 15.0))
 MOST_TARGETS = 300
 SIDE_ON = 0.5  # |sin 2a| below which one side of the ground is seen too obliquely to be read
@@ -67,7 +70,11 @@ class Camera:
         return x * self.right[0] + y * self.right[1], t * self.sin + height * self.cos, t
 
 
-def choose_camera(terrains: Sequence[Terrain], paths: Sequence[Sequence[Path]] = ()) -> Camera:
+def choose_camera(
+    terrains: Sequence[Terrain],
+    paths: Sequence[Sequence[Path]] = (),
+    elevations: Sequence[float] = ELEVATIONS,
+) -> Camera:
     """The camera that sees most of the low ground of all terrains, from azimuths 15° apart and 3 elevations.
 
     The score is the share of the lowest 6 % of the area, and of the lifted paths, that is not hidden, less small costs
@@ -75,8 +82,8 @@ def choose_camera(terrains: Sequence[Terrain], paths: Sequence[Sequence[Path]] =
     """
     aims = [_low_ground(terrain) for terrain in terrains]
     lines = [_lifted(terrain, own) for terrain, own in zip(terrains, paths, strict=bool(paths))]
-    best, best_score = Camera(-58.0, 36.0), -np.inf
-    for elevation in ELEVATIONS:
+    best, best_score = Camera(-58.0, elevations[1]), -np.inf
+    for elevation in elevations:
         for azimuth in AZIMUTHS:
             if abs(np.sin(np.radians(2 * azimuth))) < SIDE_ON:
                 continue
@@ -86,7 +93,12 @@ def choose_camera(terrains: Sequence[Terrain], paths: Sequence[Sequence[Path]] =
             seen = 0.5 * (seen + np.mean(on_paths)) if on_paths else seen
             a = np.radians(azimuth)
             # costs: a high camera, other than oblique views, alpha not running to the right and beta not away
-            score = seen - 0.006 * (elevation - 30) - 0.3 * abs(abs(np.sin(2 * a)) - OBLIQUE) - 0.04 * (np.sin(a) > 0)
+            score = (
+                seen
+                - 0.006 * (elevation - elevations[0])
+                - 0.3 * abs(abs(np.sin(2 * a)) - OBLIQUE)
+                - 0.04 * (np.sin(a) > 0)
+            )
             score = float(score) - 0.01 * (np.cos(a) < 0)
             if score > best_score + 1e-9:
                 best, best_score = camera, score
@@ -127,7 +139,7 @@ def picture_bounds(terrain: Terrain, camera: Camera, floor: float) -> tuple[floa
     """Left, right, bottom and top on the screen of surface, floor and value axis, with a small margin."""
     x, y = np.meshgrid([-terrain.half_x, terrain.half_x], [-terrain.half_y, terrain.half_y])
     s, v, _ = camera.project(x, y, 0.0)
-    axis = v.ravel()[s.argmin()] + HEIGHT * camera.cos  # the value axis stands at the leftmost corner
+    axis = v.ravel()[s.argmin()] + terrain.tall * camera.cos  # the value axis stands at the leftmost corner
     _, surface, _ = camera.project(terrain.ground_x[None, :], terrain.ground_y[:, None], terrain.height)
     top = max(float(surface.max()), float(v.max()) + floor * camera.cos, float(axis))
     return s.min() - MARGIN, s.max() + MARGIN, v.min() + floor * camera.cos - MARGIN, top + MARGIN

@@ -11,14 +11,14 @@ import numpy as np
 from lossviz.errors import UsageError
 from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
-from lossviz.render.values.camera import Camera, choose_camera
+from lossviz.render.values.camera import COVER_ELEVATIONS, ELEVATIONS, PRESETS, Camera, choose_camera
 from lossviz.render.values.difference import make_difference_key, subtract_views
 from lossviz.render.values.ends import FREE, Ends
 from lossviz.render.values.field import make_field
 from lossviz.render.values.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.values.panel import Panel, make_panel
 from lossviz.render.values.scale import Scale, parse_clip
-from lossviz.render.values.terrain import Terrain, make_terrain
+from lossviz.render.values.terrain import HEIGHT, Terrain, make_terrain
 from lossviz.render.values.track import Path, known_losses
 from lossviz.render.values.uncertainty import error_field, samples_some, separate
 from lossviz.render.values.view import View, make_views
@@ -105,14 +105,20 @@ def make_panels(
 
 
 def raise_terrains(
-    panels: Sequence[Panel], keys: Sequence[Key], easel: Easel, camera: tuple[float, float] | None
+    panels: Sequence[Panel],
+    keys: Sequence[Key],
+    easel: Easel,
+    camera: tuple[float, float] | str | None,
+    tall: float = HEIGHT,
 ) -> tuple[tuple[Terrain, ...], Camera | None]:
     """Height fields and the one camera of a surface or a page; of other kinds there are none."""
     raised = [panel for panel in panels if easel.raised]
-    terrains = tuple(make_terrain(panel.field, keys[panel.key].scale) for panel in raised if panel.field)
+    terrains = tuple(make_terrain(panel.field, keys[panel.key].scale, tall) for panel in raised if panel.field)
     if not terrains:
         return (), None
-    return terrains, Camera(*camera) if camera else choose_camera(terrains, [panel.paths for panel in raised])
+    elevations = COVER_ELEVATIONS if camera == "cover" else ELEVATIONS
+    fixed = PRESETS[camera] if isinstance(camera, str) else camera
+    return terrains, Camera(*fixed) if fixed else choose_camera(terrains, [p.paths for p in raised], elevations)
 
 
 def settle_levels(

@@ -26,13 +26,14 @@ class Terrain:
     """A height field.
 
     Attributes:
-        height: float32 (m_y, m_x), 0 … :data:`HEIGHT`.
+        height: float32 (m_y, m_x), 0 … ``tall``.
         kinds: uint8 :class:`Cell` of the same shape.
         half_x: The ground reaches from -half_x to half_x.
         half_y: The same along y.
         x_ends: Coordinates of the plane at the two ends of x.
         y_ends: The same along y.
         scale: Whose positions the heights are.
+        tall: Height of the top of the scale, where the longer axis of the ground spans 2.
     """
 
     height: np.ndarray
@@ -42,6 +43,7 @@ class Terrain:
     x_ends: tuple[float, float]
     y_ends: tuple[float, float]
     scale: Scale
+    tall: float = HEIGHT
 
     @cached_property
     def ground_x(self) -> np.ndarray:
@@ -81,7 +83,7 @@ class Terrain:
 
     def height_of(self, values: np.ndarray | float) -> np.ndarray:
         """Height at which a value lies, clipped to the scale."""
-        return self.scale.position(values) * HEIGHT
+        return self.scale.position(values) * self.tall
 
     def sample(self, table: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Bilinear samples of a table over the ground, (m_y, m_x) or (m_y, m_x, c), at ground coordinates; float32."""
@@ -112,18 +114,19 @@ class Terrain:
         return self.kinds[j, i]
 
 
-def make_terrain(field: Field, scale: Scale) -> Terrain:
+def make_terrain(field: Field, scale: Scale, tall: float = HEIGHT) -> Terrain:
     """The height field of a panel."""
     position = scale.place(field.display)
     position = np.where(field.kinds == Cell.PLUS_INF, 1.0, np.where(field.kinds == Cell.MINUS_INF, 0.0, position))
     width, depth = np.ptp(field.x), np.ptp(field.y)
     longest = max(width, depth)
     return Terrain(
-        height=(position * HEIGHT).astype(np.float32),
+        height=(position * tall).astype(np.float32),
         kinds=field.kinds,
         half_x=float(max(width / longest, FLATTEST)),
         half_y=float(max(depth / longest, FLATTEST)),
         x_ends=(float(field.x[0]), float(field.x[-1])),
         y_ends=(float(field.y[0]), float(field.y[-1])),
         scale=scale,
+        tall=tall,
     )

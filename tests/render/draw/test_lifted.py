@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from lossviz.render.draw.figure import make_figure, settings
 from lossviz.render.draw.height_field import trace
@@ -117,3 +118,12 @@ def test_the_end_of_a_path_is_above_the_grid_minimum_that_it_reached(surface_of)
     (end,) = artists(axes, "floor end")
     lowest = [line.get_zorder() for line in axes.lines if line.get_gid() == "minimum"]
     assert lowest and max(lowest) < end.get_zorder()
+
+
+def test_without_a_floor_the_path_is_drawn_once_in_its_own_colour(bowl):
+    own = np.array([4.0, 1.0, 0.3, 0.1])
+    scene = make_scene([with_paths(bowl, path_of(own=own, beneath=own))], kind="surface", dpi=60, floor=False)
+    axes = axes_of(scene)
+    assert not artists(axes, "floor") and not artists(axes, "floor hidden") and len(artists(axes, "lifted")) == 1
+    assert "lifted" not in [entry.sign for row in scene.legend for entry in row]
+    assert to_hex(artists(axes, "lifted")[0].get_color()[0]) == scene.panels[0].paths[0].colour

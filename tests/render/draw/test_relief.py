@@ -105,6 +105,29 @@ def test_the_chance_line_of_the_legend_lies_on_surface_and_floor_at_its_level(bo
         assert terrain.sample(terrain.height, x, y) == pytest.approx(level, abs=0.01)
 
 
+@pytest.mark.parametrize("height", [0.3, 1.4])
+def test_the_height_of_a_surface_is_the_one_asked_for(bowl, height, coarse):
+    scene = make_scene([bowl], kind="surface", dpi=60, height=height)
+    terrain = scene.terrains[0]
+    top, bottom = (float(terrain.height_of(v)) for v in (scene.keys[0].scale.high, scene.keys[0].scale.low))
+    assert (top, bottom) == (pytest.approx(height), 0.0)
+    assert float(terrain.height.max()) == pytest.approx(height, rel=1e-6)
+    usual = make_scene([bowl], kind="surface", dpi=60)
+    np.testing.assert_allclose(terrain.height / height, usual.terrains[0].height / HEIGHT, rtol=1e-6)
+    picture, own = (render_panel(s, 0)[1] for s in (scene, make_scene([bowl], kind="surface", dpi=60, height=height)))
+    np.testing.assert_array_equal(picture, own)
+
+
+def test_without_a_floor_nothing_lies_beneath_the_surface_and_its_frame_stands_at_its_foot(bowl, coarse):
+    scene = make_scene([bowl], kind="surface", dpi=60, floor=False, camera="cover")
+    buffer, _ = render_panel(scene, 0)
+    assert not (buffer.side == Side.FLOOR).any() and (buffer.side == Side.TOP).any()
+    axes = next(axes for axes in drawn(scene).axes if axes.get_gid() == "panel 0")
+    assert not [line for line in axes.lines if line.get_gid() == "chance on the floor"]
+    assert len([line for line in axes.lines if line.get_gid() == "trained"]) <= 1
+    assert scene.camera.elevation < 30 and scene.floor == 0
+
+
 def words_of(scene):
     """Texts of a surface's axes with their boxes on the paper."""
     with settings(scene):
