@@ -14,11 +14,14 @@ from typing import TYPE_CHECKING, Any
 from lossviz.api.options import Asked
 from lossviz.api.problem import held_problem, held_ref
 from lossviz.api.surface import Surface
+from lossviz.api.trajectory import Trajectory
 from lossviz.errors import LossvizWarning, StoppedError, UsageError
 from lossviz.problem.problem import Problem
 from lossviz.problem.source.resolve import resolve_problem
 from lossviz.records.plan import Plan, ProblemRef
-from lossviz.records.remark import Remark, is_sound, write_remarks
+from lossviz.records.remark import Remark, is_sound
+from lossviz.records.shown import Shown
+from lossviz.records.table import Table
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.assembly import Source
 from lossviz.run.check import check_plan
@@ -136,16 +139,22 @@ def read(path: str | Path) -> Surface:
     return Surface.of(read_surface(path, _warn), Path(path))
 
 
-class Verdict(list[Remark]):
+class Verdict(Shown, list[Remark]):
     """Remarks in order; shows itself as the table that ``lossviz check`` prints."""
+
+    def heading(self) -> str:
+        """The word on the whole."""
+        return "Nothing is wrong." if self.is_sound else "Something is wrong: read the table."
+
+    def tables(self) -> list[Table]:
+        """A row for each remark."""
+        rows = [("" if remark.level == "said" else remark.level, remark.subject, remark.text) for remark in self]
+        return [Table.of(("", "checked", "found"), rows)]
 
     @property
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
         return is_sound(self)
-
-    def __repr__(self) -> str:
-        return "\n".join(write_remarks(self, "table"))
 
 
 def reference(
@@ -201,7 +210,7 @@ def _in_memory(plan: Plan, asked: Asked, watch: Watch, plane_from: Path | None) 
         order = asked.words["snapshot_order"]
         for series, snapshots in open_snapshots(source, seen.problem, order=order, warn=watch.warn).items():
             full_name = f"{called} {series}".strip()
-            surface.trajectories[full_name] = seen.project(snapshots, full_name, watch)
+            surface.trajectories[full_name] = Trajectory.of(seen.project(snapshots, full_name, watch))
     return surface
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lossviz.api.calls import WARNING, reference
+from lossviz.api.spectrum import Spectrum
 from lossviz.api.surface import Surface
 from lossviz.errors import UsageError
 from lossviz.hessian.measure import Depth, measure_spectrum
 from lossviz.hessian.operator import Operator
-from lossviz.records.spectrum import Spectrum
 from lossviz.run.settings import Settings
 from lossviz.store.surface_file import read_surface
 from lossviz.studies.point import PointWords, load_point
@@ -118,7 +118,7 @@ def curvature(
     problem = load_point(reference(model, data, loss, (point.split,), checkpoint, model_args), point)
     matrix = Operator(problem, point.split, kind=operator, method=method, quantity=quantity, batch_size=batch_size)
     file = None if out is None else Path(out)
-    return measure_spectrum(matrix, depth, out=file, warn=WARNING.warn)
+    return Spectrum.of(measure_spectrum(matrix, depth, out=file, warn=WARNING.warn))
 
 
 def sharpness(

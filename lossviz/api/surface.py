@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from lossviz.api.looks import scene_words
 from lossviz.api.page import Page
+from lossviz.api.trajectory import Trajectory
 from lossviz.errors import LossvizWarning, StoppedError, UsageError
 from lossviz.records import surface as records
 from lossviz.records.watch import QUIET, Watch
@@ -49,6 +50,7 @@ class Surface(records.Surface):
     def of(cls, surface: records.Surface, file: Path | None = None, problem: ProblemRef | None = None) -> Surface:
         """The same surface, sharing its arrays."""
         shared = {f.name: getattr(surface, f.name) for f in fields(records.Surface)}
+        shared["trajectories"] = {name: Trajectory.of(path) for name, path in surface.trajectories.items()}
         return cls(**shared, file=file, problem=problem)
 
     def go_on(self, watch: Watch | None = None) -> Surface:
@@ -78,12 +80,14 @@ class Surface(records.Surface):
         Args:
             kind: ``"contour"``, ``"filled"``, ``"heatmap"``, ``"surface"`` (3-D), ``"line"`` or ``"html"``; None takes
                 a contour map, or a line where there is one direction.
-            ax: Axes of your own to draw on; matplotlib's settings and the axes' figure stay yours.
+            ax: Axes of your own to draw on, which matplotlib's settings and style sheets decide the look of; no footer
+                and no legend unless asked (``footer=True``, ``legend=True``).
             words: The options of ``lossviz plot`` by their names: ``quantity``, ``scale``, ``vmin``, ``vmax``,
                 ``zlim``, ``levels``, ``colours``, ``label``, ``title``, ``camera`` (or ``view``), ``style``, ``path`` …
 
         Returns:
-            A matplotlib figure; for ``"html"`` a :class:`~lossviz.api.page.Page`; with ``ax`` the artists drawn on it.
+            A matplotlib figure; for ``"html"`` a :class:`~lossviz.api.page.Page`; with ``ax`` the artists drawn on it,
+            of a map first the one that ``figure.colorbar`` takes.
 
         Raises:
             UsageError: For words that make no sense.
@@ -104,6 +108,8 @@ class Surface(records.Surface):
         from lossviz.render.page.page import write_page
         from lossviz.render.scene import make_scene
 
+        if (ax := words.pop("ax", None)) is not None:
+            return draw_beside([self, *others], kind, ax, words)
         scene = make_scene([self, *others], kind=kind, **scene_words(words))
         with settings(scene):
             return Page(write_page(scene, make_figure)) if scene.easel.live else make_figure(scene)
@@ -140,9 +146,7 @@ class Surface(records.Surface):
         return make_scene([self], kind=kind, **scene_words(words))
 
     def _onto(self, kind: str | None, ax: Axes, words: dict[str, Any]) -> list[Artist]:
-        from lossviz.render.draw.onto import draw_onto, style_of_rc
-
-        return draw_onto(self.scene(kind, style=style_of_rc(), footer=False, **words), ax)
+        return draw_beside([self], kind, ax, words)
 
     def _repr_png_(self) -> bytes | None:
         """The picture at the end of a notebook's cell, drawn once for the points there are."""
@@ -234,3 +238,22 @@ class Surface(records.Surface):
             if known.size:
                 found |= {f"{name}_min": float(known.min()), f"{name}_max": float(known.max())}
         return found
+
+
+def draw_beside(
+    surfaces: Sequence[records.Surface], kind: str | None, ax: Axes, words: Mapping[str, Any]
+) -> list[Artist]:
+    """Draw surfaces on axes of the user's, whose settings count; no legend and no footer unless asked.
+
+    Raises:
+        UsageError: For words that make no sense there.
+    """
+    from lossviz.render.draw.onto import colours_of_rc, draw_onto, style_of_rc
+    from lossviz.render.scene import make_scene
+
+    words = dict(words)
+    legend = words.pop("legend", False)
+    if own := {"style", "dark", "dpi"} & set(words):
+        raise UsageError(f"{min(own)} is for figures of lossviz's own; on your axes, matplotlib's settings count.")
+    given = {"footer": False, "colours": colours_of_rc(), **scene_words(words), "style": style_of_rc()}
+    return draw_onto(make_scene(surfaces, kind=kind, **given), ax, title="titles" in given, legend=legend)

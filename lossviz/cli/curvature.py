@@ -16,7 +16,6 @@ from lossviz.cli.options.point_options import batchnorm_identity, load_point, po
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.table import print_line, print_table
 from lossviz.records.remark import doubt, write_remarks
-from lossviz.records.table import Table
 
 if TYPE_CHECKING:
     from lossviz.records.plan import ProblemRef
@@ -157,26 +156,11 @@ def summarize(spectrum: Spectrum) -> dict[str, Any]:
 
 def print_tables(path: Path, spectrum: Spectrum) -> None:
     """Print a spectrum for reading."""
-    print_line(
-        f": {spectrum.operator} of the {spectrum.split} {spectrum.facts.identity.quantity} "
-        f"over {spectrum.facts.identity.examples} examples, {spectrum.size} parameters",
-        title=str(path),
-    )
-    ends = zip(spectrum.eigenvalues, spectrum.residuals, strict=True)
-    eigenvalues = [(f"{value:+.5g}", f"{residual:.1e}") for value, residual in ends]
-    print_table(Table.of(("eigenvalue", "residual"), eigenvalues, numbers=True))
-    lines = {
-        "|smallest / largest|": f"{spectrum.convexity_ratio:.4g}",
-        "trace": f"{spectrum.trace:.5g} ± {spectrum.trace_error:.2g} (standard error of {spectrum.probes} probes)",
-        "trace of the square": "{:.5g} ± {:.2g}".format(*spectrum.moment(2)),
-    }
-    print_line("\n".join(f"{name}: {text}" for name, text in lines.items()))
-    layers = [
-        (name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else math.nan:.3g}")
-        for size, (name, (trace, error)) in zip(spectrum.sizes, spectrum.layers().items(), strict=True)
-    ]
-    titles = "tensor", "parameters", "trace", "± standard error", "mean eigenvalue"
-    print_table(Table.of(titles, layers, numbers=True))
+    print_line(f": {spectrum.heading()}", title=str(path))
+    values, numbers, layers = spectrum.tables()
+    print_table(values)
+    print_line("\n".join(f"{name}: {text}" for name, text in numbers.cells()))
+    print_table(layers)
     for line in write_remarks(doubt("spectrum", _doubts(spectrum)), "terminal"):
         print_line(line)
 

@@ -25,13 +25,15 @@ from lossviz.problem.rules import rules_of
 from lossviz.problem.source.file import check_chance
 from lossviz.problem.storage import tie_shared, tied_names
 from lossviz.records.rule import Rule
+from lossviz.records.shown import Shown
+from lossviz.records.table import Table
 from lossviz.space.params import Params, as_real, state_sha256
 
 TIES_SHOWN = 6
 
 
-@dataclass(frozen=True)
-class Problem:
+@dataclass(frozen=True, repr=False)
+class Problem(Shown):
     """A model, a loss and fixed examples on one device.
 
     Attributes:
@@ -91,6 +93,23 @@ class Problem:
     def state_sha256(self) -> str:
         """SHA-256 of the model's parameters and buffers; of a divided model before it was divided."""
         return self.layout.state_sha256 or state_sha256(dict(self.model.state_dict()))
+
+    def heading(self) -> str:
+        """Name and model."""
+        return f"{self.name}: {type(self.model).__name__} on {self.device}"
+
+    def tables(self) -> list[Table]:
+        """Parameters and examples, and what was decided about them."""
+        moving = sum(tensor.numel() for tensor in self.params.values())
+        held = f"; held fixed: {len(self.frozen)} tensors" if self.frozen else ""
+        rows = {
+            "parameters": f"{moving:,} in {len(self.params)} tensors{held}",
+            **{f"{split} examples": f"{part.count:,}" for split, part in self.examples.items()},
+            "loss": getattr(self.loss, "__qualname__", type(self.loss).__name__),
+        }
+        told = [("warning", text) for text in self.warnings] + [("note", text) for text in self.notes]
+        tables = [Table.pairs(rows)]
+        return [*tables, Table.of(("", ""), told, headed=False)] if told else tables
 
     def copied_model(self) -> nn.Module:
         """A copy of the model to be changed.

@@ -16,6 +16,8 @@ from typing import Any, Literal, get_args
 from lossviz.errors import PlanError, join_mistakes
 from lossviz.records.grid import Grid
 from lossviz.records.rule import Rule
+from lossviz.records.shown import Shown
+from lossviz.records.table import Table
 
 Normalization = Literal["filter", "layer", "model", "none"]
 Vectors = Literal["zero", "keep"]
@@ -107,8 +109,8 @@ class PlaneSpec:
     move: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Shown):
     """Everything that determines a surface.
 
     Attributes:
@@ -152,6 +154,29 @@ class Plan:
     def __post_init__(self) -> None:
         if mistakes := _plan_mistakes(self):
             raise PlanError(join_mistakes(mistakes))
+
+    def heading(self) -> str:
+        """What it is a plan of."""
+        source, memory = self.problem.source.removeprefix(IN_MEMORY), self.problem.source.startswith(IN_MEMORY)
+        return f"Plan {self.digest()[:10]} of {source}{' (in memory)' * memory}, {self.grid.size} points"
+
+    def tables(self) -> list[Table]:
+        """What determines the result: the usual, and everything that is not at its default."""
+        ref, plane = self.problem, self.plane
+        rows = {
+            **{word: text for word in ("model", "data", "loss") if (text := getattr(ref, word))},
+            "checkpoint": ref.checkpoint or "none: the parameters are as the model has them",
+            "plane": f"{plane.kind}, seed {plane.seed}, normalize {plane.normalize}, vectors {plane.vectors}",
+            "grid": str(self.grid),
+            "splits": ", ".join(self.splits),
+            "examples": "all" if self.samples is None else str(self.samples),
+            "quantities": ", ".join(self.quantities),
+            "precision": self.precision,
+            "batchnorm": self.batchnorm,
+        }
+        told = ("problem.", "plane.", "grid.", "format_version", "splits", "samples", "quantities")
+        more = {name: str(v) for name, v in self.identity().items() if not name.startswith(told) and name not in rows}
+        return [Table.pairs({**rows, **more})]
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain JSON values, paths included."""

@@ -10,6 +10,8 @@ import numpy as np
 
 from lossviz.errors import UsageError
 from lossviz.records.json_record import NOTHING, JsonObject, JsonRecord
+from lossviz.records.shown import Shown
+from lossviz.records.table import Table
 
 
 def _nothing() -> np.ndarray:
@@ -42,8 +44,8 @@ class SpectrumFacts(JsonObject):
     eigenvalues: EigenvalueFacts = EigenvalueFacts()
 
 
-@dataclass(frozen=True, eq=False)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False)
+class Spectrum(Shown):
     """Leading eigenvalues with residuals, and random probes from which trace and density follow with their errors.
 
     The matrix has P rows, one an entry of the t moving tensors. Probe i is a vector z of random signs; ``samples[i]``
@@ -146,6 +148,30 @@ class Spectrum:
         """Trace of the matrix to a power, with its standard error; exact for each probe while power < 2 q."""
         each = self.size * (self.weights * np.where(self.weights > 0, self.nodes, 0.0) ** power).sum(1)
         return (float(each.mean()) if len(each) else np.nan), _standard_error(each)
+
+    def heading(self) -> str:
+        """Of what it is the spectrum."""
+        of = self.facts.identity
+        quantity = f" {of.quantity}" if of.quantity else ""
+        examples = f" over {of.examples} examples" if of.examples else ""
+        return f"{self.operator} of the {self.split}{quantity}{examples}, {self.size} parameters"
+
+    def tables(self) -> list[Table]:
+        """Eigenvalues with residuals; the numbers that follow from them and from the probes; the trace by tensor."""
+        ends = zip(self.eigenvalues, self.residuals, strict=True)
+        pairs = [(f"{value:+.5g}", f"{residual:.1e}") for value, residual in ends]
+        numbers = {
+            "|smallest / largest|": f"{self.convexity_ratio:.4g}",
+            "trace": f"{self.trace:.5g} ± {self.trace_error:.2g} (standard error of {self.probes} probes)",
+            "trace of the square": "{:.5g} ± {:.2g}".format(*self.moment(2)),
+        }
+        layers = [
+            (name, str(size), f"{trace:.4g}", f"{error:.2g}", f"{trace / size if size else np.nan:.3g}")
+            for size, (name, (trace, error)) in zip(self.sizes, self.layers().items(), strict=True)
+        ]
+        titles = "tensor", "parameters", "trace", "± standard error", "mean eigenvalue"
+        values = Table.of(("eigenvalue", "residual"), pairs, numbers=True)
+        return [values, Table.pairs(numbers), Table.of(titles, layers, numbers=True)]
 
     def density(self, values: np.ndarray, width: float) -> tuple[np.ndarray, np.ndarray]:
         """Density of the eigenvalues at ``values`` (any shape) with its standard error over probes; it integrates to 1.

@@ -10,6 +10,8 @@ import numpy as np
 
 from lossviz.errors import UsageError
 from lossviz.records.json_record import JsonObject
+from lossviz.records.shown import Shown
+from lossviz.records.table import Table
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class TrajectoryFacts(JsonObject):
     left_out: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class Trajectory:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trajectory(Shown):
     """T snapshots of one optimization, each at its nearest point of a plane of k directions.
 
     A snapshot does not lie on the surface: it lies ``distance`` from the plane, and its own loss is not the plane's.
@@ -115,6 +117,29 @@ class Trajectory:
     def dimension(self) -> int:
         """Number of directions, k."""
         return self.coordinates.shape[1]
+
+    def heading(self) -> str:
+        """Name and length."""
+        return f"{self.name}: {len(self)} snapshots, steps {self.steps[0]} to {self.steps[-1]}"
+
+    def tables(self) -> list[Table]:
+        """What the plane shows of it and what it does not."""
+        rows = {word: self._place(t) for t, word in ((0, "starts"), (-1, "ends"))}
+        if np.isfinite(self.distance).any():
+            rows["distance from the plane"] = f"{np.nanmin(self.distance):.4g} to {np.nanmax(self.distance):.4g}"
+        if self.explained_variance is not None:
+            parts = " + ".join(f"{share:.1%}" for share in self.explained_variance)
+            rows["of its variance the plane shows"] = f"{parts} = {self.explained_variance.sum():.1%}"
+            if null := self.facts.random_walk_null:
+                rows["a random walk of as many snapshots"] = " + ".join(f"{share:.1%}" for share in null)
+        return [Table.pairs(rows)]
+
+    def _place(self, t: int) -> str:
+        at = ", ".join(f"{c:.4g}" for c in self.coordinates[t])
+        text, name = f"at ({at}), {self.distance[t]:.4g} off the plane", next(iter(self.own), None)
+        if name is None or name not in self.projected:
+            return text
+        return f"{text}; {name} {self.own[name][t]:.4g} there, {self.projected[name][t]:.4g} on the plane beneath"
 
     def window(self, margin: float = 0.1) -> np.ndarray:
         """First and last coordinate of each direction that hold the path, float64 (k, 2).

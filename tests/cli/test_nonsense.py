@@ -67,7 +67,7 @@ def test_what_trace_says_to_type_next_is_a_command_that_runs(folder):
     words = shlex.split(line.removeprefix("Next: lossviz "))
     assert words[words.index("--checkpoint") + 1] == "a path"
     done = run(*words, "--grid", "auto:3,auto:4", "--out", "x.h5", "--progress", "none")
-    assert done.exit_code == 0 and "ends at (0, 0), 0 off the plane" in done.output
+    assert done.exit_code == 0 and "at (0, 0), 0 off the plane" in done.output
 
 
 def test_files_of_another_kind_are_told_apart_from_damaged_ones(folder):

@@ -36,25 +36,5 @@ def _folder_name(source: str) -> str:
 
 def describe_trajectory(trajectory: Trajectory) -> str:
     """What a trajectory shows and what it does not, in lines."""
-    import numpy as np
-
-    seen, lines = trajectory, [f"{trajectory.name}: {len(trajectory)} snapshots, steps {trajectory.steps[0]} to "
-                               f"{trajectory.steps[-1]}."]  # fmt: skip
-    for t, word in ((0, "starts"), (-1, "ends")):
-        at = ", ".join(f"{c:.4g}" for c in seen.coordinates[t])
-        lines.append(f"  {word} at ({at}), {seen.distance[t]:.4g} off the plane" + _losses(seen, t))
-    if np.isfinite(seen.distance).any():
-        lines.append(f"  distance from the plane: {np.nanmin(seen.distance):.4g} to {np.nanmax(seen.distance):.4g}")
-    if seen.explained_variance is not None:
-        parts = " + ".join(f"{share:.1%}" for share in seen.explained_variance)
-        lines.append(f"  of its variance the plane shows {parts} = {seen.explained_variance.sum():.1%}")
-        if null := seen.facts.random_walk_null:
-            lines.append(f"  a random walk of as many snapshots: {' + '.join(f'{share:.1%}' for share in null)}")
-    return "\n".join(lines)
-
-
-def _losses(trajectory: Trajectory, t: int) -> str:
-    name = next(iter(trajectory.own), None)
-    if name is None or name not in trajectory.projected:
-        return ""
-    return f"; {name} {trajectory.own[name][t]:.4g} there, {trajectory.projected[name][t]:.4g} on the plane beneath"
+    lines = [line for table in trajectory.tables() for line in table.to_lines()]
+    return "\n".join([f"{trajectory.heading()}.", *(f"  {line}" for line in lines)])

@@ -12,7 +12,7 @@ from lossviz.errors import UsageError
 from lossviz.render.charts import barcode, spectrum
 from lossviz.render.charts.barcode_scene import BarcodeScene
 from lossviz.render.charts.spectrum_scene import SpectrumScene
-from lossviz.render.draw.figure import file_metadata, settings
+from lossviz.render.draw.figure import ShownFigure, file_metadata, settings
 from lossviz.store.atomic_file import write_whole
 
 SUFFIXES = (".png", ".pdf", ".svg")
@@ -42,7 +42,7 @@ def draw_chart(scene: SpectrumScene | BarcodeScene, path: Path | str, *, command
 def make_chart(scene: SpectrumScene | BarcodeScene) -> Figure:
     """Draw a chart on a new figure; call within :func:`~lossviz.render.draw.figure.settings`."""
     easel = spectrum if isinstance(scene, SpectrumScene) else barcode
-    figure = Figure(figsize=easel.figure_size(scene), dpi=scene.style.dpi)  # type: ignore[arg-type]
+    figure = ShownFigure(figsize=easel.figure_size(scene), dpi=scene.style.dpi)  # type: ignore[arg-type]
     FigureCanvasAgg(figure)
     if isinstance(scene, SpectrumScene):
         spectrum.draw_spectrum(scene, figure)

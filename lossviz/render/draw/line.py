@@ -58,7 +58,8 @@ def draw_profiles(scene: Scene, axes: Axes, index: int) -> dict[int, Artist]:
     """The curves of one group on its axes; the artist of each by its panel's index."""
     panels = [scene.panels[i] for i in scene.groups[index]]
     key = scene.key_of(panels[0])
-    _set_axes(scene, axes, panels, key, index)
+    if scene.style.name != ON_AXES:
+        _set_axes(scene, axes, panels, key, index)
     curves: dict[int, Artist] = {}
     for i in scene.groups[index]:
         _draw_holes(axes, scene.panels[i], scene)
@@ -113,6 +114,7 @@ def _set_axes(scene: Scene, axes: Axes, panels: list[Panel], key: Key, index: in
 
 def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
     k, colour = scene.style.line_scale, curve_colour(scene, panel)
+    width = rcParams["lines.linewidth"] if scene.style.name == ON_AXES else 1.2 * k
     names = list(dict.fromkeys(p.view.name for p in scene.panels))
     round_ = panel.view.source // len(LIGHT_COLOURS)  # of the colours, which begin again
     dashes = DASHES[(names.index(panel.view.name) + round_ * len(names)) % len(DASHES)]
@@ -121,7 +123,7 @@ def _draw_curve(axes: Axes, panel: Panel, key: Key, scene: Scene) -> Artist:
         look: dict[str, Any] = {"color": scene.style.theme.muted, "lw": SEED_PT * k, "alpha": SEED_ALPHA}
         return axes.plot(x, display, zorder=2.4, gid="curve", **look)[0]
     _draw_band(axes, panel, key, colour)
-    (line,) = axes.plot(x, display, color=colour, lw=1.2 * k, ls=dashes, zorder=3, gid="curve", solid_capstyle="round")
+    (line,) = axes.plot(x, display, color=colour, lw=width, ls=dashes, zorder=3, gid="curve", solid_capstyle="round")
     if len(panel.x) <= MANY_POINTS or scene.samples or panel.guessed.any():
         known = has_value(panel.kinds)
         axes.plot(

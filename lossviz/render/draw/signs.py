@@ -105,7 +105,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
     box = layout.legend
     for number, row in enumerate(scene.legend):
         figure.legend(
-            [_handle(scene, entry, curves) for entry in row],
+            [sign_of(scene, entry, curves) for entry in row],
             [entry.text for entry in row],
             loc="upper left",
             bbox_to_anchor=(
@@ -130,7 +130,8 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
         figure.text(left, bottom, text, fontsize=style.label_pt, color=style.theme.muted, va="bottom", linespacing=1.35)
 
 
-def _handle(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist]) -> Any:
+def sign_of(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist] = MappingProxyType({})) -> Any:
+    """The artist that stands for an entry in a legend."""
     style, k = scene.style, scene.style.line_scale
     if entry.sign in ("trained", "minimum", "maximum"):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]

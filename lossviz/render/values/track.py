@@ -118,8 +118,8 @@ def make_paths(view: View) -> tuple[Path, ...]:
     box = frame_of(view)
     found = [path for path in view.surface.trajectories.values() if path.dimension == 2][:MOST_PATHS]
     decays = sum(mark.kind == "decay" for path in found for mark in path.marks)
-    paths = (_make_path(view, path, i, len(found), box) for i, path in enumerate(found))
-    return tuple(paths) if decays <= MOST_LABELLED else tuple(map(_without_words, paths))
+    made = (make_path(path, view.name, view.axes, box, number=i, count=len(found)) for i, path in enumerate(found))
+    return tuple(made) if decays <= MOST_LABELLED else tuple(map(_without_words, made))
 
 
 def shows_paths(view: View) -> bool:
@@ -215,14 +215,27 @@ def choose_dots(path: Trajectory, unit: str) -> tuple[np.ndarray, str]:
     return index, f"dot: every {every:g} {unit}s" if every != 1 else f"dot: every {unit}"
 
 
-def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Path:
+def make_path(
+    path: Trajectory, name: str, axes: Sequence[int], box: tuple[float, float, float, float], *, number: int = 0,
+    count: int = 1,
+) -> Path:  # fmt: skip
+    """A trajectory as it is drawn.
+
+    Args:
+        path: Of at least as many directions as are named.
+        name: Of the quantity whose values it carries.
+        axes: The directions along x and y.
+        box: Left, right, bottom and top that it is clipped to.
+        number: Its place among the paths of a figure.
+        count: How many there are.
+    """
     keep = np.asarray(np.isfinite(path.coordinates).all(axis=1))
     unit = "epoch" if path.facts.unit == "epoch" else "step"
     missing = np.full(len(path), np.nan)
     colour, casing = path_colours(number, count)
     dots, dot_text = choose_dots(path, unit)
     renumbered = np.cumsum(keep) - 1
-    coordinates = path.coordinates[keep][:, list(view.axes)]
+    coordinates = path.coordinates[keep][:, list(axes)]
     pieces, exits = clip_path(coordinates, box) if len(coordinates) else ([], np.zeros((0, 4)))
     shares = path.explained_variance
     return Path(
@@ -235,8 +248,8 @@ def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Pa
         steps=path.steps[keep],
         x=coordinates[:, 0],
         y=coordinates[:, 1],
-        own=path.own.get(view.name, missing)[keep],
-        beneath=path.projected.get(view.name, missing)[keep],
+        own=path.own.get(name, missing)[keep],
+        beneath=path.projected.get(name, missing)[keep],
         distance=path.distance[keep],
         rate=(missing if path.learning_rate is None else path.learning_rate)[keep],
         pieces=tuple(pieces),
@@ -244,7 +257,7 @@ def _make_path(view: View, path: Trajectory, number: int, count: int, box) -> Pa
         dots=renumbered[dots[keep[dots]]],
         dot_text=dot_text,
         events=_events(path, keep),
-        shares=None if shares is None else shares[list(view.axes)],
+        shares=None if shares is None else shares[list(axes)],
     )
 
 
