@@ -37,6 +37,7 @@ COMMANDS = {
     "curvature": "Measure eigenvalues, trace and density of the Hessian, with errors.",
     "sharpness": "Measure how sharply the loss rises around solutions, in one table.",
     "bench": "Time one grid point in every way of evaluating.",
+    "teach": "Show optimizers on a classic function or a formula.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }
 

@@ -13,7 +13,7 @@ import click
 
 from lossviz.cli.charts import CHARTS, draw_charts, is_chart
 from lossviz.cli.film import OWN, check_film_words, draw_film
-from lossviz.cli.options.common import Mistakes
+from lossviz.cli.options.common import Mistakes, completed_from
 from lossviz.cli.show.figure_name import default_path
 from lossviz.errors import UsageError
 from lossviz.render.words.easels import EASELS, Easel
@@ -48,11 +48,12 @@ KIND_HELP = (
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path())
 @click.option(
     "--kind",
     metavar="KIND",
     help=KIND_HELP,
+    shell_complete=completed_from([*KINDS, *CHARTS]),
 )
 @click.option(
     "--out",

@@ -29,6 +29,7 @@ BatchNorm = Literal["fixed", "recompute", "batch"]
 RanksDivide = Literal["examples", "model"]
 BATCHNORM_EXAMPLES: dict[BatchNorm, int | None] = {"fixed": None, "recompute": 1024, "batch": 128}  # the usual number
 ALL_QUANTITIES = ("all",)
+FORMULA = "formula"  # the source of a problem that has no network
 IN_MEMORY = "in memory: "  # begins the source of a problem that no file names
 
 
@@ -76,6 +77,11 @@ class ProblemRef:
     loss_content: str | None = None
     data_args: tuple[tuple[str, Any], ...] = ()
     loss_args: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def is_formula(self) -> bool:
+        """Whether it is a formula, whose variables are all the parameters, and which has no examples."""
+        return self.source == FORMULA
 
     @property
     def is_assembled(self) -> bool:

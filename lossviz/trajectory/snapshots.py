@@ -125,8 +125,9 @@ def open_snapshots(
     found, mistakes = _look(files, problem)
     if not found:
         raise UsageError(f"None of the {len(files)} files of {source} is a snapshot of this model.\n" + _few(mistakes))
-    left_out = [*mistakes, *_drop_duplicates(found, problem)]
-    for message in left_out:
+    twins = _drop_duplicates(found, problem)
+    left_out = [*mistakes, *twins]
+    for message in [*mistakes, *_summed_up(twins)]:
         warn(f"Left out of the trajectory: {message}")
     series: dict[str, list[_Found]] = {}
     for item in found:
@@ -216,6 +217,13 @@ def _drop_duplicates(found: list[_Found], problem: Problem) -> list[str]:
             item.dropped = True
             messages.append(f"{item.path} is the same as {twin.path.name}.")
     return messages
+
+
+def _summed_up(twins: Sequence[str]) -> list[str]:
+    """Sentences for snapshots that equal others; for many, as where an optimizer has stopped moving, one for all."""
+    if len(twins) <= _SHOWN:
+        return list(twins)
+    return [f"{len(twins)} snapshots that equal an earlier one, for nothing moved between them: {twins[0]}"]
 
 
 def _equal(a: Path, b: Path, problem: Problem) -> bool:

@@ -63,6 +63,21 @@ class Mistakes:
         raise (type(self._errors[0]) if alike else UsageError)(join_mistakes(self.found))
 
 
+def completed_from(words: Sequence[str]) -> Callable[..., list[str]]:
+    """What a shell offers on Tab for an option or an argument: those of ``words`` that begin so, after a comma too.
+
+    Example:
+        >>> completed_from(["contour", "surface"])(None, None, "contour,su")
+        ['contour,surface']
+    """
+
+    def complete(_: Any, __: Any, typed: str) -> list[str]:
+        before, comma, last = typed.rpartition(",")
+        return [f"{before}{comma}{word}" for word in words if word.startswith(last)]
+
+    return complete
+
+
 def split_words(text: str) -> tuple[str, ...]:
     """Words separated by commas.
 

@@ -13,10 +13,10 @@ from lossviz.problem.checkpoint.files import file_sha256, find_checkpoint
 from lossviz.problem.checkpoint.other_formats import describe_folder
 from lossviz.problem.source.importing import find_file
 from lossviz.problem.source.words import find_pieces
-from lossviz.records.plan import ProblemRef
+from lossviz.records.plan import FORMULA, ProblemRef
 
 # a built-in problem has no file of the user's to hash; its tag changes when its data, model or loss do
-BUILT_IN = {"digits": "built-in digits 1"}
+BUILT_IN = {"digits": "built-in digits 1", FORMULA: "built-in formula 1"}
 MODULE_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 

@@ -52,7 +52,8 @@ def write_caption(
         for panel in panels
     ]
     whole = " ".join(part for part in general if part)
-    return "\n\n".join([whole, *own, *write_remarks(remarks, "caption"), LIMITS]) + "\n"
+    limits = [] if all(panel.view.surface.plan.problem.is_formula for panel in panels) else [LIMITS]
+    return "\n\n".join([whole, *own, *write_remarks(remarks, "caption"), *limits]) + "\n"
 
 
 def panel_facts(panel: Panel, key: Key) -> list[str]:

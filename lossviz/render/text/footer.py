@@ -65,7 +65,9 @@ def wrap_facts(facts: Sequence[str], width_in: float, style: Style) -> tuple[str
 
 
 def examples_text(view: View) -> str:
-    """Over how many examples the values are means; empty where nothing is evaluated."""
+    """Over how many examples the values are means; empty where nothing is evaluated, or there are none."""
+    if view.surface.plan.problem.is_formula:
+        return ""
     count = view.surface.splits[view.split].count
     done = count[count > 0]
     if not len(done):

@@ -197,7 +197,7 @@ def _marks(
     marks = []
     axes = (x,) if y is None else (x, y)
     inside = all(axis[0] <= 0.0 <= axis[-1] for axis in axes) and view.holds_origin()
-    if inside:
+    if inside and not view.surface.plan.problem.is_formula:
         marks.append(Mark("trained", 0.0, 0.0, _origin_value(view, values, axes)))
     if extremes is not None and extremes.low != extremes.high:
         higher = is_higher_better(view.quantity)

@@ -287,11 +287,13 @@ def known_losses(paths: Sequence[Path], values: np.ndarray) -> np.ndarray:
 
     Args:
         paths: On panels of one scale.
-        values: Of these panels; where some are not positive, losses further beneath them than they reach are left
-            out, for one path that escapes would flatten the surface. Beyond the top the clip sees to that.
+        values: Of these panels. Losses further beneath them than they reach, or two decades beneath the lowest above 0,
+            are left out: one path that escapes or converges would flatten the surface. The top is left to the clip.
     """
     finite = values[np.isfinite(values)]
     own = np.concatenate([path.own[path.seen & np.isfinite(path.own)] for path in paths]) if paths else np.zeros(0)
     if len(finite) and len(own) and min(finite.min(), own.min()) <= 0:
         own = own[own >= finite.min() - np.ptp(finite)]
+    if len(positive := finite[finite > 0]):
+        own = own[(own <= 0) | (own >= 0.01 * positive.min())]
     return np.array([own.min(), own.max()]) if len(own) else own

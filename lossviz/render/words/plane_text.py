@@ -124,6 +124,8 @@ def plane_phrase(surface: Surface) -> str:
         'two random directions through the model as built (filter-normalized, seed 0)'
     """
     plan, words = surface.plan, axis_words(surface)
+    if plan.problem.is_formula and set(words) == {"axes"}:
+        return f"its variable{'s' * (len(words) > 1)}"
     k, s = COUNTS[plan.grid.dimension], "s" if plan.grid.dimension > 1 else ""
     made = f"({normalization_text(surface)}, seed {plan.plane.seed})"
     if set(words) == {"random"}:
