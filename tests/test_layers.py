@@ -111,3 +111,26 @@ def test_no_import_cycles():
     modules = {module_of(path) for path in FILES}
     graph = {module_of(p): imports(p, run_time_only=True) & modules - {module_of(p)} for p in FILES}
     TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("path", [f for f in FILES if room_of(f) not in ("records", "store")], ids=module_of)
+def test_facts_are_read_by_their_fields(path):
+    keyed = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if reads_a_key(node)]
+    assert not keyed, f"{module_of(path)} reads keys that only records and store know: {', '.join(keyed)}"
+
+
+def reads_a_key(node: ast.AST) -> bool:
+    """Whether it is ``facts["name"]``, ``x.facts["name"]`` or ``facts.get("name")``; so of a recipe."""
+    if isinstance(node, ast.Subscript):
+        owner, key = node.value, node.slice
+    elif isinstance(node, ast.Call) and node.args and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+        owner, key = node.func.value, node.args[0]
+    else:
+        return False
+    name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+    return name in ("facts", "recipe") and isinstance(key, ast.Constant) and isinstance(key.value, str)
+
+
+def test_a_key_is_seen():
+    seen = [reads_a_key(node) for node in ast.walk(ast.parse("a.facts['b']; facts.get('b', 1); facts[0]; facts.b"))]
+    assert sum(seen) == 2

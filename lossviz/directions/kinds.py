@@ -25,6 +25,7 @@ from lossviz.problem.checkpoint.files import find_checkpoint
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
+from lossviz.records.recipe import Recipe
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params, as_real, norm
@@ -44,7 +45,7 @@ class Making:
         rules: Which slices of each parameter are its filters, by name; None takes slices along axis 0.
         split: On which gradient and Hessian are taken.
         watch: Told of each stage.
-        facts: What the makers have to say for the recipe, JSON values.
+        recipe: What the makers have to say of how the directions were made.
     """
 
     words: PlaneWords
@@ -55,9 +56,14 @@ class Making:
     rules: Mapping[str, Rule] | None = None
     split: str = "train"
     watch: Watch = QUIET
-    facts: dict[str, Any] = field(default_factory=dict)
+    recipe: Recipe = field(default_factory=Recipe)
     _components: Components | None = None
     _eigen: EigenDirections | None = None
+    interpolated: Sequence[Params] = ()
+
+    def say(self, **found: Any) -> None:
+        """Add to the recipe."""
+        self.recipe = self.recipe.evolve(**found)
 
     @property
     def components(self) -> Components:
@@ -69,10 +75,10 @@ class Making:
                 Joined(self.snapshots), self.words.components, origin=self.moved, watch=self.watch
             )
             self._components = found
-            self.facts["explained_variance"] = found.explained_variance.tolist()
-            self.facts["random_walk_null"] = found.null.tolist()
-            self.facts["coefficients"] = found.coefficients.tolist()
-            self.facts["not_finite"] = list(found.left_out)
+            self.say(
+                explained_variance=found.explained_variance.tolist(), random_walk_null=found.null.tolist(),
+                coefficients=found.coefficients.tolist(), not_finite=found.left_out,
+            )  # fmt: skip
         return self._components
 
     @property
@@ -84,7 +90,7 @@ class Making:
             operator.on_product = lambda: self.watch.stage("products", operator.products, 0)
             self._eigen = eigen_directions(operator, *self.words.eigenvectors, seed=self.spec.seed)
             if operator.notes:
-                self.facts["notes"] = list(operator.notes)
+                self.say(notes=operator.notes)
         return self._eigen
 
 
@@ -98,7 +104,7 @@ def _pca(making: Making, axis: int) -> Params:
 
 def _gradient(making: Making, axis: int) -> Params:
     gradient = mean_gradient(making.problem, making.split)
-    making.facts["gradient_norm"] = norm(gradient)
+    making.say(gradient_norm=norm(gradient))
     # as long as the parameters, which is what a random direction normalized to them is too
     return model_normalize({name: gradient[name] for name in making.moved}, _host(making.moved), vectors="keep")
 
@@ -107,27 +113,27 @@ def _hessian(making: Making, axis: int) -> Params:
     found, which = making.eigenvectors, making.words.axes[axis].removeprefix("hessian")
     number = len(found.values) - 1 if which == "-min" else int(which) - 1
     for name, numbers in (("eigenvalues", found.values), ("residuals", found.residuals)):
-        making.facts.setdefault(name, [None] * making.words.dimension)[axis] = numbers[number]
+        known = list(getattr(making.recipe, name)) or [None] * making.words.dimension
+        making.say(**{name: (*known[:axis], numbers[number], *known[axis + 1 :])})
     return _host(found.directions[number])
 
 
 def _through(making: Making, axis: int) -> Params:
-    if "points" not in making.facts:
+    if not making.recipe.points:
         names = making.words.arguments
         read = [read_state(find_checkpoint(Path(name)), making.problem) for name in names]
         states = [{name: as_real(tensor) for name, tensor in state.items()} for state in read]
         _check_origin(making, states[0], names[0])
-        directions, coordinates = interpolate([{n: s[n] for n in making.moved} for s in states], names)
-        making.facts["points"] = dict(zip(names, coordinates.tolist(), strict=True))
-        making.facts["_directions"] = directions
-    return making.facts["_directions"][axis]
+        making.interpolated, coordinates = interpolate([{n: s[n] for n in making.moved} for s in states], names)
+        making.say(points=dict(zip(names, coordinates.tolist(), strict=True)))
+    return making.interpolated[axis]
 
 
 def _axes(making: Making, axis: int) -> Params:
     direction = axis_direction(making.words.arguments[axis], making.moved)
     # where the plane passes, so that a figure can say what the numbers along the axis are
     value = sum(float((making.moved[name].cpu() * tensor).sum()) for name, tensor in direction.items())
-    making.facts.setdefault("values", []).append(value)
+    making.say(values=(*making.recipe.values, value))
     return direction
 
 
@@ -168,18 +174,16 @@ def make_directions(making: Making) -> Directions:
         made = MAKERS[word.rstrip("0123456789").removesuffix("-min")](making, axis)
         whole = {name: torch.zeros(tensor.shape) for name, tensor in making.problem.params.items()}
         tensors.append({**whole, **{name: tensor.float() for name, tensor in made.items()}})
-    facts = {name: value for name, value in making.facts.items() if not name.startswith("_")}
-    recipe = {
-        "kind": making.words.kind,
-        "axes": list(making.words.axes),
-        "arguments": list(making.words.arguments),
-        "seed": making.spec.seed,
-        "normalize": making.spec.normalize,
-        "vectors": making.spec.vectors,
-        "parameters": list(making.moved) if len(making.moved) < len(making.problem.params) else "all",
-        **facts,
-    }
-    return Directions(tuple(tensors), recipe)
+    recipe = Recipe(
+        kind=making.words.kind,
+        axes=making.words.axes,
+        arguments=making.words.arguments,
+        seed=making.spec.seed,
+        normalize=making.spec.normalize,
+        vectors=making.spec.vectors,
+        parameters=list(making.moved) if len(making.moved) < len(making.problem.params) else "all",
+    )
+    return Directions(tuple(tensors), recipe | making.recipe)
 
 
 def choose_params(origin: Params, params: Sequence[str], hold: Sequence[str]) -> Params:
@@ -211,11 +215,11 @@ def choose_params(origin: Params, params: Sequence[str], hold: Sequence[str]) ->
     return chosen
 
 
-def window_of(recipe: Mapping[str, Any]) -> np.ndarray | None:
+def window_of(recipe: Recipe) -> np.ndarray | None:
     """First and last coordinate (k, 2) of the checkpoints a plane was laid through, with a quarter of room."""
-    if not recipe.get("points"):
+    if not recipe.points:
         return None
-    points = np.array(list(recipe["points"].values()))
+    points = np.array(list(recipe.points.values()))
     low, high = points.min(0), points.max(0)
     room = 0.25 * np.maximum(high - low, 0.1)
     return np.stack([low - room, high + room], axis=1)

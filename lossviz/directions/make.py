@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 
 from lossviz.directions.gaussian import ALGORITHM, sample_gaussian
 from lossviz.directions.normalize import filter_norms, normalize
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.recipe import Recipe
 from lossviz.records.rule import Rule
 from lossviz.space.params import Params
 from lossviz.space.plane import Plane, check_plane
@@ -42,18 +42,18 @@ def make_plane(spec: PlaneSpec, dimension: int, origin: Params, *, rules: Mappin
     return plane
 
 
-def recipe_of(spec: PlaneSpec) -> dict[str, Any]:
-    """What it takes to make the directions again, as JSON values for the directions file."""
-    return {
-        "kind": spec.kind,
-        "algorithm": ALGORITHM,
-        "bits": "Philox4x64-10, key = first 128 bits of SHA-256(seed NUL axis NUL parameter name), little-endian",
-        "transform": "Box-Muller in float64, then float32",
-        "seed": spec.seed,
-        "normalize": spec.normalize,
-        "vectors": spec.vectors,
-        **({"rules": [list(pair) for pair in spec.rules]} if spec.rules else {}),
-    }
+def recipe_of(spec: PlaneSpec) -> Recipe:
+    """What it takes to make the directions again, for the directions file."""
+    recipe = Recipe(
+        kind=spec.kind,
+        algorithm=ALGORITHM,
+        bits="Philox4x64-10, key = first 128 bits of SHA-256(seed NUL axis NUL parameter name), little-endian",
+        transform="Box-Muller in float64, then float32",
+        seed=spec.seed,
+        normalize=spec.normalize,
+        vectors=spec.vectors,
+    )
+    return recipe.evolve(rules=spec.rules) if spec.rules else recipe
 
 
 def norm_ratios(plane: Plane, rules: Mapping[str, Rule] | None = None) -> list[tuple[float, float]]:

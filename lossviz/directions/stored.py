@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from lossviz.directions.make import recipe_of
 from lossviz.directions.normalize import apply_scales, normalize_with_scales
 from lossviz.errors import LayoutError, PlanError, StoreError, UsageError
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.recipe import Recipe
 from lossviz.records.rule import Rule
 from lossviz.records.units import format_bytes
 from lossviz.space.params import Params, check_layout
@@ -33,12 +34,12 @@ class Directions:
     Attributes:
         tensors: One mapping of parameter name to tensor a direction, float32 on the CPU: what files hold, so that
             every precision and every later session sees the same plane.
-        recipe: How they were made, JSON values.
+        recipe: How they were made.
         scales: Factors of the normalization, float64, one a filter; None where they are not known.
     """
 
     tensors: tuple[Params, ...]
-    recipe: Mapping[str, Any]
+    recipe: Recipe
     scales: tuple[Params, ...] | None = None
 
     @property
@@ -59,7 +60,7 @@ class Directions:
             UnwritableError: If there is no room.
         """
         tensors = keep == "always" or (keep == "auto" and self.bytes <= LARGEST_BYTES)
-        if not tensors and (self.scales is None or _innermost(self.recipe).get("algorithm") != ALGORITHM):
+        if not tensors and (self.scales is None or self.recipe.innermost.algorithm != ALGORITHM):
             raise UsageError(
                 f"The directions ({format_bytes(self.bytes)}) were not drawn from a seed, so that no recipe makes "
                 "them again. Pass --store-directions always."
@@ -125,9 +126,9 @@ def directions_of(stored: StoredDirections, origin: Params, where: str, warn: Ca
     return Directions(tensors, stored.recipe, scales)
 
 
-def taken_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def taken_recipe(recipe: Recipe) -> Recipe:
     """The recipe of directions taken from another file, which says how they were made for the network there."""
-    return {"kind": "file", "recipe": dict(_innermost(recipe))}
+    return Recipe(kind="file", recipe=recipe.innermost)
 
 
 def _make_again(
@@ -137,16 +138,14 @@ def _make_again(
     where: str,
     warn: Callable[[str], None],
 ) -> tuple[Params, ...]:
-    recipe = _innermost(stored.recipe)
-    if recipe.get("algorithm") != ALGORITHM or scales is None:
+    recipe = stored.recipe.innermost
+    if recipe.algorithm != ALGORITHM or recipe.seed is None or scales is None:
         raise StoreError(f"{where} holds no directions, and their recipe is not one that this lossviz can follow.")
     names = dict.fromkeys(name for norms in stored.fingerprint.norms for name in norms)
     if set(names) != set(origin) or not all(_fits(scale, origin) for scale in scales):
         raise LayoutError(f"The directions in {where} do not fit this model: its parameters are not those they move.")
     host = {name: tensor.detach().cpu() for name, tensor in origin.items()}
-    tensors = tuple(
-        apply_scales(sample_gaussian(host, int(recipe["seed"]), axis), scale) for axis, scale in enumerate(scales)
-    )
+    tensors = tuple(apply_scales(sample_gaussian(host, recipe.seed, axis), scale) for axis, scale in enumerate(scales))
     likeness = Fingerprint.of([_arrays(direction) for direction in tensors]).compare(stored.fingerprint)
     if likeness == "different":
         raise PlanError(
@@ -166,10 +165,6 @@ def _broadcasts(factors: Tensor, tensor: Tensor) -> bool:
     """Whether factors number the rows of a tensor, or have its axes, each of its length or 1."""
     lengths = tensor.shape if factors.dim() == tensor.dim() else tensor.shape[:1]
     return all(n in (1, m) for n, m in zip(factors.shape, lengths or (1,), strict=True))
-
-
-def _innermost(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
-    return _innermost(recipe["recipe"]) if recipe.get("kind") == "file" else recipe
 
 
 def _named_as(direction: Params, origin: Params) -> Params:

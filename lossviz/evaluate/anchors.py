@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.outcome import Outcome, weigh
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import walking
+from lossviz.records.facts import Facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.space.plane import Plane
@@ -25,9 +26,7 @@ HELD_OUT, ROUNDS = 4, 3  # points at which the strata are tried, and how often t
 TOLERATED = 4.0  # stated errors by which a point held out may be off
 
 
-def find_sampling(
-    plan: Plan, problem: Problem, plane: Plane, stored: Mapping[str, object], *, batch_size: int
-) -> Sampling | None:
+def find_sampling(plan: Plan, problem: Problem, plane: Plane, stored: Facts, *, batch_size: int) -> Sampling | None:
     """How points of a plan stop early: as ``stored`` in the facts of its run, or made anew; None if they do not.
 
     Raises:
@@ -41,13 +40,13 @@ def find_sampling(
             "--relative-error takes the examples that matter most first, and with --batchnorm batch the loss of an "
             "example depends on which others share its batch: leave one of them out, or take --batchnorm recompute."
         )
-    before = stored.get("sampling")
-    if stored and not (isinstance(before, Mapping) and before.get("rule") == RULE):
+    before = stored.sampling
+    if stored and before.get("rule") != RULE:
         raise PlanError(
             "This run was begun with --relative-error by another version of lossviz, which chose examples differently "
             "and could miss rare ones: its points would not join those of this version. Write to another --out file."
         )
-    sampling = Sampling.from_json(plan.relative_error, before) if isinstance(before, Mapping) else None
+    sampling = Sampling.from_json(plan.relative_error, before) if before else None
     missing = [split for split in problem.examples if sampling is None or split not in sampling.strata]
     if not missing:
         return sampling

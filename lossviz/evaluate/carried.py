@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from lossviz.errors import PlanError
 from lossviz.evaluate.checks import check_facts, check_stored
 from lossviz.evaluate.engine import Engine
+from lossviz.records.facts import Facts
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -20,7 +20,7 @@ _PLANE_ALONE = (
 )
 
 
-def check_other(other: OtherRun, plan: Plan, facts: dict[str, Any], engine: Engine) -> list[Point]:
+def check_other(other: OtherRun, plan: Plan, facts: Facts, engine: Engine) -> list[Point]:
     """Demand that another run was made from the same parameters and examples, if its points are of this plan.
 
     Returns:
@@ -31,21 +31,20 @@ def check_other(other: OtherRun, plan: Plan, facts: dict[str, Any], engine: Engi
     """
     if other.surface is None or other.reasons_against(plan):
         return []
-    data = {**facts["dataset_sha256"], **other.facts.get("dataset_sha256", {})}
-    data = {split: data[split] for split in facts["dataset_sha256"]}
-    if mistakes := check_facts({**other.facts, "dataset_sha256": data}, facts):
+    data = {split: other.facts.dataset_sha256.get(split, own) for split, own in facts.dataset_sha256.items()}
+    if mistakes := check_facts(other.facts.evolve(dataset_sha256=data), facts):
         raise PlanError("\n".join([f"{other.path} cannot be extended:", *mistakes, _PLANE_ALONE.format(other)]))
     engine = engine.exhaustive() if engine.derivatives else engine
     check_stored(_in_common(other.surface, plan), engine, advice=_PLANE_ALONE.format(other))
     return other.points_for(plan)
 
 
-def doubts_of_other(other: OtherRun, plan: Plan, facts: Mapping[str, Any]) -> list[str]:
+def doubts_of_other(other: OtherRun, plan: Plan, facts: Facts) -> list[str]:
     """Whose norms the directions have, where that is not this network."""
-    same = other.facts.get("state_sha256") == facts["state_sha256"]
+    same = other.facts.state_sha256 == facts.state_sha256
     if plan.plane.kind != "file" or same or plan.plane.normalize == "none":
         return []
-    low, high = (end(ratio) for end, ratio in zip((min, max), zip(*facts["norm_ratios"], strict=True), strict=True))
+    low, high = (end(ratio) for end, ratio in zip((min, max), zip(*facts.norm_ratios, strict=True), strict=True))
     if max(1.0 - low, high - 1.0) < 1e-3:
         return []
     return [

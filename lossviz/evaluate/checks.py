@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +19,7 @@ from lossviz.problem.float64 import in_float64
 from lossviz.problem.loss_call import check_modes
 from lossviz.problem.problem import Problem
 from lossviz.records.doubts import RANGE_ROUNDING, RELATIVE_TOLERANCE, ROUNDING, agree, rounding_of
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
@@ -33,7 +32,7 @@ STRICT = {"float32": 1e-5, "float64": 1e-10}
 FAR = 10.0  # far from the centre rounding is larger, and a network may amplify it
 
 
-def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]:
+def check_centre(plan: Plan, problem: Problem, engine: Engine) -> Facts:
     """Evaluate the centre by the reference way and by the engine; demand that they agree, and that it lasts.
 
     The reference cuts the examples into other batches than the engine. Both evaluate points away from the centre as
@@ -61,7 +60,7 @@ def check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]
         ) from error
 
 
-def _check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any]:
+def _check_centre(plan: Plan, problem: Problem, engine: Engine) -> Facts:
     origin, errors, noise, seconds = {}, {}, 0.0, 0.0
     state = HiddenState.of(problem)
     far = far_coordinates(plan)
@@ -86,7 +85,7 @@ def _check_centre(plan: Plan, problem: Problem, engine: Engine) -> dict[str, Any
             origin[f"{split}_{name}"] = untouched.mean(name)
             errors[f"{split}_{name}"] = _relative(untouched.mean(name), second.mean(name))
     state.check(problem)
-    return {"origin": origin, "repeat_noise": noise, "centre_error": errors, "point_s": seconds}
+    return Facts(origin=origin, repeat_noise=noise, centre_error=errors, point_s=seconds)
 
 
 def check_repeats(problem: Problem, split: str) -> None:
@@ -153,13 +152,13 @@ def check_stored(
                     )
 
 
-def check_facts(stored: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def check_facts(stored: Facts, found: Facts) -> list[str]:
     """What contradicts the facts of an earlier session on the same file, a line each."""
     same = {"state_sha256": "the model's parameters and buffers", "dataset_sha256": "the examples"}
     return [
         f"  - {words} are not those the file was made from ({name} differs)."
         for name, words in same.items()
-        if name in stored and stored[name] != found[name]
+        if stored.holds(name) and getattr(stored, name) != getattr(found, name)
     ]
 
 

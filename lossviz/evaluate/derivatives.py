@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from lossviz.hessian.extremes import MOST, SETTLE, TOLERANCE, Extremes
 from lossviz.hessian.operator import Operator
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
+from lossviz.records.facts import DerivativeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.quantity import split_quantities
@@ -50,11 +50,10 @@ class Derivatives:
         self._ends = {split: Extremes(Operator(problem, split), names) for split in splits}
 
     @property
-    def facts(self) -> Mapping[str, Any]:
-        """How they are found, as JSON values."""
+    def facts(self) -> DerivativeFacts:
+        """How they are found."""
         methods = {split: ends.operator.method for split, ends in self._ends.items()}
-        how = {"tolerance": TOLERANCE, "most": MOST, "settle": SETTLE, "method": methods}
-        return {**how, "notes": list(self.notes)}
+        return DerivativeFacts(tolerance=TOLERANCE, most=MOST, settle=SETTLE, method=methods, notes=self.notes)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from lossviz.evaluate.ways.guard import Sample, is_plain, spread_first
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import EngineFacts
 from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine
 from lossviz.records.point import Point
@@ -91,21 +91,18 @@ class Engine:
         return Engine(sampling.ordered(self.problem), self.plane, way=self.way, sampling=sampling, group=self.group)
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What was chosen and why, as JSON values for the file."""
+    def facts(self) -> EngineFacts:
+        """What was chosen and why, for the file."""
         trials = [
             {"way": str(t.way), "setup_s": t.setup_s, "reason": t.reason}
             | ({"seconds": t.seconds} if math.isfinite(t.seconds) else {})
             for t in self.trials
         ]
         threads = self.way.threads or torch.get_num_threads()
-        return {
-            "way": self.way.to_json(),
-            "settled": self.settled,
-            "threads": threads,
-            "trials": trials,
-            "notes": list(self.notes),
-        } | ({"doubts": list(self.doubts)} if self.doubts else {})
+        facts = EngineFacts(
+            way=self.way.facts, settled=self.settled, threads=threads, trials=tuple(trials), notes=tuple(self.notes)
+        )
+        return facts.evolve(doubts=self.doubts) if self.doubts else facts
 
     def evaluate(self, grid: Grid, pending: Mapping[str, np.ndarray]) -> Iterator[list[Point]]:
         """Evaluate the ``pending`` flat indices of every split, coarse to fine, and yield them chunk by chunk.

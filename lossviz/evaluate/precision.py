@@ -6,7 +6,6 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from lossviz.errors import ProblemError
 from lossviz.evaluate.passes import in_precision
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import PrecisionFacts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.space.plane import Plane
@@ -21,17 +21,16 @@ from lossviz.space.plane import Plane
 FLOOR = 1e-2  # of the median value, where the relative error of a loss near zero would say nothing
 
 
-def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int) -> dict[str, Any]:
+def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int) -> PrecisionFacts:
     """Choose the precision where the plan leaves it open, and measure what a narrow one costs.
 
     Each candidate is compared with float32 at the centre, the corners and the middles of the edges.
 
     Returns:
-        Facts: ``used``; ``error``, the largest difference from float32 relative to the value plus ``FLOOR`` of their
-        median, absent where there was nothing to compare; ``tried``, per candidate its error and its seconds a point.
+        What is used, and what was compared; errors are relative to the value plus ``FLOOR`` of their median.
     """
     if plan.precision in ("float32", "float64"):
-        return {"used": plan.precision}
+        return PrecisionFacts(used=plan.precision)
     candidates = candidates_on(problem.device.type) if plan.precision == "auto" else (plan.precision,)
     coordinates = probe_coordinates(plan.grid)
     truth, truth_s = _evaluate(problem, plane, "float32", coordinates, plan.splits, batch_size)
@@ -44,7 +43,7 @@ def settle_precision(plan: Plan, problem: Problem, plane: Plane, batch_size: int
     if used == "auto":
         good = {name: row for name, row in tried.items() if row["error"] <= plan.precision_tolerance}
         used = min(good, key=lambda name: good[name]["seconds"])
-    return {"used": used, "error": tried[used]["error"], "tried": tried}
+    return PrecisionFacts(used=used, error=tried[used]["error"], tried=tried)
 
 
 def candidates_on(device: str) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import NotMoved, ProbeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.space.params import as_real
@@ -27,15 +27,8 @@ LARGEST_COPY_BYTES = 1 << 30
 
 def probe_problem(
     plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule], precision: str, batch_size: int
-) -> dict[str, Any]:
-    """Facts for the verdict: what moves, what does not, and how exactly.
-
-    Returns:
-        ``moved``, each quantity's value at the centre and at the end of the first axis; ``float64_error``, how far
-        float32 is from float64 there on a few examples, None where that cannot be said; ``unused``, parameters that
-        move and no loss depends on, None likewise; ``not_moved``, names by reason; ``vector_share``, of all
-        parameters those held as vectors; ``read_twice``; ``peak_bytes``.
-    """
+) -> ProbeFacts:
+    """Measure for the verdict what moves, what does not, and how exactly."""
     end = _end_of_first_axis(plan)
     split = plan.splits[0]
     few = _few(problem, split, min(PROBED_EXAMPLES, batch_size))
@@ -44,15 +37,15 @@ def probe_problem(
         _not_moved(plan, problem, plane, rules),
         sum(as_real(p.detach()).numel() for p in problem.model.parameters()),
     )
-    return {
-        "moved": {name: [before.mean(name), after.mean(name)] for name in before.sums},
-        "float64_error": float64_error(few, plane, end, split) if precision == "float32" else None,
-        "unused": None if problem.unused is None else [name for name in problem.unused if name in plane.moved],
-        "not_moved": held,
-        "vector_share": sum(problem.params[name].numel() for name in held["vectors"]) / total,
-        "read_twice": problem.read_twice,
-        "peak_bytes": peak_bytes(problem.device),
-    }
+    return ProbeFacts(
+        moved={name: (before.mean(name), after.mean(name)) for name in before.sums},
+        float64_error=float64_error(few, plane, end, split) if precision == "float32" else None,
+        unused=None if problem.unused is None else tuple(name for name in problem.unused if name in plane.moved),
+        not_moved=held,
+        vector_share=sum(problem.params[name].numel() for name in held.vectors) / total,
+        read_twice=problem.read_twice,
+        peak_bytes=peak_bytes(problem.device),
+    )
 
 
 def float64_error(problem: Problem, plane: Plane, coordinates: list[float], split: str) -> float | None:
@@ -103,14 +96,14 @@ def _end_of_first_axis(plan: Plan) -> list[float]:
     return [end, *[0.0] * (plan.grid.dimension - 1)]
 
 
-def _not_moved(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule]) -> dict[str, list[str]]:
+def _not_moved(plan: Plan, problem: Problem, plane: Plane, rules: dict[str, Rule]) -> NotMoved:
     unused = [name for name in problem.unused or () if name not in plane.moved]
     still = [name for name in problem.params if name not in (*plane.moved, *unused)]
     vectors = [name for name in still if rules[name].kind == "vector"]
-    return {
-        "vectors": vectors,
-        "held": [name for name in still if name not in vectors],
-        "unused": unused,
-        "frozen": list(problem.frozen),
-        "buffers": list(problem.buffers),
-    }
+    return NotMoved(
+        vectors=tuple(vectors),
+        held=tuple(name for name in still if name not in vectors),
+        unused=tuple(unused),
+        frozen=tuple(problem.frozen),
+        buffers=tuple(problem.buffers),
+    )

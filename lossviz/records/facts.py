@@ -52,7 +52,7 @@ class PrecisionFacts(JsonRecord):
         tried: Per candidate its ``error`` and ``seconds`` a point.
     """
 
-    used: str | None = None
+    used: str = "float32"
     error: float | None = None
     tried: Mapping[str, Mapping[str, float]] = NOTHING
 
@@ -190,15 +190,6 @@ class Facts(JsonObject):
     dir_file: str | None = None
     doubts: tuple[str, ...] | None = None
     refinement: RefinementFacts = RefinementFacts()
-
-    # until the producers make records of their own
-    def __setitem__(self, name: str, value: Any) -> None:
-        self.update({name: value})
-
-    def update(self, values: Mapping[str, Any] = NOTHING, **more: Any) -> None:  # noqa: D102
-        changed = self.from_json({**self, **values, **more})
-        vars(self).clear()
-        vars(self).update(vars(changed))
 
     @property
     def subject(self) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, UnionType
-from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from typing_extensions import Self, dataclass_transform
@@ -17,7 +17,8 @@ else:
 
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
-_WIDER: dict[Any, tuple[type, ...]] = {float: (float, int), tuple: (tuple, list)}  # JSON has lists, and one number
+# JSON has lists, one kind of number and no enumerations
+_WIDER: dict[Any, tuple[type, ...]] = {float: (float, int), tuple: (tuple, list), Literal: (str,)}
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
@@ -54,6 +55,14 @@ class JsonRecord:
         """
         self._check(changes)
         return self.from_json(self._object | changes)
+
+    def __or__(self, other: Self) -> Self:
+        """The record with all that another one says in place of what this one says there."""
+        return self.from_json(self._object | other._object)
+
+    def without(self, *names: str) -> Self:
+        """The record without some of its keys."""
+        return self.from_json({name: value for name, value in self._object.items() if name not in names})
 
     def holds(self, name: str) -> bool:
         """Whether the object has this key, even with the value null."""
@@ -125,8 +134,8 @@ def _field(hint: Any) -> _Field:
         return _Field((object,), None)
     parts = get_args(hint) if get_origin(hint) is UnionType else (hint,)
     origins = [get_origin(part) or part for part in parts]
-    record = next((kind for kind in origins if issubclass(kind, JsonRecord)), None)
     kinds = tuple(kind for origin in origins for kind in _WIDER.get(origin, (origin,)))
+    record = next((kind for kind in kinds if issubclass(kind, JsonRecord)), None)
     return _Field((*kinds, Mapping) if record else kinds, record)
 
 

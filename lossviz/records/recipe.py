@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lossviz.records.json_record import NOTHING, JsonRecord
+from lossviz.records.plan import Normalization, Vectors
 
 
 class Recipe(JsonRecord):
@@ -23,6 +24,7 @@ class Recipe(JsonRecord):
         points: Coordinates of each checkpoint that the plane was laid through.
         values: Of each parameter that is an axis, where the plane passes.
         notes: What was decided while they were made; ``warnings``: what a careful reader should know.
+        source: File of another program that they were imported from, with its ``sha256``.
         request: All that determines the directions, of a plane made before its run.
         recipe: Of directions taken from another file, how they were made there.
     """
@@ -34,8 +36,8 @@ class Recipe(JsonRecord):
     bits: str | None = None
     transform: str | None = None
     seed: int | None = None
-    normalize: str | None = None
-    vectors: str | None = None
+    normalize: Normalization = "none"
+    vectors: Vectors = "keep"
     rules: tuple[tuple[str, str], ...] = ()
     parameters: Any = None
     eigenvalues: tuple[float | None, ...] = ()
@@ -48,6 +50,13 @@ class Recipe(JsonRecord):
     values: tuple[float, ...] = ()
     gradient_norm: float | None = None
     notes: tuple[str, ...] = ()
-    request: Mapping[str, Any] | None = None
+    source: str | None = None
+    sha256: str | None = None
+    request: Mapping[str, Any] = NOTHING
     warnings: tuple[str, ...] = ()
-    recipe: Mapping[str, Any] = NOTHING
+    recipe: Recipe | None = None
+
+    @property
+    def innermost(self) -> Recipe:
+        """How the directions were made in the first place, whatever files they were taken from since."""
+        return self.recipe.innermost if self.kind == "file" and self.recipe else self

@@ -87,7 +87,8 @@ class Surface:
     @property
     def precision(self) -> str:
         """The floating-point type of the forward passes: the one settled on, else the plan's."""
-        return self.facts.precision.used or self.plan.precision
+        settled = self.facts.precision
+        return settled.used if settled else self.plan.precision
 
     def put(self, point: Point, session: int = 0) -> None:
         """Enter one evaluated point; of two for one place the one of more examples counts, then the later."""

@@ -148,7 +148,7 @@ def _sensitivity(probes: ProbeFacts) -> list[Remark]:
 
 
 def _precision(facts: Facts, probes: ProbeFacts) -> Remark:
-    used, error = facts.precision.used or "float32", facts.precision.error
+    used, error = facts.precision.used, facts.precision.error
     if error is not None:
         return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float32")
     if (error := probes.float64_error) is not None:

@@ -6,10 +6,8 @@ a verification, a projected path, and the ranks that share a point.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from lossviz.directions.stored import Directions
 from lossviz.errors import StoreError
@@ -23,6 +21,7 @@ from lossviz.evaluate.sampling import Sampling
 from lossviz.evaluate.ways.choice import default_way
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import Facts, PrecisionFacts
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
@@ -48,12 +47,12 @@ class Source:
     """
 
     out: Path = field(default_factory=Path)
-    known: Mapping[str, Any] = field(default_factory=dict)
+    known: Facts = field(default_factory=Facts)
     other: OtherRun | None = None
     problem: Problem | None = None
     reread_s: float = 0.0
 
-    def settled(self, plan: Plan) -> Mapping[str, Any]:
+    def settled(self, plan: Plan) -> Facts:
         """What holds for a run of ``plan``: the facts of its own file, or of the run that it extends."""
         if self.known or self.other is None or self.other.surface is None or self.other.reasons_against(plan):
             return self.known
@@ -71,17 +70,17 @@ class Assembly:
         rules: Which slices of each parameter are its filters.
         directions: As drawn or stored, on the host.
         plane: Through the problem's parameters, where points are made.
-        precision: What was settled about precision, as the file says it.
+        precision: What was settled about precision.
         engine: Evaluates points over all examples.
     """
 
     plan: Plan
-    settled: Mapping[str, Any]
+    settled: Facts
     problem: Problem
     rules: dict[str, Rule]
     directions: Directions
     plane: Plane
-    precision: dict[str, Any]
+    precision: PrecisionFacts
     engine: Engine
 
     def sampling(self) -> Sampling | None:
@@ -118,7 +117,7 @@ def assemble(
     """
     settled, new = source.settled(plan), not source.known
     if source.problem is None:
-        check_modules(source.out, source.known.get("modules_sha256", {}), plan)
+        check_modules(source.out, source.known.modules_sha256, plan)
     stored_way = _way_of(settled)
     lean = settings.low_memory or (stored_way is not None and stored_way.lean)
     # 1. problem and plane
@@ -136,21 +135,21 @@ def assemble(
     # 2. how points are evaluated
     way = stored_way if joining else choose_way(problem, settled, settings)
     batch_size = (way or default_way(problem, settings.batch_size)).batch_size
-    precision = settled.get("precision") or settle_precision(plan, problem, plane, batch_size)
+    precision = settled.precision or settle_precision(plan, problem, plane, batch_size)
     derivatives = find_derivatives(plan, problem, plane)
     rules = find_rules(plan, problem)
-    problem = in_precision(problem, precision["used"])
+    problem = in_precision(problem, precision.used)
     engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, derivatives=derivatives, group=group)
     return Assembly(plan, settled, problem, rules, directions, plane, precision, engine)
 
 
-def stored_source(out: Path, known: Mapping[str, Any]) -> Source:
+def stored_source(out: Path, known: Facts) -> Source:
     """The source of a run that exists and was prepared.
 
     Raises:
         StoreError: If it holds values alone.
     """
-    if "engine" not in known or "precision" not in known:
+    if not (known.engine and known.precision):
         raise StoreError(
             f"{out} holds values alone: it comes from another program, or is not prepared yet. Nothing can be "
             "evaluated. Run its lossviz compute command first, or with --prepare-only."
@@ -158,6 +157,5 @@ def stored_source(out: Path, known: Mapping[str, Any]) -> Source:
     return Source(out, known)
 
 
-def _way_of(facts: Mapping[str, Any]) -> Way | None:
-    values = facts.get("engine", {}).get("way")
-    return Way.from_json(values) if values else None
+def _way_of(facts: Facts) -> Way | None:
+    return Way.from_facts(facts.engine.way) if facts.engine.way else None

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lossviz.errors import LayoutError, ProblemError
 from lossviz.records.expected import compare_expected
-from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.remark import Remark
 from lossviz.records.verdict import verdict_of
@@ -47,6 +46,6 @@ def check_plan(
 
 
 def _verdict(made: Assembly, settings: Settings) -> list[Remark]:
-    facts = {**prepare_facts(made), "probes": probe(made)}
+    facts = prepare_facts(made).evolve(probes=probe(made))
     made.sampling()
-    return [*verdict_of(made.plan, Facts.from_json(facts)), *compare_expected(settings.expect, facts["origin"])]
+    return [*verdict_of(made.plan, facts), *compare_expected(settings.expect, facts.origin)]

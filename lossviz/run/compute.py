@@ -16,6 +16,7 @@ from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ranks.group import Group
 from lossviz.problem.problem import Problem
 from lossviz.records.doubts import closing_facts
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.remark import doubt
@@ -69,11 +70,11 @@ def compute(
     try:
         if run is not None and is_finished(run.surface):
             check_reused(out, run.surface, plan, settings, watch)
-            return Report(run.surface, out, 0.0, 0, doubt("run", run.surface.facts["doubts"]))
-        source = Source(out, run.surface.facts if run else {}, other, problem, REREAD_S)
+            return Report(run.surface, out, 0.0, 0, doubt("run", run.surface.facts.doubts or ()))
+        source = Source(out, run.surface.facts if run else Facts(), other, problem, REREAD_S)
         run, engine = prepare(plan, run, source, settings, watch, group=group)
         surface, seconds, evaluated = fill(run, engine, watch)
-        return Report(surface, out, seconds, evaluated, doubt("run", surface.facts["doubts"]))
+        return Report(surface, out, seconds, evaluated, doubt("run", surface.facts.doubts or ()))
     finally:
         if run is not None:
             run.close("done" if is_finished(run.surface) else "stopped")
@@ -93,7 +94,7 @@ def _with_other_mistakes(error: PlanError, plan: Plan, settings: Settings, given
 
 def is_finished(surface: Surface) -> bool:
     """Whether every point is evaluated and the closing doubts were asked."""
-    return surface.facts.get("doubts") is not None and not len(surface.pending())
+    return surface.facts.doubts is not None and not len(surface.pending())
 
 
 def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
@@ -114,9 +115,9 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
 
     for points in until_dropped(evaluate_asked(engine, surface), watch):
         tell(run.save(points))
-        if engine.settled and engine.settings != surface.facts.get("engine"):
+        if engine.settled and engine.facts != surface.facts.engine:
             # a later session must go on in the same way, or values would depend on who computed them
-            surface.facts["engine"] = engine.settings
+            surface.facts = surface.facts.evolve(engine=engine.facts)
             run.publish()
         evaluated += len({point.index for point in points})
         run.publish_when_due()
@@ -129,7 +130,7 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
         raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
     seconds = time.perf_counter() - start
     engine.check_state()
-    surface.facts["engine"] = engine.settings
+    surface.facts = surface.facts.evolve(engine=engine.facts)
     surface.facts = closing_facts(surface)
     run.publish(final=True)
     return surface, seconds, evaluated
@@ -181,13 +182,13 @@ def prepare_only(
         if run is not None and is_finished(run.surface):
             check_reused(out, run.surface, plan, settings, watch)
             return run.surface
-        source = Source(out, run.surface.facts if run else {}, other, reread_s=REREAD_S)
+        source = Source(out, run.surface.facts if run else Facts(), other, reread_s=REREAD_S)
         run, engine = prepare(plan, run, source, settings, watch, group=group)
         for points in until_dropped(evaluate_asked(engine, run.surface), watch):
             run.save(points)
             if engine.settled or watch.stop():
                 break
-        run.surface.facts["engine"] = engine.settings
+        run.surface.facts = run.surface.facts.evolve(engine=engine.facts)
         run.publish()
         if watch.stop() and not engine.settled:
             raise StoppedError(f"Stopped while {out} was prepared; nothing is lost. Run the same command to go on.")

@@ -51,12 +51,12 @@ def join_run(
     """
     made = load_stored(out, plan, surface, device, watch, group)
     found = prepare_facts(made)
-    for name, value in surface.facts["origin"].items():
-        count = surface.facts["examples"][surface.split_of(name)]
+    for name, value in surface.facts.origin.items():
+        count = surface.facts.examples[surface.split_of(name)]
         index = plan.grid.origin_index
         slack = 0.0 if index is None or name not in surface.sums else rounding_of(surface, name, index)
-        if not agree(name, found["origin"][name], value, count, slack):
-            raise StoreError(f"{name} at the checkpoint is {found['origin'][name]:.7g} here and {value:.7g} in {out}.")
+        if not agree(name, found.origin[name], value, count, slack):
+            raise StoreError(f"{name} at the checkpoint is {found.origin[name]:.7g} here and {value:.7g} in {out}.")
     engine = made.engine.stopping(made.sampling())
     check_stored(surface, engine.exhaustive() if engine.derivatives else engine)
     return engine
@@ -73,7 +73,7 @@ def recompute(
     """
     surface = read_surface(out)
     plan = surface.plan
-    if "engine" in surface.facts:  # else nothing is loaded
+    if surface.facts.engine:  # else nothing is loaded
         plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     engine = join_run(out, plan, surface, device, group=group)
     grid, splits = plan.grid, plan.splits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -23,6 +23,7 @@ from lossviz.problem.device import choose_device
 from lossviz.problem.isolation import FIXED_SEED
 from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule, override
 from lossviz.run.settings import DEFAULT, Settings
@@ -167,14 +168,14 @@ def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_ho
     return Plane(moved.kind, problem.params, moved.directions) if same else moved
 
 
-def choose_way(problem: Problem, facts: Mapping[str, Any], settings: Settings = DEFAULT) -> Way | None:
+def choose_way(problem: Problem, facts: Facts, settings: Settings = DEFAULT) -> Way | None:
     """The way asked for, or the one an earlier session settled on; None leaves it to measuring.
 
     Raises:
         UsageError: If there is no such strategy.
     """
-    before, strategy, batch_size = facts.get("engine", {}), settings.strategy, settings.batch_size
-    stored = Way.from_json(before["way"]) if before.get("settled") else None
+    before, strategy, batch_size = facts.engine, settings.strategy, settings.batch_size
+    stored = Way.from_facts(before.way) if before.settled else None
     if stored and problem.layout.mover is not None and strategy == "auto":  # what does not fit would end all its ranks
         return replace(stored, batch_size=batch_size or stored.batch_size)
     if strategy != "auto" or settings.low_memory:

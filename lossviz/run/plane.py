@@ -7,7 +7,7 @@ made of, and from there on the run is like any that takes its plane from a file.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from lossviz.problem.stand import standing
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneRequest, window_text
+from lossviz.records.recipe import Recipe
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.load import find_rules, held_unused, load_plan_problem
 from lossviz.run.settings import DEFAULT, Settings
@@ -88,7 +89,7 @@ def settle_plane(
     if request.is_plain:
         return plan, None
     file = directions_path(canonical_path(out))
-    recipe = {**directions.recipe, "request": wanted, "warnings": warnings}
+    recipe = directions.recipe.evolve(request=wanted, warnings=warnings)
     replace(directions, recipe=recipe).write(file, plane.origin, "always")
     return plan, file
 
@@ -132,7 +133,7 @@ def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequenc
         )
 
 
-def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dict[str, Any]:
+def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> Mapping[str, Any]:
     """All that determines the directions, by content: asked for again, it is the same plane."""
     named = request.words.arguments if request.words.kind != "axes" else ()
     files = [find_checkpoint(Path(name)) for name in named]
@@ -140,7 +141,7 @@ def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dic
     if missing:
         word = "file" if request.words.kind == "saved" else request.words.kind
         raise UsageError(f"--plane {word}: there is no file {missing[0]}.")
-    return {
+    wanted = {
         "axes": list(request.words.axes),
         "arguments": [file_sha256(file) for file in files] or list(request.words.arguments),
         "snapshots": [run.sha256 for run in runs],
@@ -155,15 +156,16 @@ def _wanted(plan: Plan, request: PlaneRequest, runs: Sequence[Snapshots]) -> dic
         "model_args": [list(pair) for pair in plan.problem.model_args],
         "checkpoint": plan.problem.checkpoint_sha256,
     }
+    return Recipe(request=wanted).request  # as a file has it
 
 
-def _check_same(out: Path, known: Plan, wanted: dict[str, Any], request: PlaneRequest) -> None:
+def _check_same(out: Path, known: Plan, wanted: Mapping[str, Any], request: PlaneRequest) -> None:
     if request.is_plain:
         return
     file = directions_path(canonical_path(out))
     if not file.exists():
         raise StoreError(f"{out} is a run without its directions file {file}. Write to another --out file.")
-    stored = read_directions(file, tensors=False).recipe.get("request", {})
+    stored = read_directions(file, tensors=False).recipe.request
     differing = [name for name, value in wanted.items() if stored.get(name) != value]
     if differing:
         raise PlanError(

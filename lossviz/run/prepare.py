@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from lossviz.problem.data.classes import count_classes
 from lossviz.problem.device import session_facts
 from lossviz.problem.rules import rule_table
 from lossviz.records.expected import compare_expected, demand_expected
-from lossviz.records.facts import Facts
+from lossviz.records.facts import Facts, ProbeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.recipe import Recipe
 from lossviz.records.verdict import verdict_of
 from lossviz.records.watch import Watch
 from lossviz.render.trial import find_drawing_fault
@@ -84,27 +84,28 @@ def prepare(
     made = assemble(plan, source, settings, watch, group=group)
     # 1. checks at the centre, and of what is taken from another run
     facts = prepare_facts(made)
-    expected = compare_expected(settings.expect, facts["origin"])
+    expected = compare_expected(settings.expect, facts.origin)
     if not source.known:
-        facts["probes"] = probe(made)
-        watch.tell([*verdict_of(plan, Facts.from_json(facts)), *expected])
+        facts = facts.evolve(probes=probe(made))
+        watch.tell([*verdict_of(plan, facts), *expected])
     demand_expected(expected)
     engine = made.engine
     if sampling := made.sampling():
         engine = engine.stopping(sampling)
-        facts |= {"engine": engine.settings, "sampling": sampling.to_json()}
-    if "request" in made.directions.recipe:
-        facts.update(plane_facts(made.directions.recipe))
+        facts = facts.evolve(engine=engine.facts, sampling=sampling.to_json())
+    recipe = made.directions.recipe
+    if recipe.request:
+        facts |= plane_facts(recipe)
     carried: list[Point] = []
     if source.other is not None:
         carried = check_other(source.other, plan, facts, engine)
-        facts["plane_from"] = source.other.describe(plan, carried)
-        facts["warnings"] += doubts_of_other(source.other, plan, facts)
+        warnings = (*facts.warnings, *doubts_of_other(source.other, plan, facts))
+        facts = facts.evolve(plane_from=source.other.describe(plan, carried), warnings=warnings)
     if not source.known:
-        fault = find_drawing_fault(plan) if facts["point_s"] * plan.grid.size > TRIAL_FROM_S else ""
-        for warning in [*facts["warnings"], *([fault] if fault else [])]:
+        fault = find_drawing_fault(plan) if (facts.point_s or 0.0) * plan.grid.size > TRIAL_FROM_S else ""
+        for warning in [*facts.warnings, *([fault] if fault else [])]:
             watch.warn(warning)
-    facts["warnings"] += made.directions.recipe.get("warnings", [])  # said when the plane was made
+    facts = facts.evolve(warnings=(*facts.warnings, *recipe.warnings))  # said when the plane was made
     # 2. the run itself
     if run is None:
         run = open_run(source.out, plan, settings, watch)
@@ -113,62 +114,59 @@ def prepare(
     return run, engine
 
 
-def probe(made: Assembly) -> dict[str, Any]:
+def probe(made: Assembly) -> ProbeFacts:
     """What a new plane is tried for before its first point."""
     batch_size = made.engine.way.batch_size
-    return probe_problem(made.plan, made.problem, made.plane, made.rules, made.precision["used"], batch_size)
+    return probe_problem(made.plan, made.problem, made.plane, made.rules, made.precision.used, batch_size)
 
 
-def prepare_facts(made: Assembly) -> dict[str, Any]:
+def prepare_facts(made: Assembly) -> Facts:
     """Check the problem at the centre, and gather what the file should say about model, data and plane."""
     plan, problem, plane, engine = made.plan, made.problem, made.plane, made.engine
-    facts = {
-        "problem": problem.name,
-        "model": type(problem.model).__name__,
-        "parameters": sum(as_real(p.detach()).numel() for p in problem.model.parameters()),
-        "parameters_moved": sum(problem.params[name].numel() for name in plane.moved),
-        "tensors_moved": len(plane.moved),
-        "tensors": len(list(problem.model.parameters())),
-        "examples": {split: examples.count for split, examples in problem.examples.items()},
-        "chance": dict(problem.chance),
-        "as_made": problem.as_made,
-        "classes": {split: count for split, part in problem.examples.items() if (count := count_classes(part))},
-        "batchnorm_layers": len(batchnorm_layers(problem.model)),
-        "batchnorm_examples": statistics_examples(problem, plan.batchnorm),
-        "state_sha256": problem.state_sha256(),
-        "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
-        "gram": plane.gram.tolist(),
-        "norm_ratios": [list(pair) for pair in norm_ratios(plane, made.rules)],
-        "rules": [list(row) for row in rule_table(made.rules, problem.params)],
-        "modules_sha256": dict(problem.modules),
-        "notes": list(problem.notes),
-        "warnings": [*problem.warnings, *(engine.derivatives.notes if engine.derivatives is not None else ())],
-        "engine": engine.settings,
-        "precision": made.precision,
-    }
+    facts = Facts(
+        problem=problem.name,
+        model=type(problem.model).__name__,
+        parameters=sum(as_real(p.detach()).numel() for p in problem.model.parameters()),
+        parameters_moved=sum(problem.params[name].numel() for name in plane.moved),
+        tensors_moved=len(plane.moved),
+        tensors=len(list(problem.model.parameters())),
+        examples={split: examples.count for split, examples in problem.examples.items()},
+        chance=dict(problem.chance),
+        as_made=problem.as_made,
+        classes={split: count for split, part in problem.examples.items() if (count := count_classes(part))},
+        batchnorm_layers=len(batchnorm_layers(problem.model)),
+        batchnorm_examples=statistics_examples(problem, plan.batchnorm),
+        state_sha256=problem.state_sha256(),
+        dataset_sha256={split: examples.sha256() for split, examples in problem.examples.items()},
+        gram=tuple(map(tuple, plane.gram.tolist())),
+        norm_ratios=tuple(norm_ratios(plane, made.rules)),
+        rules=tuple(rule_table(made.rules, problem.params)),
+        modules_sha256=dict(problem.modules),
+        notes=tuple(problem.notes),
+        warnings=(*problem.warnings, *(engine.derivatives.notes if engine.derivatives else ())),
+        engine=engine.facts,
+        precision=made.precision,
+    )
     if problem.layout.placement:
-        facts["placement"] = problem.layout.placement
+        facts = facts.evolve(placement=problem.layout.placement)
     if engine.derivatives is not None:
-        facts["derivatives"] = engine.derivatives.facts
+        facts = facts.evolve(derivatives=engine.derivatives.facts)
     if plane.dimension > 1:
-        facts["cosine"] = plane.cosine()
-    return {**facts, **check_centre(plan, problem, engine.exhaustive())}
+        facts = facts.evolve(cosine=plane.cosine())
+    return facts | check_centre(plan, problem, engine.exhaustive())
 
 
-def plane_facts(recipe: Mapping[str, Any]) -> dict[str, Any]:
+def plane_facts(recipe: Recipe) -> Facts:
     """What a file says of a plane made for it: its recipe, and by direction its word and its share of the path."""
-    facts: dict[str, Any] = {
-        "plane": {name: value for name, value in recipe.items() if name not in ("request", "warnings")}
-    }
-    facts["plane_axes"] = list(recipe.get("axes", ()))
-    components = [int(word[3:]) - 1 if word.startswith("pca") else None for word in facts["plane_axes"]]
+    facts = Facts(plane=recipe.without("request", "warnings"), plane_axes=recipe.axes)
+    components = [int(word[3:]) - 1 if word.startswith("pca") else None for word in recipe.axes]
     for name in ("explained_variance", "random_walk_null"):
-        if known := recipe.get(name):
-            facts[name] = [None if k is None else known[k] for k in components]
+        if known := getattr(recipe, name):
+            facts = facts.evolve(**{name: tuple(None if k is None else known[k] for k in components)})
     return facts
 
 
-def store_facts(run: Run, facts: dict[str, Any], made: Assembly, engine: Engine, keep: StoreDirections) -> None:
+def store_facts(run: Run, facts: Facts, made: Assembly, engine: Engine, keep: StoreDirections) -> None:
     """Put the facts into the run, or check what an earlier session stored there; directions are saved first.
 
     Raises:
@@ -178,7 +176,7 @@ def store_facts(run: Run, facts: dict[str, Any], made: Assembly, engine: Engine,
         fingerprint = made.directions.fingerprint(made.plane.origin)
         if run.path is not None:
             fingerprint = made.directions.write(directions_path(run.path), made.plane.origin, keep)
-        run.surface.facts.update(facts, directions_sha256=list(fingerprint.sha256))
+        run.surface.facts = facts.evolve(directions_sha256=fingerprint.sha256)
         run.publish()
     elif mistakes := check_facts(run.surface.facts, facts):
         raise PlanError("\n".join([f"{run.path} cannot be continued:", *mistakes, "Write to another --out file."]))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lossviz.directions.stored import StoreDirections, draw_directions
 from lossviz.errors import DamagedFileError, StoreError
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.run.load import find_rules
 from lossviz.store.directions_file import read_directions
@@ -17,7 +17,7 @@ from lossviz.store.schema import directions_path
 
 
 def restore_directions(
-    out: Path, facts: Mapping[str, Any], plan: Plan, problem: Problem, keep: StoreDirections,
+    out: Path, facts: Facts, plan: Plan, problem: Problem, keep: StoreDirections,
     warn: Callable[[str], None],
 ) -> str:  # fmt: skip
     """Make sure that the directions of a run lie beside it.
@@ -45,10 +45,9 @@ def restore_directions(
         found = f"{path} is missing"
     if plan.plane.kind != "random":
         return found
-    unused = facts.get("probes", {}).get("not_moved", {}).get("unused", ())
-    problem = replace(problem, unused=tuple(unused))
+    problem = replace(problem, unused=facts.probes.not_moved.unused)
     drawn = draw_directions(plan.plane, plan.grid.dimension, problem.params, rules=find_rules(plan, problem))
-    if list(drawn.fingerprint(problem.params).sha256) != list(facts.get("directions_sha256", ())):
+    if drawn.fingerprint(problem.params).sha256 != facts.directions_sha256:
         return found
     drawn.write(path, problem.params, keep)
     warn(f"{found}; it is made again from its seed: the same directions to the last bit.")

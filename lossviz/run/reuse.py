@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from lossviz.errors import PlanError
@@ -10,6 +11,7 @@ from lossviz.evaluate.passes import in_precision
 from lossviz.problem.source.file import import_folders
 from lossviz.problem.source.local_modules import changed_modules
 from lossviz.records.expected import compare_expected, demand_expected
+from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.surface import Surface
 from lossviz.records.watch import Watch
@@ -33,25 +35,25 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
         PlanError: If code, parameters or examples are not those that the file was made from.
     """
     facts = surface.facts
-    demand_expected(compare_expected(settings.expect, facts.get("origin", {})))
-    check_modules(out, facts.get("modules_sha256", {}), plan)
-    if "state_sha256" not in facts or plan.ranks_divide == "model":
+    demand_expected(compare_expected(settings.expect, facts.origin))
+    check_modules(out, facts.modules_sha256, plan)
+    if not facts.state_sha256 or plan.ranks_divide == "model":
         watch.warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")
         return
-    lean = bool(facts.get("engine", {}).get("way", {}).get("lean"))
+    lean = bool(facts.engine.way.lean)
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)
     if lost := restore_directions(out, facts, plan, problem, settings.store_directions, watch.warn):
         watch.warn(f"{lost}. {WITHOUT_DIRECTIONS}")
-    problem = in_precision(problem, facts["precision"]["used"])
-    found = {
-        "state_sha256": problem.state_sha256(),
-        "dataset_sha256": {split: examples.sha256() for split, examples in problem.examples.items()},
-    }
+    problem = in_precision(problem, facts.precision.used)
+    found = Facts(
+        state_sha256=problem.state_sha256(),
+        dataset_sha256={split: examples.sha256() for split, examples in problem.examples.items()},
+    )
     if mistakes := check_facts(facts, found):
         raise PlanError("\n".join([f"{out} is finished, and was made of something else:", *mistakes, _ADVICE]))
 
 
-def check_modules(out: Path, stored: dict[str, str], plan: Plan) -> None:
+def check_modules(out: Path, stored: Mapping[str, str], plan: Plan) -> None:
     """Demand that the modules a problem imports from its own folders are those a file was made with.
 
     Raises:

@@ -65,7 +65,7 @@ def work(
         StoppedError: If ``watch.stop`` says so; everything evaluated is saved then.
     """
     plan = peek_plan(out)
-    if plan is None or not read_surface(out).facts.get("engine"):
+    if plan is None or not read_surface(out).facts.engine:
         raise StoreError(f"There is no prepared run {out}. Make it with: lossviz compute … --out {out} --prepare-only")
     plan = trusted_plan(out, plan, trust_problem=trust_problem, trust_pickle=trust_pickle)
     if group is None:

@@ -93,12 +93,12 @@ def fill_with_workers(
                 f"Stopped with {left} of {plan.grid.size} points left; all others are saved. Run the same command to "
                 "go on."
             )
-        surface.facts.update(closing_facts(surface))
+        surface.facts = closing_facts(surface)
         run.publish(final=True)
     finally:
         run.close("done" if is_finished(surface) else "stopped")
     done = int(surface.evaluated().sum())
-    return Report(surface, out, time.perf_counter() - start, done - before, doubt("run", surface.facts["doubts"]))
+    return Report(surface, out, time.perf_counter() - start, done - before, doubt("run", surface.facts.doubts or ()))
 
 
 def devices_of(name: str, workers: int | None) -> list[str]:

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from lossviz.errors import DamagedFileError, UnwritableError
+from lossviz.records.recipe import Recipe
 from lossviz.records.units import format_bytes
 from lossviz.store.atomic_file import free_bytes, replace_file
 from lossviz.store.fingerprint import Fingerprint, direction_sha256
@@ -46,13 +47,13 @@ class StoredDirections:
     Attributes:
         directions: Per direction one array a parameter name, in the parameters' order; None where only the recipe is
             stored.
-        recipe: How they were made, flat JSON values.
+        recipe: How they were made.
         fingerprint: Tells bit-identical, rounded and other directions apart.
         scales: Per direction the scale factors of the normalization, float64, one a filter; None where not stored.
     """
 
     directions: list[Arrays] | None
-    recipe: dict[str, Any]
+    recipe: Recipe
     fingerprint: Fingerprint
     scales: list[Arrays] | None = None
 
@@ -61,7 +62,7 @@ def write_directions(
     path: Path,
     directions: Sequence[Mapping[str, np.ndarray]],
     *,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     origin: Mapping[str, np.ndarray] | None = None,
     scales: Sequence[Mapping[str, np.ndarray]] | None = None,
     tensors: bool = True,
@@ -87,7 +88,7 @@ def write_directions(
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
         ...     path = Path(folder) / "net.directions.h5"
-        ...     _ = write_directions(path, [{"w": np.array([3.0, 4.0], np.float32)}], recipe={"kind": "explicit"})
+        ...     _ = write_directions(path, [{"w": np.array([3.0, 4.0], np.float32)}], recipe=Recipe(seed=1))
         ...     read_directions(path).directions
         [{'w': array([3., 4.], dtype=float32)}]
     """
@@ -102,7 +103,7 @@ def write_directions(
         file.attrs["dimension"] = len(kept)
         _write_group(file, "directions", kept if tensors else [])
         _write_group(file, "scales", [{n: np.asarray(v, np.float64) for n, v in d.items()} for d in scales or []])
-        write_text(file, "recipe_json", to_text(dict(recipe)))
+        write_text(file, "recipe_json", to_text(recipe.to_json()))
         write_text(file, "fingerprint_json", to_text(fingerprint.to_json()))
 
     replace_file(path, image_of(fill), lambda written: _check(written, fingerprint))
@@ -142,7 +143,8 @@ def _read(file: h5py.File, tensors: bool) -> StoredDirections:
     scales = _read_group(file["scales"])
     if directions and tuple(map(direction_sha256, directions)) != fingerprint.sha256:
         raise DamagedFileError("its directions do not have the SHA-256 they should have.")
-    return StoredDirections(directions or None, from_text(read_text(file["recipe_json"])), fingerprint, scales or None)
+    recipe = Recipe.from_json(from_text(read_text(file["recipe_json"])))
+    return StoredDirections(directions or None, recipe, fingerprint, scales or None)
 
 
 def _read_group(group: Any) -> list[Arrays]:

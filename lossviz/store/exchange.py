@@ -12,6 +12,7 @@ import numpy as np
 
 from lossviz.errors import DamagedFileError, UsageError
 from lossviz.records.point import Status
+from lossviz.records.recipe import Recipe
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import check_writable, replace_file
 from lossviz.store.directions_file import write_directions
@@ -84,11 +85,8 @@ def import_goldstein(
 def _import_directions(file: Path | str, out: Path, arrays: list[dict[str, np.ndarray]]) -> Path:
     path = directions_path(out)
     _check_new(path)
-    recipe = {
-        "kind": "imported",
-        "source": Path(file).name,
-        "sha256": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
-    }
+    sha256 = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    recipe = Recipe(kind="imported", source=Path(file).name, sha256=sha256)
     write_directions(path, arrays, recipe=recipe)
     return path
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from lossviz.errors import StoreError, UsageError
-from lossviz.records.plan import Plan, PlaneSpec
+from lossviz.records.facts import Facts, OtherPlane
+from lossviz.records.plan import Plan, PlaneKind, PlaneSpec
 from lossviz.records.point import Point
 from lossviz.records.surface import Surface
 from lossviz.store.directions_file import StoredDirections, read_directions
@@ -89,23 +90,23 @@ class OtherRun:
         # another model or checkpoint is the reason; that the plane is named otherwise only follows
         return [line for line in lines if not line.startswith("plane.")] or lines
 
-    def describe(self, plan: Plan, carried: Sequence[Point]) -> dict[str, Any]:
+    def describe(self, plan: Plan, carried: Sequence[Point]) -> OtherPlane:
         """What the new run's file says of where its plane and points come from."""
         reasons = self.reasons_against(plan)
         if not reasons and self.surface is not None and not covers(self.surface, plan):
             reasons = ["quantities: a new one takes a forward pass at every point, which gives the others too"]
-        return {
-            "file": str(self.path),
-            "plan_digest": None if self.surface is None else self.surface.plan.digest(),
-            "directions_sha256": list(self.directions.fingerprint.sha256),
-            "carried": len({point.index for point in carried}),
-            "not_carried": reasons,
-        }
+        return OtherPlane(
+            file=str(self.path),
+            plan_digest=None if self.surface is None else self.surface.plan.digest(),
+            directions_sha256=self.directions.fingerprint.sha256,
+            carried=len({point.index for point in carried}),
+            not_carried=tuple(reasons),
+        )
 
     @property
-    def facts(self) -> Mapping[str, Any]:
+    def facts(self) -> Facts:
         """What the run says of itself."""
-        return {} if self.surface is None else self.surface.facts
+        return Facts() if self.surface is None else self.surface.facts
 
     def _is_of(self, plan: Plan) -> bool:
         assert self.surface is not None
@@ -116,11 +117,11 @@ class OtherRun:
         if self.surface is not None:
             spec = self.surface.plan.plane
         else:
-            recipe = self.directions.recipe.get("recipe", self.directions.recipe)
-            normalize, vectors = recipe.get("normalize", "none"), recipe.get("vectors", "keep")
-            spec = PlaneSpec(seed=asked.seed, normalize=normalize, vectors=vectors, move=asked.move)
+            made = self.directions.recipe.innermost
+            spec = PlaneSpec(seed=asked.seed, normalize=made.normalize, vectors=made.vectors, move=asked.move)
         # directions made of data for a run to come keep the name of what they are
-        kind = self.directions.recipe.get("kind", "file") if "request" in self.directions.recipe else "file"
+        recipe = self.directions.recipe
+        kind = cast(PlaneKind, recipe.kind) if recipe.request and recipe.kind else "file"
         return replace(spec, kind=kind, directions_sha256=self.directions.fingerprint.sha256)
 
 

@@ -105,9 +105,9 @@ def read_facts(content: Any) -> Snapshot | None:
         >>> read_facts({"state_dict": {}, KEY: {"step": 50, "marks": [["decay", "LR ÷10"]]}}).marks
         (('decay', 'LR ÷10'),)
     """
-    facts = content.get(KEY) if isinstance(content, Mapping) else None
-    if not isinstance(facts, Mapping) or not isinstance(facts.get("step"), int):
+    stored = content.get(KEY) if isinstance(content, Mapping) else None
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("step"), int):
         return None
-    known = {name: facts[name] for name in Snapshot.__dataclass_fields__ if name in facts}
-    known["marks"] = tuple((str(kind), str(label)) for kind, label in facts.get("marks", ()))
+    known = {name: stored[name] for name in Snapshot.__dataclass_fields__ if name in stored}
+    known["marks"] = tuple((str(kind), str(label)) for kind, label in stored.get("marks", ()))
     return Snapshot(**known)

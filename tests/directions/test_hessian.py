@@ -55,24 +55,24 @@ def test_second_derivatives_along_them_are_the_eigenvalues(words):
     exact = torch.linalg.eigvalsh(case.hessian)
     named = {"hessian1": exact[-1], "hessian2": exact[-2], "hessian-min": exact[0]}
     torch.testing.assert_close(gram(found.tensors), torch.eye(2, dtype=torch.float64), rtol=0, atol=1e-6)
-    for axis, word in enumerate(found.recipe["axes"]):
+    for axis, word in enumerate(found.recipe.axes):
         v = case.flat(found.tensors[axis])
         assert float(v @ case.hessian @ v) == pytest.approx(float(named[word]), rel=1e-5)
-        assert found.recipe["eigenvalues"][axis] == pytest.approx(float(named[word]), rel=1e-6)
+        assert found.recipe.eigenvalues[axis] == pytest.approx(float(named[word]), rel=1e-6)
 
 
 def test_in_a_mixed_plane_other_directions_have_no_eigenvalue():
     case = cases.quadratic()
     found = made("random,hessian-min", case.problem)
-    assert found.recipe["kind"] == "mixed" and found.recipe["eigenvalues"][0] is None
-    assert found.recipe["eigenvalues"][1] > 0
+    assert found.recipe.kind == "mixed" and found.recipe.eigenvalues[0] is None
+    assert found.recipe.eigenvalues[1] > 0
 
 
 def test_held_parameters_leave_the_block_of_the_others():
     case = cases.quadratic()
     found = made("hessian1,hessian2", case.problem, moved={"weight": case.problem.params["weight"].cpu()})
     block = case.hessian[:6, :6]
-    assert found.recipe["eigenvalues"] == pytest.approx(torch.linalg.eigvalsh(block).flip(0)[:2].tolist(), rel=1e-6)
+    assert list(found.recipe.eigenvalues) == pytest.approx(torch.linalg.eigvalsh(block).flip(0)[:2].tolist(), rel=1e-6)
     assert not any(direction["bias"].any() for direction in found.tensors)
 
 
@@ -90,7 +90,7 @@ def test_words_that_span_no_plane_are_refused():
 def test_a_model_of_two_parameters_has_two_eigenvectors(tmp_path):
     model = torch.nn.Linear(2, 1, bias=False)
     problem = Problem.make(model, (cases.philox(1, 9, 2).float(),), lambda m, b: m(b[0]).square().flatten())
-    assert len(made("hessian", problem).recipe["eigenvalues"]) == 2
+    assert len(made("hessian", problem).recipe.eigenvalues) == 2
     with pytest.raises(ProblemError, match="2 parameters"):
         made("hessian1,hessian2,hessian-min", problem)
 

@@ -182,7 +182,7 @@ def test_patterns_restrict_what_moves_and_names_that_match_nothing_are_said():
     assert moved == {"2.weight"}  # biases are held by --vectors zero
     whole = draw_directions(PlaneSpec(), 2, problem.params)
     assert torch.equal(made.tensors[1]["2.weight"], whole.tensors[1]["2.weight"])
-    assert made.recipe["parameters"] == ["2.weight", "2.bias", "4.bias"]
+    assert made.recipe.parameters == ("2.weight", "2.bias", "4.bias")
     with pytest.raises(UsageError, match=r"--params 'conv\*' matches no parameter"):
         choose_params(problem.params, ["conv*"], [])
     with pytest.raises(UsageError, match="leave no parameter"):

@@ -12,6 +12,7 @@ from lossviz.directions.normalize import apply_scales, normalize, scale_factors
 from lossviz.directions.stored import Directions, directions_of, draw_directions, read_stored, taken_recipe
 from lossviz.errors import LayoutError, PlanError, StoreError, UsageError
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.recipe import Recipe
 from lossviz.store.directions_file import read_directions, write_directions
 
 
@@ -102,13 +103,13 @@ def test_another_recipe_or_layout_is_refused(tmp_path):
     for other in ({**ORIGIN, "more": torch.ones(2)}, {**ORIGIN, "conv.weight": torch.ones(6, 3, 2, 2)}):
         with pytest.raises(LayoutError, match="do not fit this model"):
             read_stored(path, PlaneSpec(seed=1), other, pytest.fail)
-    write_directions(path, [{"w": np.ones(2, np.float32)}], recipe={"kind": "explicit"}, tensors=False)
+    write_directions(path, [{"w": np.ones(2, np.float32)}], recipe=Recipe(kind="explicit"), tensors=False)
     with pytest.raises(StoreError, match="not one that this lossviz can follow"):
         directions_of(read_directions(path), ORIGIN, "a", pytest.fail)
 
 
 def test_directions_without_a_seed_have_no_recipe(tmp_path):
-    explicit = Directions(({"w": torch.ones(3)},), {"kind": "imported"})
+    explicit = Directions(({"w": torch.ones(3)},), Recipe(kind="imported"))
     with pytest.raises(UsageError, match="--store-directions always"):
         explicit.write(tmp_path / "a.directions.h5", {"w": torch.ones(3)}, "recipe")
     assert not list(tmp_path.iterdir())
@@ -126,7 +127,7 @@ def test_directions_of_another_network_can_be_kept_as_its_recipe(tmp_path):
 
 def test_numbered_directions_of_other_programs_are_named_in_order(tmp_path):
     numbered = [{str(k): t.numpy() for k, t in enumerate(ORIGIN.values())}]
-    write_directions(tmp_path / "a.directions.h5", numbered, recipe={"kind": "imported"})
+    write_directions(tmp_path / "a.directions.h5", numbered, recipe=Recipe(kind="imported"))
     found = directions_of(read_directions(tmp_path / "a.directions.h5"), ORIGIN, "a", pytest.fail)
     assert same(found.tensors, [ORIGIN])
     other = {**ORIGIN, "head.weight": torch.ones(5, 5)}

@@ -45,19 +45,19 @@ def test_the_stated_error_is_the_error_against_float32(name):
     problem = getattr(cases, name)(dtype=torch.float32)
     facts = settle(problem, precision="bfloat16")
     exact, narrow = values(problem, "float32"), values(problem, "bfloat16")
-    assert facts["used"] == "bfloat16"
-    assert facts["error"] == pytest.approx(relative_error(narrow, exact), rel=1e-6)
-    assert 1e-6 < facts["error"] < 0.05
+    assert facts.used == "bfloat16"
+    assert facts.error == pytest.approx(relative_error(narrow, exact), rel=1e-6)
+    assert 1e-6 < facts.error < 0.05
 
 
 def test_auto_stays_under_its_tolerance():
     problem = cases.mlp(dtype=torch.float32)
     facts = settle(problem, precision="auto", precision_tolerance=1e-9)
-    assert facts["used"] == "float32"
-    assert facts["error"] == 0.0
-    assert facts["tried"]["bfloat16"]["error"] > 1e-9
+    assert facts.used == "float32"
+    assert facts.error == 0.0
+    assert facts.tried["bfloat16"]["error"] > 1e-9
     loose = settle(problem, precision="auto", precision_tolerance=0.5)
-    assert loose["used"] == min(loose["tried"], key=lambda name: loose["tried"][name]["seconds"])
+    assert loose.used == min(loose.tried, key=lambda name: loose.tried[name]["seconds"])
 
 
 def test_a_type_that_overflows_is_not_taken():
@@ -66,7 +66,7 @@ def test_a_type_that_overflows_is_not_taken():
     data = torch.full((4, 2), 3.0)
     problem = Problem.make(model, (data,), lambda m, b: m(b[0]).squeeze(1).abs())
     facts = settle(problem, precision="float16")
-    assert facts["error"] == math.inf
+    assert facts.error == math.inf
 
 
 def test_the_origin_stays_float32_and_buffers_stay_as_they_are():
@@ -125,4 +125,4 @@ def test_every_kind_of_model_is_within_the_stated_error_of_float64(name, precisi
     values = np.array([point.mean(next(iter(point.sums))) for point in found])
     assert relative_error(values, np.array(truths)) <= facts.get("error", 0.0) + 2e-5
     if precision == "bfloat16" and name not in ("batch means", "embedding"):  # which hold no matrix product to narrow
-        assert facts["error"] > 1e-6
+        assert facts.error > 1e-6

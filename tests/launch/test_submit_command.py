@@ -14,6 +14,7 @@ from lossviz.errors import UntrustedError
 from lossviz.launch import slurm
 from lossviz.launch.rounds import Array, Round, write_round
 from lossviz.launch.status import read_status
+from lossviz.records.recipe import Recipe
 from lossviz.store.directions_file import write_directions
 from lossviz.store.surface_file import read_surface
 from tests.launch.cluster import wait_until
@@ -143,7 +144,7 @@ def foreign(folder):
 )
 def test_files_that_are_no_runs_are_named_and_left_alone(folder, command, name, said):
     foreign(folder)
-    write_directions(folder / "net.directions.h5", [{"w": np.ones(3, np.float32)}] * 2, recipe={})
+    write_directions(folder / "net.directions.h5", [{"w": np.ones(3, np.float32)}] * 2, recipe=Recipe())
     before = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     result = run(command, name)
     assert result.exit_code == 2 and said in result.output and "Traceback" not in result.output, result.output

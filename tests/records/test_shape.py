@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lossviz.cli.info import _summarize_shape
+from lossviz.records.facts import Facts
 from lossviz.records.grid import Axis, Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
@@ -66,7 +67,7 @@ def left_out(surface, keep, facts=None):
     for table in (counts.count, counts.weight, counts.status):
         table[~keep] = 0
     surface.sums["train_loss"][~keep] = np.nan
-    surface.facts.update(facts or {})
+    surface.facts = Facts.from_json(facts or {})
     return surface
 
 

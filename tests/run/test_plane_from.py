@@ -11,6 +11,7 @@ from lossviz.errors import LayoutError, PlanError, StoppedError, UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.source.resolve import resolve_problem
+from lossviz.records.facts import Facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.records.remark import texts
@@ -214,7 +215,7 @@ def test_points_that_would_not_join_are_refused(folder, old, monkeypatch):
         return [replace(p, sums={n: 1.01 * v for n, v in p.sums.items()}) for p in honest(self, *words)]
 
     monkeypatch.setattr(Loop, "evaluate", dearer)
-    monkeypatch.setattr("lossviz.run.prepare.check_centre", lambda *words: {"origin": {}, "repeat_noise": 0.0})
+    monkeypatch.setattr("lossviz.run.prepare.check_centre", lambda *words: Facts(origin={}, repeat_noise=0.0))
     with pytest.raises(PlanError, match="would not join"):
         compute(
             plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "new.h5", plane_from=old, settings=Settings(strategy="loop")

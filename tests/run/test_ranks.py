@@ -161,7 +161,7 @@ def test_the_commands_say_how_such_a_run_is_made(plan, tmp_path):
     said = CliRunner().invoke(cli, ["compute", *words, "--prepare-only", "--device", "cpu"])
     assert said.exit_code == 0 and f"torchrun --nproc-per-node 2 -m lossviz work {out}" in said.output
     said = CliRunner().invoke(cli, ["submit", str(out), "--dry-run"])
-    assert said.exit_code == 0 and "2 a task, which evaluate each point together" in said.output
+    assert said.exit_code == 0 and "2 per task, which evaluate each point together" in said.output
     assert "#SBATCH --ntasks=2" in said.output and "RANK=$SLURM_PROCID" in said.output
 
 

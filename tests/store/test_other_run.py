@@ -8,6 +8,7 @@ import pytest
 from lossviz.errors import StoreError, UsageError
 from lossviz.records.grid import Grid
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.recipe import Recipe
 from lossviz.store.directions_file import write_directions
 from lossviz.store.other_run import OtherRun, find_other
 from lossviz.store.schema import directions_path
@@ -21,7 +22,7 @@ DIRECTIONS = [{"w": np.array([3.0, 4.0], np.float32)}, {"w": np.array([1.0, 0.0]
 @pytest.fixture
 def other(tmp_path):
     write_surface(tmp_path / "old.h5", full_surface(PLAN))
-    write_directions(directions_path(tmp_path / "old.h5"), DIRECTIONS, recipe={"kind": "random", "normalize": "layer"})
+    write_directions(directions_path(tmp_path / "old.h5"), DIRECTIONS, recipe=Recipe(kind="random", normalize="layer"))
     return OtherRun.read(tmp_path / "old.h5")
 
 
@@ -33,7 +34,7 @@ def test_of_the_same_problem_the_plane_is_the_same_and_points_are_carried(other)
     plan = other.plan_on(on_grid("-1:1:9,0:2:3"))
     assert plan.plane == PLAN.plane and other.plan_on(plan) == plan
     assert len(other.points_for(plan)) == 15 * len(PLAN.splits)
-    assert other.describe(plan, other.points_for(plan))["carried"] == 15
+    assert other.describe(plan, other.points_for(plan)).carried == 15
 
 
 def test_of_another_problem_the_plane_is_what_its_directions_are(other, tmp_path):
@@ -62,17 +63,17 @@ def test_a_directions_file_alone_gives_its_plane(other, tmp_path):
 def test_what_gives_other_values_carries_nothing(other, change):
     plan = other.plan_on(on_grid("-1:1:9,0:2:3", **change))
     assert plan.plane == PLAN.plane and other.points_for(plan) == []
-    assert next(iter(change)) in " ".join(other.describe(plan, [])["not_carried"])
+    assert next(iter(change)) in " ".join(other.describe(plan, []).not_carried)
 
 
 def test_a_new_quantity_says_why_nothing_is_carried(tmp_path):
     old = full_surface(replace(PLAN, quantities=("loss",)))
     write_surface(tmp_path / "old.h5", old)
-    write_directions(directions_path(tmp_path / "old.h5"), DIRECTIONS, recipe={})
+    write_directions(directions_path(tmp_path / "old.h5"), DIRECTIONS, recipe=Recipe())
     other = OtherRun.read(tmp_path / "old.h5")
     plan = other.plan_on(replace(PLAN, quantities=("loss", "error")))
     assert other.points_for(plan) == [] and other.reasons_against(plan) == []
-    assert "forward pass" in other.describe(plan, [])["not_carried"][0]
+    assert "forward pass" in other.describe(plan, []).not_carried[0]
 
 
 def test_bad_words_say_what_to_type(other, tmp_path):

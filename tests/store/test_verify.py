@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from lossviz.errors import StoreError
+from lossviz.records.recipe import Recipe
 from lossviz.store.directions_file import write_directions
 from lossviz.store.run import Run
 from lossviz.store.schema import directions_path, journal_folder
@@ -21,7 +22,7 @@ PLACES = [(index, split) for split in PLAN.splits for index in range(PLAN.grid.s
 def path(tmp_path):
     path = tmp_path / "net.h5"
     with Run.open(path, PLAN, session={}, warn=pytest.fail) as run:
-        fingerprint = write_directions(directions_path(path), [A, B], recipe={})
+        fingerprint = write_directions(directions_path(path), [A, B], recipe=Recipe())
         run.surface.facts = run.surface.facts.evolve(directions_sha256=list(fingerprint.sha256))
         run.save([evaluate(PLAN, *place) for place in PLACES[:20]])
         run.publish()
@@ -82,7 +83,7 @@ def test_damaged_foreign_and_disagreeing_segments_are_named(path):
 
 
 def test_directions_that_are_missing_or_others_are_wrong(path):
-    write_directions(directions_path(path), [B, A], recipe={})
+    write_directions(directions_path(path), [B, A], recipe=Recipe())
     assert "other directions" in wrong(verify(path))["directions"]
     directions_path(path).unlink()
     assert "missing" in wrong(verify(path))["directions"]

@@ -38,7 +38,7 @@ def describe_peak(plan: Plan, settings: Settings) -> str:
     from lossviz.run.load import choose_way, load_plan_problem
 
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory)
-    way = choose_way(problem, {}, settings) or default_way(problem, settings.batch_size)
+    way = choose_way(problem, Facts(), settings) or default_way(problem, settings.batch_size)
     peak = expected_peak(problem, plan.grid.dimension, way)
     where = f"over all devices ({problem.layout.placement})" if problem.layout.placement else f"on {problem.device}"
     return f"expected peak of memory {where}: {peak}, evaluated by {way}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, get_args
+from typing import Protocol, get_args
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ class Way:
         threads: CPU threads; None leaves torch's number as it is.
 
     Example:
-        >>> print(Way.from_json(Way("stacked", 512, points=8, threads=1).to_json()))
+        >>> print(Way.from_facts(Way("stacked", 512, points=8, threads=1).facts))
         stacked, batches of 512, 8 points at once, 1 thread
     """
 
@@ -113,19 +113,15 @@ class Way:
             return replace(self, points=self.points // 2)
         return replace(self, batch_size=self.batch_size // 2) if self.batch_size > 1 else None
 
-    def to_json(self) -> dict[str, Any]:
-        """The settings as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Way:
-        """The inverse of :meth:`to_json`; unknown keys are skipped."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__ if name in values})
+    @property
+    def facts(self) -> WayFacts:
+        """The settings, for a file."""
+        return WayFacts(**asdict(self))
 
     @classmethod
     def from_facts(cls, facts: WayFacts) -> Way:
-        """The way that a file says."""
-        return cls.from_json(facts.to_json())
+        """The inverse of :attr:`facts`; unknown keys are skipped."""
+        return cls(**{name: value for name, value in facts.to_json().items() if name in cls.__dataclass_fields__})
 
     def __str__(self) -> str:
         parts = [f"{self.strategy}, batches of {self.batch_size}"]

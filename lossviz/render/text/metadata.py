@@ -20,7 +20,7 @@ def file_facts(
     camera: Camera | None,
 ) -> dict[str, Any]:
     """Plan, grid, scale, levels, colours and camera as text, for the metadata of PNG, PDF and SVG."""
-    facts: dict[str, Any] = {
+    told: dict[str, Any] = {
         "kind": kind,
         "plan": ",".join(surface.plan.digest() for surface in surfaces),
         "grid": ";".join(str(surface.plan.grid) for surface in surfaces),
@@ -33,5 +33,5 @@ def file_facts(
         "colours": colours,
     }
     if camera:
-        facts["camera"] = f"{camera.azimuth:g},{camera.elevation:g}"
-    return facts
+        told["camera"] = f"{camera.azimuth:g},{camera.elevation:g}"
+    return told

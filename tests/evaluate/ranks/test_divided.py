@@ -21,6 +21,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.launch.ranks import Ranks
 from lossviz.problem.shards import is_divided
 from lossviz.problem.source.resolve import resolve_problem
+from lossviz.records.facts import EngineFacts, Facts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec
 from lossviz.run.load import choose_way, find_directions, load_divided, load_plan_problem, prepare_plane
@@ -262,7 +263,7 @@ def test_what_wants_the_whole_model_in_one_process_is_refused(tmp_path, heard):
 def test_batches_are_small_unless_said_otherwise_and_may_be_made_smaller_later(tmp_path, heard):
     problem, plane = loaded(plan_in(tmp_path), heard)
     assert Engine(problem, plane).way == Way("loop", 8) and Engine(problem, plane).settled
-    stored = {"engine": {"settled": True, "way": Way("loop", 8).to_json()}}
+    stored = Facts(engine=EngineFacts(settled=True, way=Way("loop", 8).facts))
     assert choose_way(problem, stored) == Way("loop", 8)
     assert choose_way(problem, stored, Settings(batch_size=4)) == Way("loop", 4)
 

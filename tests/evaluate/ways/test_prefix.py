@@ -177,7 +177,7 @@ def test_ways_that_keep_are_tried_where_there_is_something_to_keep():
     for plane, wanted in ((restricted(problem, "head.*"), True), (plane_for(problem), False)):
         ways = Choice(problem, plane, lambda *_: [], lambda: Way("loop", 14))._ways()
         assert any(way.cached for way in ways) == wanted
-        assert Way.from_json(ways[0].to_json()) == ways[0]
+        assert Way.from_facts(ways[0].facts) == ways[0]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from lossviz.evaluate.ways import choice as choosing
 from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreement, list_ways
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.problem import Problem
+from lossviz.records.facts import WayFacts
 from lossviz.records.grid import Grid
 from lossviz.records.plan import PlaneSpec
 from tests import cases
@@ -183,12 +184,12 @@ def measured(problem, monkeypatch, grid="-1:1:41,-1:1:31"):
 def test_the_choice_is_measured_recorded_and_wastes_nothing(monkeypatch):
     problem = cases.mlp(examples=600, dtype=torch.float32)
     engine, points, grid = measured(problem, monkeypatch)
-    tried = [trial["way"] for trial in engine.settings["trials"]]
+    tried = [trial["way"] for trial in engine.facts.trials]
     assert tried[0] == str(default_way(problem))
     assert any("stacked" in way for way in tried)
     best = min((t for t in engine.trials if not t.reason), key=lambda t: t.seconds)
     assert engine.way == best.way
-    assert engine.settings["settled"]
+    assert engine.facts.settled
     plane = plane_for(problem)
     for index in range(0, grid.size, 97):
         expected = evaluate_params(problem, plane.point(grid.coordinates([index])[0]), "train")
@@ -250,7 +251,7 @@ def test_disagreement_sees_nan_and_inf():
 def test_ways_are_described_stored_and_halved():
     way = Way("stacked", 512, points=8, threads=1)
     assert str(way) == "stacked, batches of 512, 8 points at once, 1 thread"
-    assert Way.from_json({**way.to_json(), "new": 1}) == way
+    assert Way.from_facts(WayFacts.from_json({**way.facts.to_json(), "new": 1})) == way
     halves = []
     while way is not None:
         halves.append((way.points, way.batch_size))
