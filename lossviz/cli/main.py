@@ -75,6 +75,13 @@ class LazyGroup(click.Group):
         except LossvizError as error:
             click.echo(f"lossviz: {error}", err=True)
             ctx.exit(error.exit_status)
+        except (RuntimeError, MemoryError) as error:
+            if not isinstance(error, MemoryError) and "out of memory" not in str(error):
+                raise
+            line = (str(error).splitlines() or [""])[0]
+            advice = "Use a smaller --batch-size, --low-memory, a device with more memory, or --device cpu."
+            click.echo(f"lossviz: Out of memory. {line} {advice} What was saved is kept.", err=True)
+            ctx.exit(2)
 
 
 @click.group(

@@ -14,6 +14,7 @@ from lossviz.evaluate.sampling import RULE, Sampling
 from lossviz.evaluate.strata import Strata, shares
 from lossviz.evaluate.stratified import StratifiedSums
 from lossviz.evaluate.ways.loop import Loop
+from lossviz.problem.halving import halved
 from lossviz.problem.outcome import Outcome, weigh
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import walking
@@ -69,16 +70,20 @@ def stratify(
     """
     for examples in problem.examples.values():
         examples.check_mixable()
-    loop = Loop(problem, plane, batch_size=batch_size)
+
+    def values_at(coordinates: np.ndarray, split: str) -> list[Outcome]:
+        own = [problem.examples[split]]
+        return halved(lambda size: _values(Loop(problem, plane, batch_size=size), coordinates, split), batch_size, own)
+
     middle = np.zeros((1, grid.dimension))
     anchors = np.unique(np.concatenate([middle, _few(probe_coordinates(grid))]), axis=0)
     strata: dict[str, Strata] = {}
     for split in splits or problem.examples:
-        values, worst = _values(loop, anchors, split), 0.0
+        values, worst = values_at(anchors, split), 0.0
         for tried in range(ROUNDS):
             strata[split] = _strata_of(values, seed)
             held_out = _random_points(grid, seed, tried)
-            found = _values(loop, held_out, split)
+            found = values_at(held_out, split)
             worst = max(_off_by(outcome, strata[split], relative_error) for outcome in found)
             if worst <= TOLERATED:
                 break

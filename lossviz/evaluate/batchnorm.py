@@ -17,6 +17,8 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lossviz.errors import ProblemError
+from lossviz.problem.blame import is_out_of_memory
+from lossviz.problem.data.batch import count_examples
 from lossviz.problem.data.examples import Examples, choose_subset
 from lossviz.problem.habits import Habits
 from lossviz.problem.kept import Attributes
@@ -96,7 +98,12 @@ def refresh_statistics(problem: Problem) -> None:
         for before, batch in enumerate(problem.statistics.batches(STATISTICS_BATCH)):
             for layer in layers:  # a plain average; with momentum None torch reads a count from the GPU for it
                 layer.momentum = 1.0 / (before + 1)
-            take_loss(problem, batch)
+            try:
+                take_loss(problem, batch)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise _too_large(count_examples(batch)) from error
             if not all(layer.training for layer in layers):
                 raise ProblemError(
                     "loss() puts BatchNorm into evaluation mode (model.eval()?), which undoes --batchnorm recompute: "
@@ -104,6 +111,14 @@ def refresh_statistics(problem: Problem) -> None:
                 )
     if kept is not None:
         kept.put_back()
+
+
+def _too_large(count: int) -> ProblemError:
+    """What to do where a batch for the statistics does not fit, whose size is part of the surface's meaning."""
+    return ProblemError(
+        f"Out of memory while BatchNorm statistics are taken in batches of {count}: use --batchnorm-examples "
+        f"{max(1, count // 2)}, a device with more memory, or --device cpu."
+    )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreemen
 from lossviz.evaluate.ways.guard import Sample, is_plain, spread_first
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
+from lossviz.problem.halving import half_batch
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import EngineFacts
 from lossviz.records.grid import Grid
@@ -211,16 +212,12 @@ class Engine:
         self.settled = True
 
     def _smaller(self, error: Exception) -> Way:
-        if not is_out_of_memory(error):
-            raise error
-        smaller = self.way.smaller()
-        if smaller is None or not all(examples.recuttable for examples in self.problem.examples.values()):
-            raise ProblemError(
-                f"Memory does not suffice for batches of {self.way.batch_size}: {str(error).splitlines()[0]} "
-                "Use a device with more memory, --device cpu, or smaller ready-made batches."
-            ) from error
-        if self.problem.device.type == "cuda":
-            torch.cuda.empty_cache()
+        if self.way.points > 1 and is_out_of_memory(error):
+            smaller = replace(self.way, points=self.way.points // 2)
+        else:
+            smaller = replace(
+                self.way, batch_size=half_batch(error, self.way.batch_size, self.problem.examples.values())
+            )
         self.notes.append(f"Memory did not suffice for {self.way}.")
         return smaller
 

@@ -12,6 +12,7 @@ import numpy as np
 from lossviz.errors import ProblemError
 from lossviz.evaluate.passes import in_precision
 from lossviz.evaluate.ways.loop import Loop
+from lossviz.problem.halving import halved
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import PrecisionFacts
 from lossviz.records.grid import Grid
@@ -84,7 +85,15 @@ def _evaluate(
     problem: Problem, plane: Plane, precision: str, coordinates: np.ndarray, splits: Sequence[str], batch_size: int
 ) -> tuple[np.ndarray, float]:
     """First quantity at every probe and split, and the seconds a point."""
-    loop = Loop(in_precision(problem, precision), plane, batch_size=batch_size)
+    problem = in_precision(problem, precision)
+    parts = list(problem.examples.values())
+    return halved(lambda size: _evaluate_in(problem, plane, coordinates, splits, size), batch_size, parts)
+
+
+def _evaluate_in(
+    problem: Problem, plane: Plane, coordinates: np.ndarray, splits: Sequence[str], batch_size: int
+) -> tuple[np.ndarray, float]:
+    loop = Loop(problem, plane, batch_size=batch_size)
     loop.evaluate([0], coordinates[:1], splits)  # warms up
     began = time.perf_counter()
     points = loop.evaluate(range(len(coordinates)), coordinates, splits)

@@ -86,8 +86,9 @@ def peak_bytes(device: torch.device) -> int:
 
 def _few(problem: Problem, split: str, count: int) -> Problem:
     """The same problem with the first few examples of one split, and fixed statistics."""
-    first = problem.examples[split].batches(count)[0]
-    return replace(problem, examples={split: Examples([first])}, statistics=None)
+    part = problem.examples[split]
+    first = Examples([part.batches(count)[0]], recuttable=part.recuttable)
+    return replace(problem, examples={split: first}, statistics=None)
 
 
 def _end_of_first_axis(plan: Plan) -> list[float]:

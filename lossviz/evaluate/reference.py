@@ -15,6 +15,7 @@ from torch import nn
 from lossviz.evaluate.batchnorm import refresh_statistics
 from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.batch import bare
+from lossviz.problem.halving import halved
 from lossviz.problem.isolation import outside_inference_mode, passes_on
 from lossviz.problem.loss_call import habits_of
 from lossviz.problem.outcome import read_outcome
@@ -27,11 +28,19 @@ def evaluate_params(problem: Problem, params: Params, split: str, *, index: int 
     """Evaluate every quantity at ``params``, batch after batch, each value brought to the host as it comes.
 
     Slow on purpose: one loop, no tricks, and sums made by numpy in float64 after the fact. The model is left with the
-    parameters it had.
+    parameters it had. Where memory does not suffice the batches are halved.
 
     Returns:
         The sums over the D examples of ``split``, in the units of the loss (nats per example for cross-entropy).
+
+    Raises:
+        ProblemError: If the loss raises, or not even one example fits into memory.
     """
+    own = [problem.examples[split]]
+    return halved(lambda size: _evaluate(problem, params, split, index, size), batch_size, own)
+
+
+def _evaluate(problem: Problem, params: Params, split: str, index: int, batch_size: int) -> Point:
     values: dict[str, list[np.ndarray]] = {}
     weights: list[np.ndarray] = []
     averaged: set[str] = set()

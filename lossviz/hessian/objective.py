@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -11,11 +12,14 @@ from torch import Tensor, nn
 from lossviz.errors import ProblemError
 from lossviz.problem.blame import blamed_on_derivative
 from lossviz.problem.data.batch import Batch
+from lossviz.problem.halving import halved
 from lossviz.problem.isolation import outside_inference_mode
 from lossviz.problem.loss_call import check_modes, weighted_loss
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import standing
 from lossviz.space.params import Params, as_real, check_layout, entries
+
+T = TypeVar("T")
 
 
 class Objective:
@@ -76,12 +80,18 @@ class Objective:
         check_layout(params, self.problem.params)
         self.point = {name: tensor.to(self.problem.params[name].dtype) for name, tensor in params.items()}
 
-    def halve_batches(self) -> bool:
-        """Use half the memory from now on; False where there is no less."""
-        if self.batch_size < 2 or not self.problem.examples[self.split].recuttable:
-            return False
-        self.batch_size = min(self.batch_size, self.problem.examples[self.split].count) // 2
-        return self.batch_size > 0
+    def fitting(self, run: Callable[[], T]) -> T:
+        """What ``run()`` returns, with smaller batches from now on where memory does not suffice for these.
+
+        Raises:
+            ProblemError: If not even one example, or a ready-made batch, fits.
+        """
+
+        def run_in(batch_size: int) -> T:
+            self.batch_size = batch_size
+            return run()
+
+        return halved(run_in, self.batch_size, [self.problem.examples[self.split]])
 
     @contextmanager
     def active(self, point: Params | None = None) -> Iterator[list[nn.Parameter]]:
@@ -123,6 +133,9 @@ class Objective:
 
     def loss(self, point: Params | None = None) -> float:
         """The mean loss at a point."""
+        return self.fitting(lambda: self._loss(point))
+
+    def _loss(self, point: Params | None) -> float:
         total, weight = 0.0, 0.0
         with self.active(point), torch.no_grad():
             for summed, weighed in self.weighted_sums():
@@ -135,6 +148,9 @@ class Objective:
         Raises:
             ProblemError: If the loss does not depend differentiably on any moving parameter.
         """
+        return self.fitting(lambda: self._gradient(point))
+
+    def _gradient(self, point: Params | None) -> tuple[float, Params]:
         sums, total = GradientSums(self), 0.0
         with self.active(point) as parameters:
             for summed, weight in self.weighted_sums():

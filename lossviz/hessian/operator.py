@@ -14,7 +14,7 @@ from lossviz.errors import ProblemError, UsageError
 from lossviz.hessian.objective import Objective, check_one_device, wide_dtype
 from lossviz.hessian.probe import uniform_direction
 from lossviz.hessian.products import DIFFERENCES, PRODUCTS, Kind, Method, check_cut, check_twice_differentiable
-from lossviz.problem.blame import is_out_of_memory, is_unsupported
+from lossviz.problem.blame import is_unsupported
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
@@ -76,7 +76,7 @@ class Operator:
         self.products, self.notes = 0, list[str]()
         self.on_product: Callable[[], None] = lambda: None
         if kind == "gauss-newton":
-            check_cut(self.objective, self.objective.batches[0])
+            self.objective.fitting(lambda: check_cut(self.objective, self.objective.batches[0]))
         self.method: Method = self._choose() if method == "auto" else method
         if self.method == "finite-differences":
             self._widen()
@@ -108,13 +108,11 @@ class Operator:
         check_layout(direction, self.objective.problem.params)
         self.on_product()
         self.products += 1
-        while True:
-            try:
-                return PRODUCTS[self.kind, self.method](self.objective, direction)
-            except RuntimeError as error:
-                if not is_out_of_memory(error) or not self.objective.halve_batches():
-                    raise
-                self.notes.append(f"Memory did not suffice; batches of {self.objective.batch_size} are used.")
+        before = self.objective.batch_size
+        made = self.objective.fitting(lambda: PRODUCTS[self.kind, self.method](self.objective, direction))
+        if self.objective.batch_size != before:
+            self.notes.append(f"Memory did not suffice; batches of {self.objective.batch_size} are used.")
+        return made
 
     def doubt(self, vector: Tensor, product: Tensor) -> float:
         """How far a product (P,) with a unit vector (P,) may be off; 0 but for differences, and but for rounding.

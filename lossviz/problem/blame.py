@@ -14,6 +14,9 @@ import lossviz
 from lossviz.errors import LossvizError, ProblemError
 
 _OURS = Path(lossviz.__file__).parent
+# what the allocators of the device, of cuDNN, of cuBLAS and of the host say
+_ALLOCATORS = ("out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
+_CAPTURE_FAILED = "previous error during capture"
 _IN_PLACE = "modified by an inplace operation"
 
 
@@ -65,7 +68,9 @@ def blamed_on_derivative() -> Iterator[None]:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator, the device's or the host's, said that memory does not suffice."""
     text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in text or "DefaultCPUAllocator" in text
+    if _CAPTURE_FAILED in text and error.__context__ is not None:  # what failed while a CUDA graph was recorded
+        return is_out_of_memory(error.__context__)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in text for words in _ALLOCATORS)
 
 
 def is_unsupported(error: BaseException) -> bool:

@@ -213,18 +213,21 @@ def assemble(
     note += _complex_moved(model, moving)
     try:
         model = (model if placed else model.to(device)).eval()
+        tensors, host = dict(model.named_parameters()), torch.device("cpu") if origin_on_host else None
+        origin = {name: _origin_copy(tensors[name], host or tensors[name].device) for name in moving}
+        buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     except torch.OutOfMemoryError as error:
-        raise ProblemError(f"The model does not fit on {device}; try --device cpu.") from error
-    tensors, host = dict(model.named_parameters()), torch.device("cpu") if origin_on_host else None
+        raise ProblemError(
+            f"The model and a copy of its parameters do not fit on {device}; use --low-memory or --device cpu."
+        ) from error
     for parameter in tensors.values():  # one by one, for TorchScript modules cannot do it at once
         parameter.requires_grad_(False)
-    buffers = {name: buffer.detach().clone() for name, buffer in model.named_buffers()}
     return Problem(
         name=name,
         model=model,
         loss=loss,
         examples=examples,
-        params={name: _origin_copy(tensors[name], host or tensors[name].device) for name in moving},
+        params=origin,
         frozen=tuple(frozen),
         buffers=buffers,
         chance=dict(chance),

@@ -107,12 +107,6 @@ class Way:
         }
         return {need for need, wanted in asked.items() if wanted}
 
-    def smaller(self) -> Way | None:
-        """The same way in half the memory; None when there is no less."""
-        if self.points > 1:
-            return replace(self, points=self.points // 2)
-        return replace(self, batch_size=self.batch_size // 2) if self.batch_size > 1 else None
-
     @property
     def facts(self) -> WayFacts:
         """The settings, for a file."""

@@ -248,16 +248,10 @@ def test_disagreement_sees_nan_and_inf():
     assert disagreement([odd[1]], [odd[1]]) == ""
 
 
-def test_ways_are_described_stored_and_halved():
+def test_ways_are_described_and_stored():
     way = Way("stacked", 512, points=8, threads=1)
     assert str(way) == "stacked, batches of 512, 8 points at once, 1 thread"
     assert Way.from_facts(WayFacts.from_json({**way.facts.to_json(), "new": 1})) == way
-    halves = []
-    while way is not None:
-        halves.append((way.points, way.batch_size))
-        way = way.smaller()
-    assert halves[:5] == [(8, 512), (4, 512), (2, 512), (1, 512), (1, 256)]
-    assert halves[-1] == (1, 1)
     with pytest.raises(UsageError, match="choose auto"):
         Way("quantum", 4)
 
