@@ -26,6 +26,7 @@ from lossviz.records.facts import EngineFacts
 from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine
 from lossviz.records.point import Point
+from lossviz.records.surface import Surface
 from lossviz.space.plane import Plane
 
 CHUNK_S = 0.25  # a chunk lasts about this long: progress moves, signals are heard, and transfers cost nothing
@@ -46,6 +47,7 @@ class Engine:
             then either.
         group: The ranks that sum each point together, this process leading them; nothing is measured then either, nor
             where one process sums the slices of a point.
+        doubts: Of earlier sessions on the same run.
 
     Attributes:
         way: The way in use.
@@ -65,12 +67,14 @@ class Engine:
         sampling: Sampling | None = None,
         derivatives: Derivatives | None = None,
         group: Group | None = None,
+        doubts: Sequence[str] = (),
     ) -> None:
         self.problem, self.plane, self.sampling = problem, plane, sampling
         self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
         self.notes: list[str] = []
-        self.doubts: list[str] = []
+        self.doubts = list(doubts)
+        self._recalled = False
         self._plain_batch = batch_size or (way.batch_size if way and is_plain(way) else None)
         self._fast, self._limits = Sample(), ""
         layout = problem.layout
@@ -89,7 +93,8 @@ class Engine:
         """An engine in the same way whose points stop early; this one where they do not."""
         if sampling is None:
             return self
-        return Engine(sampling.ordered(self.problem), self.plane, way=self.way, sampling=sampling, group=self.group)
+        how = {"way": self.way, "sampling": sampling, "group": self.group, "doubts": self.doubts}
+        return Engine(sampling.ordered(self.problem), self.plane, **how)
 
     @property
     def facts(self) -> EngineFacts:
@@ -131,7 +136,23 @@ class Engine:
                 points = [replace(point, seconds=seconds / len(points)) for point in points]
                 self._remember(points, splits, self.way)
                 yield points
-        yield from self._guard(grid)
+        yield from self.compare(grid)
+
+    def recall(self, surface: Surface, share: np.ndarray | None = None) -> None:
+        """Take points that earlier sessions evaluated in a fast way into the comparison at the end, once.
+
+        Args:
+            surface: What they stored.
+            share: Flat indices to look at; None takes all.
+        """
+        if self._recalled or self._unmeasured or is_plain(self.way) or self.sampling is not None:
+            return
+        self._recalled = True
+        for split, counts in surface.splits.items():
+            done = np.flatnonzero(surface.evaluated(split).ravel())
+            done = done if share is None else np.intersect1d(done, share)
+            seconds = float(np.nansum(counts.seconds.ravel()[done]))
+            self._fast.take(done, split, lambda index, split=split: surface.point(index, split), seconds)
 
     def check_state(self) -> None:
         """Demand that buffers, modes and examples are what they were before the first point.
@@ -150,8 +171,11 @@ class Engine:
         if way is not None and not is_plain(way) and self.sampling is None:
             self._fast.add(points, splits)
 
-    def _guard(self, grid: Grid) -> Iterator[list[Point]]:
-        """Compare fast points, drawn at random, with the plain loop's; yields all of them anew where one is wrong."""
+    def compare(self, grid: Grid) -> Iterator[list[Point]]:
+        """Compare fast points, drawn at random, with the plain loop's; yields all of them anew where one is wrong.
+
+        Those that were compared are not compared again.
+        """
         fast = self._fast
         plain = self.plainly()
         for point in fast.drawn():

@@ -25,6 +25,7 @@ from lossviz.records.point import Point
 from lossviz.space.params import Params
 
 FEW = 8
+FAR = 30  # times their size, parameters leave a router or a rectifier where it is collapsed
 BATCH = 32  # examples whose graph is held at once
 SAME = 1e-6  # relative: kernels sum in any order
 
@@ -66,13 +67,16 @@ class Trial:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.places: list[Params] = [{}, {name: tensor + _noise(tensor, 1) for name, tensor in problem.params.items()}]
+        params = problem.params.items()
+        away = [{name: tensor + far * _noise(tensor, 1) for name, tensor in params} for far in (1, FAR)]
+        self.places: list[Params] = [{}, *away]
         self.values = [self._evaluate(place) for place in self.places]
 
     def is_untouched(self, names: Sequence[str]) -> bool:
         """Whether NaN, and other numbers, in place of these parameters change nothing."""
         own = {name: self.problem.params[name] for name in names}
-        fills = [{n: torch.full_like(t, math.nan) for n, t in own.items()}, {n: _noise(t, 2) for n, t in own.items()}]
+        fills = [{n: torch.full_like(t, math.nan) for n, t in own.items()}]
+        fills += [{n: far * _noise(t, 2) for n, t in own.items()} for far in (1, FAR)]
         try:
             return all(
                 _same(self._evaluate({**place, **fill}), value)

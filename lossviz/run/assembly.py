@@ -139,7 +139,10 @@ def assemble(
     derivatives = find_derivatives(plan, problem, plane)
     rules = find_rules(plan, problem)
     problem = in_precision(problem, precision.used)
-    engine = Engine(problem, plane, way=way, batch_size=settings.batch_size, derivatives=derivatives, group=group)
+    engine = Engine(
+        problem, plane, way=way, batch_size=settings.batch_size, derivatives=derivatives, group=group,
+        doubts=source.known.engine.doubts,
+    )  # fmt: skip
     return Assembly(plan, settled, problem, rules, directions, plane, precision, engine)
 
 

@@ -6,6 +6,7 @@ the same act: open the run, fill what is not evaluated.
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from lossviz.records.watch import QUIET, Update, Watch
 from lossviz.run.assembly import Source
 from lossviz.run.load import load_plan_problem
 from lossviz.run.prepare import REREAD_S, open_existing, prepare
-from lossviz.run.reuse import check_reused
+from lossviz.run.reuse import check_reused, modules_now
 from lossviz.run.settings import DEFAULT, Report, Settings
 from lossviz.store.other_run import find_other
 from lossviz.store.run import Run
@@ -107,7 +108,8 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
         StoppedError: If ``watch.stop`` says so; everything evaluated is saved then.
     """
     surface, grid = run.surface, run.surface.plan.grid
-    total, start, evaluated = grid.size, time.perf_counter(), 0
+    total, start, evaluated, before = grid.size, time.perf_counter(), 0, set(sys.modules)
+    engine.recall(surface)
 
     def tell(saved: Sequence[Point]) -> None:
         if saved:
@@ -130,7 +132,9 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
         raise StoppedError(f"Stopped at {done} of {total} points; all are saved. Run the same command to go on.")
     seconds = time.perf_counter() - start
     engine.check_state()
-    surface.facts = surface.facts.evolve(engine=engine.facts)
+    modules, changed = modules_now(surface, before)
+    engine.doubts += changed
+    surface.facts = surface.facts.evolve(engine=engine.facts, modules_sha256=modules)
     surface.facts = closing_facts(surface)
     run.publish(final=True)
     return surface, seconds, evaluated
@@ -188,6 +192,9 @@ def prepare_only(
             run.save(points)
             if engine.settled or watch.stop():
                 break
+        # the points of a way that is settled now, or was given, are compared before others go on with it
+        for points in until_dropped(engine.compare(run.surface.plan.grid), watch):
+            run.save(points)
         run.surface.facts = run.surface.facts.evolve(engine=engine.facts)
         run.publish()
         if watch.stop() and not engine.settled:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from lossviz.evaluate.ranks.group import Group
 from lossviz.problem.data.classes import count_classes
 from lossviz.problem.device import session_facts
 from lossviz.problem.rules import rule_table
+from lossviz.problem.source.file import import_folders
+from lossviz.problem.source.local_modules import hash_modules
 from lossviz.records.expected import compare_expected, demand_expected
 from lossviz.records.facts import Facts, ProbeFacts
 from lossviz.records.plan import Plan
@@ -81,9 +84,12 @@ def prepare(
     Raises:
         LossvizError: For bad input; then nothing was written.
     """
+    before = set(sys.modules)
     made = assemble(plan, source, settings, watch, group=group)
     # 1. checks at the centre, and of what is taken from another run
     facts = prepare_facts(made)
+    late = hash_modules([], import_folders(plan.problem), before)  # those that loss() imports
+    facts = facts.evolve(modules_sha256={**facts.modules_sha256, **late})
     expected = compare_expected(settings.expect, facts.origin)
     if not source.known:
         facts = facts.evolve(probes=probe(made))

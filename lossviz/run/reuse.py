@@ -9,7 +9,7 @@ from lossviz.errors import PlanError
 from lossviz.evaluate.checks import check_facts
 from lossviz.evaluate.passes import in_precision
 from lossviz.problem.source.file import import_folders
-from lossviz.problem.source.local_modules import changed_modules
+from lossviz.problem.source.local_modules import changed_modules, hash_modules
 from lossviz.records.expected import compare_expected, demand_expected
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
@@ -64,6 +64,21 @@ def check_modules(out: Path, stored: Mapping[str, str], plan: Plan) -> None:
             f"{out} was computed with other code: {', '.join(changed)} changed since, which the problem imports.\n"
             f"{_ADVICE}"
         )
+
+
+def modules_now(surface: Surface, before: set[str]) -> tuple[dict[str, str], list[str]]:
+    """The modules of the user's own that a run has used by its end, and a doubt where one changed meanwhile.
+
+    Args:
+        surface: Whose facts say what was known when it began.
+        before: Names of the modules that were loaded then.
+    """
+    folders, stored = import_folders(surface.plan.problem), dict(surface.facts.modules_sha256)
+    doubts = [
+        f"{name} changed while the surface was computed; its values are those of the code as it was loaded."
+        for name in changed_modules(stored, folders)
+    ]
+    return {**hash_modules([], folders, before), **stored}, doubts
 
 
 _ADVICE = "Write to another --out file, or remove this one to compute it again."

@@ -80,7 +80,12 @@ def work(
         engine = unless_dropped(lambda: join_run(out, plan, run.surface, settings.device, watch, group), watch)
         if engine is None:
             raise StoppedError("Stopped while the problem was loaded; nothing is lost. Run the same command to go on.")
+        engine.recall(run.surface, share(plan.grid, part, points))
         evaluated = _fill_share(run, engine, pending, watch)
+        engine.check_state()
+        for doubt in engine.doubts:
+            if doubt not in run.surface.facts.engine.doubts:
+                watch.warn(doubt)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
 
 

@@ -36,7 +36,8 @@ def hook_with_words(chance: random.Random, layer: str) -> Block:
 
 
 def hook_on_own_weight(chance: random.Random, layer: str) -> Block:
-    line = f'net.get_submodule("{layer}").register_forward_hook(lambda m, i, o: o * (1 + m.weight.mean()))'
+    change = "lambda m, i, o: o * (1 + sum(p.mean() for p in m.parameters()))"
+    line = f'net.get_submodule("{layer}").register_forward_hook({change})'
     return Block("hook-on-own-weight", after=[line])
 
 

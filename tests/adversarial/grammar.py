@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tests.adversarial.blocks import BATCHNORM_BLOCKS, BLOCKS, HEADS, Block
 from tests.adversarial.decorations import DECORATIONS
-from tests.adversarial.losses import LOSSES, Loss
+from tests.adversarial.losses import LOSSES, Loss, cross_entropy
 from tests.adversarial.ways import draw_way
 
 ROWS = ("tuple", "tuple", "dict", "nested", "dataset", "loader", "ready", "splits")
@@ -25,6 +25,7 @@ class Case:
         how: ``"run"``, ``"resumed"``, ``"shares"``, ``"eager"`` (every way is tried) or ``"rewritten"``.
         refused: Why it must be refused; empty if it must not.
         checkpoints: How many files of parameters there are, the first being the trained ones; 0 takes model()'s own.
+        own: Whether the loss gets the batches of the user's loader.
         cut: Size of the batches whose statistics BatchNorm takes; None takes all examples, or the user's batches.
         ingredients: What the case is made of.
         moving: Parameters that must move in a random plane, for the loss depends on them.
@@ -37,6 +38,7 @@ class Case:
     how: str = "run"
     refused: str = ""
     checkpoints: int = 0
+    own: bool = False
     cut: int | None = None
     ingredients: list[str] = field(default_factory=list)
     moving: list[str] = field(default_factory=list)
@@ -51,7 +53,7 @@ def draw(seed: int) -> Case:
     examples = chance.choice([5, 9, 16, 24, 37])
     blocks = _draw_blocks(chance, kind)
     decorations = _draw_decorations(chance, kind, blocks)
-    loss = _draw_loss(chance, kind)
+    loss = _draw_loss(chance, kind, {block.name for block in blocks})
     rows = chance.choice(ROWS)
     case.ingredients = [kind, rows, *(b.name for b in blocks), *(d.name for d in decorations), loss.name]
     case.program = _write(kind, examples, rows, blocks, decorations, loss, chance.randrange(1000))
@@ -60,11 +62,11 @@ def draw(seed: int) -> Case:
         case.still += getattr(part, "still", [])
     batchnorm = any(block.name in BATCHNORM_BLOCKS for block in blocks)
     draw_way(chance, case, examples=examples, rows=rows, batchnorm=batchnorm)
-    own = rows == "ready" or (rows == "loader" and loss.is_mean)
-    if case.options.get("batchnorm") == "batch" and not own:
+    case.own = rows == "ready" or (rows == "loader" and loss.is_mean)
+    if case.options.get("batchnorm") == "batch" and not case.own:
         case.cut = int(str(case.options["batchnorm_examples"]))
     # batches that the user has cut, or the plan, say which examples belong together
-    cut = own or case.cut is not None
+    cut = case.own or case.cut is not None
     reasons = [part.refused for part in (*blocks, *decorations, loss) if not (cut and part.by_batch)]
     case.refused = next(filter(None, reasons), "")
     return case
@@ -90,9 +92,12 @@ def _draw_decorations(chance: random.Random, kind: str, blocks: list[Block]) -> 
     return [make(chance, chance.choice(layers)) for make in chance.sample(fitting, count)]
 
 
-def _draw_loss(chance: random.Random, kind: str) -> Loss:
+def _draw_loss(chance: random.Random, kind: str, blocks: set[str]) -> Loss:
     makers = [make for kinds, weight, make in LOSSES if kind in kinds for _ in range(weight)]
-    return chance.choice(makers)(chance)
+    loss = chance.choice(makers)(chance)
+    # it treats parameters that are one in memory as two, and functional_call leaves modules that are one with its own
+    tied = blocks & {"tied-by-data", "tied-module"}
+    return cross_entropy(chance) if loss.name == "by-parameters" and tied else loss
 
 
 def _write(

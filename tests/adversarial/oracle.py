@@ -35,21 +35,24 @@ def read_plane(file, directions_file):
     return axes, np.stack([m.ravel() for m in mesh], 1), directions
 
 
-def evaluate(program, checkpoint, coordinates, directions, splits, dtype, *, cut=None, batch=False, statistics=False):
+def evaluate(
+    program, checkpoint, coordinates, directions, splits, dtype, *, own=False, cut=None, batch=False, statistics=False
+):
     """By ``split_quantity``, what is found at each of the ``coordinates``.
 
-    BatchNorm takes each batch's own statistics with ``batch``, examples being cut into batches of ``cut``, and new ones
-    at every point with ``statistics``.
+    With ``own`` examples come in the batches of the user's loader, else all at once. BatchNorm takes each batch's own
+    statistics with ``batch``, examples being cut into batches of ``cut``, and new ones at every point with
+    ``statistics``.
     """
     space = {}
     exec(compile(program, "problem", "exec"), space)
     net = space["model"]()
     if checkpoint is not None:
         net.load_state_dict(torch.load(checkpoint))
+    rebase(net.eval(), dtype)
     for module in net.modules():
         if parametrize.is_parametrized(module, "weight") and "WeightNorm" in str(module.parametrizations.weight):
             parametrize.remove_parametrizations(module, "weight")
-    rebase(net.eval(), dtype)
     norms = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     if batch:  # each batch's own statistics
         for norm in norms:
@@ -58,15 +61,16 @@ def evaluate(program, checkpoint, coordinates, directions, splits, dtype, *, cut
     origin = {name: named[name].detach().clone() for name in directions[0]}
     kept = [(m, n, b, b.clone()) for m in net.modules() for n, b in m._buffers.items() if b is not None]
     held = [(vars(m), dict(vars(m))) for m in net.modules()]
-    rows, found = {split: batches(space["data"](), split, cut) for split in splits}, {}
-    own = statistics and batches(space["data"](), "train", None)
+    rows, found = {split: batches(space["data"](), split, cut, own) for split in splits}, {}
+    source = "train" if "train" in splits else splits[0]
+    seen = batches(space["data"](), source, None, own) if statistics else ()
     for coordinate in coordinates:
         for name, start in origin.items():
             step = sum(c * torch.as_tensor(d[name]).to(dtype) for c, d in zip(coordinate, directions, strict=True))
             named[name].data.copy_(start + step)
         restore(held, kept)
-        if own:
-            gather(net, norms, space["loss"], own, dtype)
+        if seen:
+            gather(net, norms, space["loss"], seen, dtype)
             restore(held, ())
         for split in splits:
             for quantity, numbers in sums(net, space["loss"], rows[split], dtype).items():
@@ -95,12 +99,12 @@ def rebase(net, dtype):
         tensor.data = base.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
 
 
-def batches(data, split, cut):
+def batches(data, split, cut, own):
     """The batches of a split as the case cuts them: its own, or all examples at once."""
     if isinstance(data, dict):
         data = data[split]
     if isinstance(data, torch.utils.data.DataLoader):
-        data = list(data) if not cut else data.dataset
+        data = list(data) if own else data.dataset
     if isinstance(data, list):
         return data
     if isinstance(data, torch.utils.data.Dataset):

@@ -41,7 +41,7 @@ REFUSALS = {
     "not finite": "whose own loss is not finite",
     "shared memory": "shares? (its|their|a part of their) memory",
 }
-OF_LOSS = ("batch", "random", "repeat", "hidden state", "not finite")  # kinds with a reason in the case itself
+OF_LOSS = ("batch", "random", "repeat", "hidden state")  # kinds with a reason in the case itself
 
 
 @dataclass
@@ -219,7 +219,7 @@ def compare(case: Case) -> Verdict:
         return Verdict("wrong", text=wrong)
     splits = str(options.get("split", "train")).split(",")
     statistics = options.get("batchnorm") == "recompute"
-    how = {"cut": case.cut, "batch": options.get("batchnorm") == "batch", "statistics": statistics}
+    how = {"own": case.own, "cut": case.cut, "batch": options.get("batchnorm") == "batch", "statistics": statistics}
     wide, narrow = (
         oracle.evaluate(case.program, checkpoint_of(case), coordinates, directions, splits, dtype, **how)
         for dtype in (torch.float64, torch.float32)

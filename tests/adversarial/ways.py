@@ -26,7 +26,9 @@ def draw_way(chance: random.Random, case: Case, *, examples: int, rows: str, bat
         dimension = min(dimension, 2)
     options: dict[str, object] = {"grid": _grid(chance, dimension), "plane": plane}
     if plane == "axes":
-        options["plane"] = "axes last.weight[0,1] last.weight[2,3]" if dimension > 1 else "axes last.weight[1,1]"
+        named = "first" if case.ingredients[0] == "tokens" else "last"
+        both = f"axes {named}.weight[0,1] {named}.weight[2,3]"
+        options["plane"] = both if dimension > 1 else f"axes {named}.weight[1,1]"
         options["grid"] = _grid(chance, 2 if dimension > 1 else 1)
     if plane == "line":
         options["plane"] = "line net-0.pt net-1.pt"
@@ -55,7 +57,7 @@ def draw_way(chance: random.Random, case: Case, *, examples: int, rows: str, bat
             ["auto"] * 3
             + ["loop"] * 3
             + ["stacked"] * 4
-            + (["compiled"] if chance.random() < 0.15 else [])
+            + (["compiled"] if chance.random() < 0.06 else [])
             + ["replayed"] * (chance.random() < 0.1)
         )
     if chance.random() < 0.1:

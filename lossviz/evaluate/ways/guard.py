@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -102,6 +102,24 @@ class Sample:
             f"compared with the plain loop's: had {100 * missable(self.compared):.2g} % of them been wrong, one would "
             f"have been found with a probability of {100 * (1 - MISSED):.0f} %; fewer may be."
         )
+
+    def take(self, indices: np.ndarray, split: str, point: Callable[[int], Point], seconds: float) -> None:
+        """Add points of an earlier session at flat ``indices`` of a split, read one by one where they are drawn.
+
+        Example:
+            >>> sample = Sample()
+            >>> sample.take(np.arange(1000), "train", lambda index: Point(index, "train", 1, 1.0, {}, {}), 2.0)
+            >>> len(sample.kept), sample.count, sample.seconds
+            (90, 1000, 2.0)
+        """
+        first, rest = np.split(indices, [MOST - len(self.kept)])
+        self.kept += [point(int(index)) for index in first]
+        places = self.random.integers(self.count + len(first) + 1 + np.arange(len(rest)))
+        for drawn in np.flatnonzero(places < MOST):
+            self.kept[places[drawn]] = point(int(rest[drawn]))
+        self.places.append(((split,), indices))
+        self.count += len(indices)
+        self.seconds += seconds
 
     def add(self, points: Sequence[Point], splits: Sequence[str]) -> None:
         """Add a chunk of points in ``splits``."""
