@@ -8,7 +8,7 @@ import pytest
 from lossviz.api.looks import ALSO, LOOKS, scene_words
 from lossviz.cli.main import cli
 from lossviz.errors import UsageError
-from lossviz.render.scene import make_scene
+from lossviz.render.values.request import Request
 
 ELSEWHERE = {
     "kind": "the first argument of plot()",
@@ -29,12 +29,12 @@ def test_the_options_of_the_command_and_the_arguments_are_one_list():
 
 
 def test_every_argument_is_one_of_the_scene():
-    assert {ALSO.get(name, name) for name in set(LOOKS) - {"ratio"}} <= set(inspect.signature(make_scene).parameters)
+    assert {ALSO.get(name, name) for name in set(LOOKS) - {"ratio"}} <= set(inspect.signature(Request).parameters)
 
 
 def test_defaults_are_those_of_the_command():
     words = cli.get_command(click.Context(cli), "plot").make_context("plot", ["net.h5"]).params
-    scene = inspect.signature(make_scene).parameters
+    scene = inspect.signature(Request).parameters
     for name in set(LOOKS) - {"style", "ratio"}:  # by kind; a value of diff
         name = ALSO.get(name, name)
         assert (words[name] or None) == (scene[name].default or None), name

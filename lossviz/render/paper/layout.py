@@ -68,32 +68,13 @@ class Layout:
     margins: tuple[float, float, float, float] = RELIEF_MARGINS_EM
 
 
-def plan_layout(
-    style: Style,
-    *,
-    count: int,
-    columns: int,
-    barred: tuple[bool, ...],
-    height_of: Callable[[float], float],
-    titles: Sequence[str],
-    legend_rows: int,
-    axes_outside: bool = True,
-    footer_lines: int = 0,
-    bar_letters: int = 4,
-    upright: Sequence[str] = (),
-    below: Sequence[str] = (),
-    strip_em: float = 0.0,
-    left_letters: int = 0,
-    agree: tuple[bool, bool] = (True, True),
-) -> Layout:
-    """Arrange panels in rows.
+@dataclass(frozen=True)
+class Contents:
+    """What is to find room on the paper.
 
-    Args:
-        style: Width of the paper and type size.
-        count: Number of panels.
+    Attributes:
         columns: Panels in a row.
         barred: For each panel, whether a colour bar stands at its right.
-        height_of: Height of a panel from its width, both in inches.
         titles: Of the panels, those that are not empty.
         legend_rows: Rows of legend beneath the panels.
         axes_outside: Whether ticks and labels need room outside the panels.
@@ -105,55 +86,117 @@ def plan_layout(
         agree: Whether all panels have the same x axis, and the same y axis; else each has numbers of its own.
         strip_em: Height of a strip under each panel, in units of the type size; 0 for none.
     """
-    em = style.font_pt * PT
-    left, bottom = (max(4.6, 3.0 + 0.55 * left_letters) * em, 3.4 * em) if axes_outside else (0.3 * em, 0.3 * em)
-    gap_x, gap_y = (GAP_EM * em, 1.0 * em) if axes_outside else (0.6 * em, 0.6 * em)
-    gap_x = max(gap_x, STRIP_NUMBERS_EM * em) if strip_em else gap_x
-    gap_x = gap_x if agree[1] else max(gap_x, left)
-    bar_room = ((3.9 if axes_outside else 2.4) + 0.6 * bar_letters) * em  # beside a surface its label stands above it
-    rows = -(-count // columns)
-    bar_columns = [any(barred[i] for i in range(c, count, columns)) for c in range(columns)]
-    bars_width = sum(bar_columns) * bar_room
-    free = style.width_in - left - bars_width - gap_x * (columns - 1) - 0.6 * em
+
+    columns: int
+    barred: tuple[bool, ...]
+    titles: Sequence[str]
+    legend_rows: int
+    axes_outside: bool = True
+    footer_lines: int = 0
+    bar_letters: int = 4
+    upright: Sequence[str] = ()
+    below: Sequence[str] = ()
+    strip_em: float = 0.0
+    left_letters: int = 0
+    agree: tuple[bool, bool] = (True, True)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return -(-len(self.barred) // self.columns)
+
+    @property
+    def bar_columns(self) -> list[bool]:
+        """For each column, whether a colour bar stands at its right."""
+        return [any(self.barred[c :: self.columns]) for c in range(self.columns)]
+
+
+@dataclass(frozen=True)
+class _Panels:
+    """Sizes that all panels share, and the room about each, in inches; ``bar`` is that of a colour bar."""
+
+    width: float
+    height: float
+    left: float
+    bottom: float
+    top: float
+    gap_x: float
+    gap_y: float
+    bar: float
+
+
+def plan_layout(style: Style, contents: Contents, height_of: Callable[[float], float]) -> Layout:
+    """Arrange panels in rows.
+
+    Args:
+        style: Width of the paper and type size.
+        contents: What is to find room.
+        height_of: Height of a panel from its width, both in inches.
+    """
+    em, rows, columns, outside = style.font_pt * PT, contents.rows, contents.columns, contents.axes_outside
+    sizes, strip_em = _fit_panels(style, contents, height_of), contents.strip_em
+    bars_width = sum(contents.bar_columns) * sizes.bar
+    labelled = bool(strip_em) or not contents.agree[0]  # numbers under every row
+    footer = contents.footer_lines * 1.25 * em * 0.8
+    legend_height = contents.legend_rows * LEGEND_ROW_EM * em
+    foot = footer + legend_height + (0.3 * em if contents.legend_rows or contents.footer_lines else 0.0)
+    # a strip has its panel's labels above it, and its own below
+    beneath = sizes.bottom + (STRIP_TITLE_EM + strip_em) * em if strip_em else 0.0
+    bottom = STRIP_LABELS_EM * em if strip_em else sizes.bottom
+    row_height = sizes.height + sizes.top + beneath + (sizes.gap_y + bottom * labelled if rows > 1 else 0)
+    height = foot + bottom * (not (labelled and rows > 1)) + rows * row_height + 0.15 * em
+    width = sizes.left + columns * sizes.width + sizes.gap_x * (columns - 1) + bars_width
+    width += (1.2 if not bars_width else 0.1) * em
+    panels = _place_panels(contents, sizes, height - 0.15 * em, row_height)
+    margins = relief_margins(contents.bar_letters)
+    inset = (0.0, 0.0) if outside else (margins[0] * em, (margins[0] + margins[1]) * em)
+    strips = [Box(box.left + inset[0], box.bottom - beneath, box.width - inset[1], strip_em * em) for box in panels]
+    bars = [Box(box.right + 0.9 * em, box.bottom, 0.95 * em, box.height) for box in panels]
+    return Layout(
+        width,
+        height,
+        tuple(panels),
+        tuple(bar if barred else None for bar, barred in zip(bars, contents.barred, strict=True)),
+        rows,
+        columns,
+        Box(sizes.left if outside else 1.5 * em, footer + 0.2 * em, width - sizes.left, legend_height),
+        tuple(strip if strip_em else None for strip in strips),
+        margins,
+    )
+
+
+def _fit_panels(style: Style, contents: Contents, height_of: Callable[[float], float]) -> _Panels:
+    """How large panels can be beside their labels and bars."""
+    em, columns, outside = style.font_pt * PT, contents.columns, contents.axes_outside
+    left, bottom = (max(4.6, 3.0 + 0.55 * contents.left_letters) * em, 3.4 * em) if outside else (0.3 * em, 0.3 * em)
+    gap_x, gap_y = (GAP_EM * em, 1.0 * em) if outside else (0.6 * em, 0.6 * em)
+    gap_x = max(gap_x, STRIP_NUMBERS_EM * em) if contents.strip_em else gap_x
+    gap_x = gap_x if contents.agree[1] else max(gap_x, left)
+    bar = ((3.9 if outside else 2.4) + 0.6 * contents.bar_letters) * em  # beside a surface its label stands above it
+    barred = sum(contents.bar_columns)
+    free = style.width_in - left - barred * bar - gap_x * (columns - 1) - 0.6 * em
     width = min(style.panel_in, free / columns)
     height = height_of(width)
-    if axes_outside and any("\n" in stack_label(label, height, em) for label in upright):
+    if outside and any("\n" in stack_label(label, height, em) for label in contents.upright):
         # labels longer than a flat panel is high stand in two lines, each of which must fit
-        left, bar_room = left + STACKED_EM * em, bar_room + STACKED_EM * em
-        bars_width = sum(bar_columns) * bar_room
-        width -= STACKED_EM * em * (1 + sum(bar_columns)) / columns * (width * columns >= free - 1e-9)
-        parts = [part for label in upright for part in stack_label(label, height, em).split("\n")]
-        height = max(height_of(width), SMALLEST_LABEL * LETTER_EM * em * max(map(len, parts)))
-    if axes_outside and any("\n" in stack_label(label, width + gap_x, em) for label in below):
+        left, bar = left + STACKED_EM * em, bar + STACKED_EM * em
+        width -= STACKED_EM * em * (1 + barred) / columns * (width * columns >= free - 1e-9)
+        lines = [line for label in contents.upright for line in stack_label(label, height, em).split("\n")]
+        height = max(height_of(width), SMALLEST_LABEL * LETTER_EM * em * max(map(len, lines)))
+    if outside and any("\n" in stack_label(label, width + gap_x, em) for label in contents.below):
         bottom += STACKED_EM * em
-    top = titles_height(titles, width + gap_x * 0.7 * axes_outside, style) * em
-    labelled = bool(strip_em) or not agree[0]  # numbers under every row
-    footer = footer_lines * 1.25 * em * 0.8
-    legend_height = legend_rows * LEGEND_ROW_EM * em
-    foot = footer + legend_height + (0.3 * em if legend_rows or footer_lines else 0.0)
-    # a strip has its panel's labels above it, and its own below
-    beneath = bottom + (STRIP_TITLE_EM + strip_em) * em if strip_em else 0.0
-    bottom = STRIP_LABELS_EM * em if strip_em else bottom
-    row_height = height + top + beneath + (gap_y + bottom * labelled if rows > 1 else 0)
-    figure_height = foot + bottom * (not (labelled and rows > 1)) + rows * row_height + 0.15 * em
-    panels: list[Box] = []
-    bars: list[Box | None] = []
-    strips: list[Box | None] = []
-    margins = relief_margins(bar_letters)
-    inset = (0.0, 0.0) if axes_outside else (margins[0] * em, (margins[0] + margins[1]) * em)
-    for i in range(count):
-        row, column = divmod(i, columns)
-        x = left + column * (width + gap_x) + sum(bar_columns[:column]) * bar_room
-        y = figure_height - 0.15 * em - top - height - row * row_height
-        panels.append(Box(x, y, width, height))
-        strip = Box(x + inset[0], y - beneath, width - inset[1], strip_em * em)
-        strips.append(strip if strip_em else None)
-        bars.append(Box(x + width + 0.9 * em, y, 0.95 * em, height) if barred[i] else None)
-    figure_width = left + columns * width + gap_x * (columns - 1) + bars_width + (1.2 if not bars_width else 0.1) * em
-    legend = Box(left if axes_outside else 1.5 * em, footer + 0.2 * em, figure_width - left, legend_height)
-    return Layout(
-        figure_width, figure_height, tuple(panels), tuple(bars), rows, columns, legend, tuple(strips), margins
-    )
+    top = titles_height(contents.titles, width + gap_x * 0.7 * outside, style) * em
+    return _Panels(width, height, left, bottom, top, gap_x, gap_y, bar)
+
+
+def _place_panels(contents: Contents, sizes: _Panels, top: float, row_height: float) -> list[Box]:
+    """A box for each panel, row by row from ``top``."""
+    boxes = []
+    for i in range(len(contents.barred)):
+        row, column = divmod(i, contents.columns)
+        left = sizes.left + column * (sizes.width + sizes.gap_x) + sum(contents.bar_columns[:column]) * sizes.bar
+        boxes.append(Box(left, top - sizes.top - sizes.height - row * row_height, sizes.width, sizes.height))
+    return boxes
 
 
 def stack_label(label: str, room: float, em: float) -> str:

@@ -13,10 +13,11 @@ from lossviz.records.remark import Remark, doubt
 from lossviz.records.surface import Surface
 from lossviz.render.values.camera import COVER_ELEVATIONS, ELEVATIONS, PRESETS, Camera, choose_camera
 from lossviz.render.values.difference import make_difference_key, subtract_views
-from lossviz.render.values.ends import FREE, Ends
+from lossviz.render.values.ends import Ends
 from lossviz.render.values.field import make_field
 from lossviz.render.values.key import Key, add_levels, make_key, with_ticks
 from lossviz.render.values.panel import Panel, make_panel
+from lossviz.render.values.request import Request
 from lossviz.render.values.scale import Scale, parse_clip
 from lossviz.render.values.terrain import HEIGHT, Terrain, make_terrain
 from lossviz.render.values.track import Path, known_losses
@@ -43,17 +44,15 @@ class Levels(NamedTuple):
     unknown: list[Remark]
 
 
-def gather_views(
-    surfaces: Sequence[Surface], names: Sequence[str], easel: Easel, *, difference: bool | str, most: int
-) -> list[View]:
+def gather_views(surfaces: Sequence[Surface], names: Sequence[str], easel: Easel, asked: Request) -> list[View]:
     """What the panels of a figure show, those of one quantity together.
 
     Raises:
-        UsageError: If it is more than ``most``, or does not make one difference.
+        UsageError: If it is more than ``asked.most_panels``, or does not make one difference.
     """
     views = make_views(surfaces, names, easel)
-    views = subtract_views(views, surfaces, ratio=difference == "ratio") if difference else views
-    most = MOST_VIEWS if easel.live else most
+    views = subtract_views(views, surfaces, ratio=asked.difference == "ratio") if asked.difference else views
+    most = MOST_VIEWS if easel.live else asked.most_panels
     if easel.planar and len(views) > most:
         raise UsageError(f"{len(views)} panels do not fit one figure; at most {most}. Name fewer files or quantities.")
     return views
@@ -63,27 +62,23 @@ def choose_keys(
     views: Sequence[View],
     paths: Paths,
     easel: Easel,
-    *,
-    difference: bool | str,
-    scale: str,
-    clip: str | float,
+    asked: Request,
     colours: str,
-    ends: Ends = FREE,
-    label: str | None = None,
 ) -> list[Key]:
     """One key for all views of a quantity, in the order of the quantities; levels come later."""
-    clip = parse_clip(clip) if isinstance(clip, str) else clip
+    ends, label = Ends.read(easel, asked.clip, asked.vmin, asked.vmax, asked.zlim), asked.label
+    clip = parse_clip(asked.clip) if isinstance(asked.clip, str) else asked.clip
     if not easel.planar and clip == "auto":
         clip = "none"  # a profile has room for its highest point
     keys = []
     for quantity in _quantities(views):
         own = [index for index, view in enumerate(views) if view.quantity == quantity]
         group = [views[index] for index in own]
-        if difference:
-            keys.append(make_difference_key(group, scale=scale, clip=clip, ends=ends))
+        if asked.difference:
+            keys.append(make_difference_key(group, scale=asked.scale, clip=clip, ends=ends))
         else:
             losses = _own_losses(group, [path for index in own for path in paths[index]])
-            keys.append(make_key(group, scale=scale, clip=clip, colours=colours, also=losses, ends=ends))
+            keys.append(make_key(group, scale=asked.scale, clip=clip, colours=colours, also=losses, ends=ends))
     if label is not None and len(keys) > 1:
         raise UsageError(f"--label names one quantity, and there are {len(keys)}; draw them one by one.")
     return keys if label is None else [replace(key, label=label, named=True) for key in keys]
