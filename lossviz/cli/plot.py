@@ -70,7 +70,7 @@ KIND_HELP = (
 @click.option("--vmin", metavar="VALUE", help="Value of the lowest colour.  [the lowest value]")
 @click.option("--vmax", metavar="VALUE", help="Value of the highest colour; higher values are clipped.")
 @click.option("--zlim", metavar="LOW,HIGH", help="Ends of the value axis of surfaces, pages and lines.  [the values']")
-@click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10.  [chosen]")
+@click.option("--levels", metavar="VALUES", help="Contour levels, such as 0.1,1,10, or none.  [chosen]")
 @click.option(
     "--style",
     default=None,
@@ -209,7 +209,7 @@ def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:
     mistakes.attempt(lambda: parse_clip(words["clip"]))
     mistakes.attempt(lambda: colour_table(words["colours"] or "lipari"))
     mistakes.attempt(lambda: make_style(words["style"] or "text"))
-    levels = mistakes.attempt(lambda: _numbers("--levels", words["levels"], "0.1,1,10"))
+    levels = mistakes.attempt(lambda: _levels(words["levels"]))
     camera = mistakes.attempt(lambda: _camera(words["camera"]))
     height = mistakes.attempt(lambda: _numbers("--height", words["height"], "1.2", count=1))
     ends = {
@@ -261,6 +261,10 @@ def _numbers(option: str, text: str | None, example: str, count: int | None = No
     if not numbers or any(abs(n) == float("inf") or n != n for n in numbers) or (count and len(numbers) != count):
         raise UsageError(f"{option} is {text!r}; write numbers, for example {option} {example}.")
     return numbers
+
+
+def _levels(text: str | None) -> list[float] | None:
+    return [] if text == "none" else _numbers("--levels", text, "0.1,1,10, or none")
 
 
 def _camera(text: str | None) -> list[float] | str | None:

@@ -28,6 +28,7 @@ from lossviz.render.page.page_path import make_page_path
 from lossviz.render.page.page_scale import make_page_scales
 from lossviz.render.page.page_still import draw_still
 from lossviz.render.scene import Scene
+from lossviz.render.text.caption import how_shown
 from lossviz.render.values.cells import runs_of
 from lossviz.render.values.panel import Panel
 from lossviz.render.words.colours import colour_table
@@ -69,7 +70,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         "colours": _colours(scene),
         "camera": [scene.camera.azimuth, scene.camera.elevation] if scene.camera else list(CAMERA),
         "dark": scene.style.theme.name == "dark",
-        "files": _files(command),
+        "files": _files(command) or ["FILE"],
         "metadata": {"lossviz": __version__, **scene.metadata, **({"command": command} if command else {})},
     }
     parts = {
@@ -78,6 +79,7 @@ def write_page(scene: Scene, still: Callable[[Scene], Figure] | None, *, command
         "__THEME__": scene.style.theme.name,
         "__STYLE__": _compact((folder / "page.css").read_text(encoding="utf-8")),
         "__CAPTION__": html.escape("\n".join([scene.caption.strip(), *_thinned(scene, views)]).strip(), quote=False),
+        "__NOW__": html.escape(how_shown(scene.keys, scene.easel, scene.camera), quote=False),
         "__STILL__": draw_still(scene, still) if still else "",
         # "<" never appears in the data, so no text in it can end the script element
         "__DATA__": json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
@@ -152,6 +154,7 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
         "scale": scene.key_of(panel).scale.kind,
         "scales": scales,
         "paths": [make_page_path(path, panel, block) for path in panel.paths],
+        "source": panel.view.source,
         "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.shown_marks],
     }
 
@@ -176,10 +179,11 @@ def _colours(scene: Scene) -> str:
     return base64.b64encode(table.tobytes()).decode()
 
 
-def _files(command: str | None) -> str:
+def _files(command: str | None) -> list[str]:
+    """The files of the command, as they were typed."""
     words = shlex.split(command) if command else []
     named = [shlex.quote(word) for word in words if word.endswith((".h5", ".hdf5"))]
-    return " ".join(dict.fromkeys(named)) or "FILE"
+    return list(dict.fromkeys(named))
 
 
 def _subtitle(panel: Panel, words: str) -> str:

@@ -37,7 +37,11 @@ def write_caption(
 ) -> str:
     """A caption in whole sentences: a paragraph for the figure, one for each panel, one for each remark."""
     general = [_what(panels, easel), _foreign_statistics(panels[0].view.surface)]
-    general += [_how_shown(keys, easel, smooth, camera), _how_known(panels, easel)]
+    general += [
+        "" if easel.live else how_shown(keys, easel, camera),
+        _between(easel, smooth),
+        _how_known(panels, easel),
+    ]
     if bands:
         told = " and ".join(dict.fromkeys(band.text for band in bands))
         general.append(f"Thick lines are medians and bands the {told} at each coordinate; thin lines are single seeds.")
@@ -148,7 +152,8 @@ def _foreign_statistics(surface: Surface) -> str:
     )
 
 
-def _how_shown(keys: Sequence[Key], easel: Easel, smooth: bool, camera: Camera | None) -> str:
+def how_shown(keys: Sequence[Key], easel: Easel, camera: Camera | None) -> str:
+    """Scales, lines and camera; of a page what it opens with, since its reader changes them."""
     sentences = []
     for key in keys:
         low, high = key.text(key.scale.low), key.text(key.scale.high)
@@ -156,16 +161,17 @@ def _how_shown(keys: Sequence[Key], easel: Easel, smooth: bool, camera: Camera |
         sentences.append(f"{words} scale from {low} to {high} ({key.label.split(' (')[0]}).")
         if key.levels and easel.lined:
             sentences.append(f"Lines at {', '.join(key.text(v) for v in key.levels)}.")
-    if not (easel.interpolated and smooth):
-        sentences.append("Nothing is interpolated.")
-    else:
-        sentences.append("Between grid points the values are interpolated monotonically (PCHIP) on the display scale.")
     if camera is not None:
-        sentences.append(
-            f"Orthographic view from azimuth {format_coordinate(camera.azimuth)}°, elevation {camera.elevation:g}°; "
-            "light changes colours on the surface, never on the map beneath."
-        )
+        azimuth = format_coordinate(camera.azimuth)
+        sentences.append(f"Orthographic view from azimuth {azimuth}°, elevation {camera.elevation:g}°.")
     return " ".join(sentences)
+
+
+def _between(easel: Easel, smooth: bool) -> str:
+    light = " Light changes colours on the surface, never on the map beneath." if easel.raised else ""
+    if not (easel.interpolated and smooth):
+        return f"Nothing is interpolated.{light}"
+    return f"Between grid points the values are interpolated monotonically (PCHIP) on the display scale.{light}"
 
 
 def _how_known(panels: Sequence[Panel], easel: Easel) -> str:

@@ -242,6 +242,30 @@ def test_fingers_turn_pinch_and_tap(visit, bowl):
     assert tab.run("document.documentElement.scrollWidth") == PHONE[0]
 
 
+def test_the_caption_follows_what_is_shown(visit, bowl):
+    tab = visit(bowl)
+    tab.wait_for("document.getElementById('now').textContent.startsWith('As shown now')")
+    assert "training loss: logarithmic scale from" in tab.run("document.getElementById('now').textContent")
+    tab.choose("#scale", "linear")
+    tab.click("#contours")
+    tab.click("#top")
+    tab.settle()
+    tab.wait_for("document.getElementById('now').textContent.includes('Seen from the top')")
+    now = tab.run("document.getElementById('now').textContent")
+    assert "linear scale from" in now and "no lines" in now and "logarithmic" not in now
+    caption = tab.run("document.getElementById('caption').textContent")
+    assert "scale from" not in caption and "azimuth" not in caption
+
+
+def test_the_copied_command_gives_the_picture_that_is_seen(visit, chromium, bowl):
+    chromium.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
+    tab = visit(with_paths(bowl), hash="#height=1.4&lines=0&hide=0,1,2,3")
+    tab.click("#command")
+    command = tab.run("navigator.clipboard.readText()")
+    assert "--height 1.4" in command and "--levels none" in command and "--no-path" in command
+    assert command.startswith("lossviz plot net.h5 --kind surface --camera=")
+
+
 @pytest.mark.slow
 def test_settings_are_copied_and_come_back(visit, chromium, bowl):
     chromium.call("Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"])
@@ -252,7 +276,9 @@ def test_settings_are_copied_and_come_back(visit, chromium, bowl):
     tab.click("#command")
     command = tab.run("navigator.clipboard.readText()")
     camera = f"--camera={round(state(tab, 'az'))},{round(state(tab, 'el'))}"
-    assert command == f"lossviz plot net.h5 --kind surface {camera} --scale linear --quantity train_loss --dark"
+    clip = f" --clip {high}" if (high := tab.run("lossviz.seen().clip")) else ""
+    expected = f"lossviz plot net.h5 --kind surface {camera} --scale linear --quantity train_loss{clip} --dark"
+    assert command == expected
     tab.click("#link")
     link = tab.run("navigator.clipboard.readText()")
     again = visit(bowl, hash="#" + link.split("#")[1])

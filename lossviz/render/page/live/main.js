@@ -10,7 +10,7 @@ import { drawPathEnds, findTicks, tellStep } from "./player.js";
 import { drawCursor, sampleText, tellReading } from "./reading.js";
 import { arrange } from "./room.js";
 import { makeScale } from "./scale.js";
-import { readSettings, remember, sheet } from "./settings.js";
+import { nowWords, readSettings, remember, sheet } from "./settings.js";
 import { FLOOR } from "./shaders.js";
 import { live, page, standStill, state, stats, theme } from "./shared.js";
 import { clearAll, closeFrame, drawSurface, openFrame, startGl, uploadSurface } from "./surface.js";
@@ -199,12 +199,16 @@ function start() {
   addEventListener("beforeprint", () => {
     const { dark } = state;
     setTheme(false);
+    $("now").textContent = nowWords();
     $("print").src = sheet(3).toDataURL();
     setTheme(dark);
   });
   const spot = (x, y, z = FLOOR, n = 0) => project(live.stages[n], ...toGround(live.stages[n], x, y), z);
   const read = (x, y, n = 0) => sampleText(live.stages[n], { x, y });
-  const seen = (n = 0) => ({ ...live.stages[n].fine, digits: Math.max(live.stages[n].scale.digits, 4) });
+  const seen = (n = 0) => {
+    const { fine, scale } = live.stages[n];
+    return { ...fine, digits: Math.max(scale.digits, 4), clip: scale.clipped ? scale.high : null };
+  };
   Object.assign(window.lossviz, {
     state,
     stats,

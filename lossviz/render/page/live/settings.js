@@ -3,17 +3,35 @@ import { FONT, fitting } from "./axes.js";
 import { flat } from "./camera.js";
 import { $, clamp } from "./data.js";
 import { draw } from "./main.js";
+import { levelText } from "./scale.js";
 import { live, page, state, theme } from "./shared.js";
+
+const SCALES = { log: "logarithmic", linear: "linear", symlog: "symmetric logarithmic" },
+  HEIGHT = 0.85; // of a printed surface, where no other is asked for
 
 let later = 0;
 
 export function remember() {
   // not at each frame: browsers limit how often the address changes
-  if (later || location.protocol === "about:") return; // within another page there is no address
-  later = setTimeout(() => {
+  later ||= setTimeout(() => {
     later = 0;
-    history.replaceState(null, "", "#" + writeSettings());
+    $("now").textContent = nowWords();
+    // within another page there is no address
+    if (location.protocol !== "about:") history.replaceState(null, "", "#" + writeSettings());
   }, 250);
+}
+export function nowWords() {
+  // what the caption cannot know: how the picture is shown just now
+  const keys = new Map(live.stages.map((stage) => [stage.view.key, stage])),
+    text = (stage, v) => levelText(stage.view, stage.scale, v) + (stage.view.percent ? " %" : "");
+  const scales = [...keys.values()].map((stage) => {
+    const { label, kind, low, high, levels } = stage.scale,
+      lines = state.contours && levels.length ? `lines at ${levels.map((v) => text(stage, v)).join(", ")}` : "no lines";
+    return `${label.split(" (")[0]}: ${SCALES[kind]} scale from ${text(stage, low)} to ${text(stage, high)}, ${lines}.`;
+  });
+  const az = Math.round(state.az),
+    seen = flat() ? "Seen from the top." : `Seen from azimuth ${az}°, elevation ${Math.round(state.el)}°.`;
+  return `As shown now: ${scales.join(" ")} ${seen.replace("-", "−")}`;
 }
 export function writeSettings() {
   const s = state,
@@ -77,9 +95,23 @@ const pathNames = () => [...new Set(page.views.flatMap((view) => view.paths.map(
 
 export function commandWords() {
   // of the printed figure of the same view
-  const view = live.stages[0].view,
-    camera = flat() ? "" : ` --camera=${Math.round(state.az)},${Math.round(clamp(state.el, 5, 85))}`;
-  return `lossviz plot ${page.files} --kind ${flat() ? "contour" : "surface"}${camera} --scale ${live.stages[0].scale.kind} --quantity ${view.name}${state.dark ? " --dark" : ""}`;
+  const { view, scale } = live.stages[0],
+    names = new Set(live.stages.map((stage) => stage.view.name)),
+    shown = [...new Set(live.stages.map((stage) => stage.view.source))],
+    all = page.files.length > Math.max(...page.views.map((v) => v.source)),
+    paths = view.paths.map((path) => path.name);
+  const files = all ? shown.map((source) => page.files[source]) : page.files,
+    words = ["lossviz plot", ...files, `--kind ${flat() ? "contour" : "surface"}`];
+  if (!flat()) {
+    words.push(`--camera=${Math.round(state.az)},${Math.round(clamp(state.el, 5, 85))}`);
+    if (Math.abs(state.height - HEIGHT) > 0.01) words.push(`--height ${+state.height.toFixed(2)}`);
+  }
+  words.push(`--scale ${scale.kind === "linear" ? "linear" : "log"}`, `--quantity ${[...names].join()}`);
+  if (scale.clipped) words.push(`--clip ${scale.high}`);
+  if (!state.contours) words.push("--levels none");
+  if (paths.length && paths.every((name) => state.hidden.has(name))) words.push("--no-path");
+  if (state.dark) words.push("--dark");
+  return words.join(" ");
 }
 export async function copyOut(words) {
   say(words);
