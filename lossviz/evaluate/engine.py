@@ -16,8 +16,9 @@ from lossviz.evaluate.hidden_state import HiddenState
 from lossviz.evaluate.ranks.group import Group
 from lossviz.evaluate.ranks.sliced import build_evaluator
 from lossviz.evaluate.sampling import Sampling
-from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreement
+from lossviz.evaluate.ways.choice import Choice, Trial, default_way
 from lossviz.evaluate.ways.guard import Sample, is_plain, spread_first
+from lossviz.evaluate.ways.nearness import Nearness
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.halving import half_batch
@@ -178,9 +179,12 @@ class Engine:
         """
         fast = self._fast
         plain = self.plainly()
+        near = Nearness(self.problem, self.plane, plain.way.batch_size)
         for point in fast.drawn():
-            (again,) = plain.evaluate_points([point.index], grid.coordinates([point.index]), [point.split])
-            reason = disagreement([again], [replace(point, sums={name: point.sums[name] for name in again.sums})])
+            place = grid.coordinates([point.index])
+            (again,) = plain.evaluate_points([point.index], place, [point.split])
+            found = replace(point, sums={name: point.sums[name] for name in again.sums})
+            reason = near.disagreement([again], [found], {point.index: place[0]})
             if reason:
                 break
         else:

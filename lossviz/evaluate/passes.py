@@ -21,11 +21,11 @@ from lossviz.problem.problem import Problem
 NARROW = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
-def in_precision(problem: Problem, precision: str) -> Problem:
+def in_precision(problem: Problem, precision: str, *, error: float = 0.0) -> Problem:
     """The same problem with its loss evaluated in ``precision``; float64 is a matter of loading."""
     if precision == "float64":
         return problem
-    return replace(problem, loss=InPrecision(problem.loss, precision, problem.device.type), precision=precision)
+    return replace(problem, loss=InPrecision(problem.loss, precision, problem.device.type, error), precision=precision)
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,13 @@ class InPrecision:
         loss: As the user wrote it.
         precision: Of the passes.
         device: Kind of device they run on.
+        error: How far that is from float32, relative to the value, as it was measured; 0 where it was not.
     """
 
     loss: Loss
     precision: str
     device: str
+    error: float = 0.0
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """The loss of a batch."""
@@ -57,6 +59,11 @@ def in_float32(problem: Problem) -> Problem | None:
     if not isinstance(problem.loss, InPrecision) or problem.precision == "float32":
         return None
     return in_precision(replace(problem, loss=problem.loss.loss), "float32")
+
+
+def rounding_error(problem: Problem) -> float:
+    """How far the plain loop is from float32, relative to the value, as far as that was measured."""
+    return problem.loss.error if isinstance(problem.loss, InPrecision) else 0.0
 
 
 def precision_now(device: str) -> str:

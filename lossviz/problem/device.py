@@ -41,9 +41,19 @@ def session_facts(device: str) -> dict[str, Any]:
         "pid": os.getpid(),
         "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         "device": device,
+        **gpu_facts(device),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
         "lossviz": lossviz.__version__,
         "command_line": " ".join(sys.argv),
     }
+
+
+def gpu_facts(device: str) -> dict[str, Any]:
+    """Which GPU a device is, and the versions of its libraries; empty for others."""
+    if not device.startswith(("cuda", "auto")) or not torch.cuda.is_available():
+        return {}
+    index = torch.device(device).index if device.startswith("cuda:") and device != "cuda:all" else None
+    cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
+    return {"gpu": torch.cuda.get_device_name(index), "cuda": torch.version.cuda, "cudnn": cudnn}

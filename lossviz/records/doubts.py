@@ -14,6 +14,7 @@ from lossviz.records.surface import Surface
 
 RELATIVE_TOLERANCE = 1e-4
 ROUNDING = 1e-5  # of what single examples differ by, where a mean is small because they cancel
+NEAR = 1.5  # times as far from float32 as the plain loop another program of a narrow type may be
 RANGE_ROUNDING = 1e-6  # of what a quantity varies by over the surface
 
 
@@ -95,9 +96,9 @@ def _centre_doubts(surface: Surface) -> list[Remark]:
         centre = surface.values(name)[surface.plan.grid.position(index)]
         at, counts = surface.plan.grid.position(index), surface.splits[surface.split_of(name)]
         sampled = counts.status[at] == Status.PARTIAL and abs(centre - untouched) <= 5 * surface.stderr(name)[at]
-        if not sampled and not agree(
-            name, centre, untouched, int(counts.count.max()), rounding_of(surface, name, index)
-        ):
+        # in a narrow type two programs differ by what either does from float32
+        slack = rounding_of(surface, name, index) + (1 + NEAR) * (surface.facts.precision.error or 0.0) * abs(untouched)
+        if not sampled and not agree(name, centre, untouched, int(counts.count.max()), slack):
             text = f"{name} at the centre is {centre:.6g}, but the untouched checkpoint has {untouched:.6g}."
             doubts += doubt(f"centre {name}", [text])
     return doubts

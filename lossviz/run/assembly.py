@@ -138,7 +138,7 @@ def assemble(
     precision = settled.precision or settle_precision(plan, problem, plane, batch_size)
     derivatives = find_derivatives(plan, problem, plane)
     rules = find_rules(plan, problem)
-    problem = in_precision(problem, precision.used)
+    problem = in_precision(problem, precision.used, error=precision.error or 0.0)
     engine = Engine(
         problem, plane, way=way, batch_size=settings.batch_size, derivatives=derivatives, group=group,
         doubts=source.known.engine.doubts,

@@ -14,10 +14,10 @@ from lossviz.evaluate.checks import check_centre
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.hidden_state import HiddenState
 from lossviz.evaluate.ways import choice as choosing
-from lossviz.evaluate.ways.choice import disagreement
 from lossviz.evaluate.ways.folded import fold
 from lossviz.evaluate.ways.guard import Sample
 from lossviz.evaluate.ways.loop import Loop
+from lossviz.evaluate.ways.nearness import disagreement
 from lossviz.evaluate.ways.prefix import CachedPrefix
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem

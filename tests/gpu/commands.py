@@ -84,8 +84,8 @@ def compare(name: str, out: str) -> str:
         worst = float(np.max(np.abs(a - b) / (np.abs(b) + 1e-2)))
         if not worst < NEAR.get(name, 1e-2 if "eigenvalue" in quantity else 1e-3):
             return f"{quantity} is off by {worst:.1e}"
-    notes = found.facts["engine"]["notes"]
-    return f"notes: {notes}" if notes else ""
+    notes = found.facts.engine.notes
+    return f"notes: {list(notes)}" if notes else ""
 
 
 def shared() -> str:

@@ -17,11 +17,11 @@ import torch
 
 from lossviz.errors import LossvizError, UsageError
 from lossviz.evaluate.ways.abilities import ABILITIES
+from lossviz.evaluate.ways.nearness import Nearness
 from lossviz.evaluate.ways.prefix import with_cached_prefix
 from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
-from lossviz.records.doubts import ROUNDING, agree
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
@@ -116,6 +116,7 @@ class Choice:
         trials: What was measured.
         evaluator: The best way's evaluator; None where that is the plain loop.
         used: The way that evaluated the points given last; None for the plain loop.
+        nearness: Tells whether points are right; made where it is needed.
     """
 
     problem: Problem
@@ -126,6 +127,7 @@ class Choice:
     evaluator: Evaluator | None = None
     guards: int = 2
     used: Way | None = None
+    nearness: Nearness | None = None
     _rivals: list[tuple[Trial, Evaluator | None]] = field(default_factory=list)
 
     @property
@@ -194,7 +196,13 @@ class Choice:
         indices = np.array([point.index for point in expected if point.split == splits[0]])[some]
         found = {(p.index, p.split): p for p in _evaluate(evaluator, way, indices, where[some], splits)}
         both = [(point, found[point.index, point.split]) for point in expected if point.index in indices]
-        return disagreement([one for one, _ in both], [other for _, other in both])
+        places = dict(zip(indices.tolist(), where[some], strict=True))
+        return self._near().disagreement([one for one, _ in both], [other for _, other in both], places)
+
+    def _near(self) -> Nearness:
+        if self.nearness is None:
+            self.nearness = Nearness(self.problem, self.plane, self.baseline().batch_size)
+        return self.nearness
 
     def _has_team(self, way: Way) -> bool:
         return self.problem.device.type == "cpu" and (way.threads or torch.get_num_threads()) > 1
@@ -275,16 +283,6 @@ class Choice:
         fastest = sorted([*self._rivals, (trial, evaluator)], key=lambda rival: rival[0].seconds)
         self._rivals = [rival for rival in fastest if rival in fastest[:2] or rival[0] is self.best]
         return points
-
-
-def disagreement(expected: Sequence[Point], found: Sequence[Point]) -> str:
-    """Why ``found`` is not what the plain loop ``expected``; empty when it is, up to rounding."""
-    for one, other in zip(expected, found, strict=True):
-        for name in one.sums:
-            a, b = one.mean(name), other.mean(name)
-            if not agree(name, b, a, one.count, ROUNDING * one.deviation(name)):
-                return f"gives another {one.split} {name}: {b:.7g}, the plain loop {a:.7g}"
-    return ""
 
 
 def _evaluate(

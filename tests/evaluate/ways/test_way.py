@@ -13,7 +13,8 @@ from lossviz.errors import UsageError
 from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways import choice as choosing
-from lossviz.evaluate.ways.choice import Choice, Trial, default_way, disagreement, list_ways
+from lossviz.evaluate.ways.choice import Choice, Trial, default_way, list_ways
+from lossviz.evaluate.ways.nearness import disagreement
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import WayFacts
