@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from lossviz.cli.show.table import print_line, print_table
 from lossviz.records.quantity import is_derivative
 from lossviz.records.remark import doubt, write_remarks
-from lossviz.records.shape import describe_shape, minimum_shifts
+from lossviz.records.shape import Shape, describe_shape, minimum_shifts
 from lossviz.records.surface import Surface
 from lossviz.records.table import MISSING, Column, Table
 from lossviz.records.topology import valleys_of
@@ -34,11 +35,10 @@ def info(file: Path, as_json: bool) -> None:
         _tell_spectra(file, as_json=as_json)
         return
     surface = read_surface(file)
-    summary = summarize(surface)
     if as_json:
-        click.echo(json.dumps({"file": str(file), **summary}, indent=2))
+        click.echo(json.dumps({"file": str(file), **summarize(surface)}, indent=2))
     else:
-        _print_tables(file, surface, summary)
+        _print_tables(file, surface)
 
 
 def summarize(surface: Surface) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def summarize(surface: Surface) -> dict[str, Any]:
         "points": surface.plan.grid.size,
         "evaluated": int(surface.evaluated().sum()),
         "quantities": {name: _summarize_quantity(surface, name) for name in surface.names},
-        "shape": {name: _summarize_shape(surface, name) for name in surface.names if not is_derivative(name)},
-        "shifts": minimum_shifts(surface),
+        "shape": {name: shape and shape.to_json() for name, shape in _shapes(surface).items()},
+        "shifts": [shift.to_json() for shift in minimum_shifts(surface)],
         "plan": surface.plan.to_json(),
         "facts": surface.facts.to_json(),
         "sessions": surface.sessions,
@@ -70,20 +70,24 @@ def _tell_spectra(file: Path, *, as_json: bool) -> None:
         print_tables(file, spectrum)
 
 
-def _summarize_shape(surface: Surface, name: str) -> dict[str, Any] | None:
+def _shapes(surface: Surface) -> dict[str, Shape | None]:
+    return {name: shape_of(surface, name) for name in surface.names if not is_derivative(name)}
+
+
+def shape_of(surface: Surface, name: str) -> Shape | None:
     """Numbers of the sampled surface itself; None where nothing is evaluated."""
     if not surface.evaluated(surface.split_of(name)).any():
         return None
     shape = describe_shape(surface, name)
     if not complete(surface, name).complete:  # holes would count as walls
-        return {**shape, "minima": None, "saddles": None, "minima_above_noise": None}
+        return shape
     valleys = valleys_of(surface, name)
-    counts = {
-        "minima": len(valleys),
-        "saddles": sum(valley.saddle is not None for valley in valleys),
-        "minima_above_noise": sum(valley.significant for valley in valleys),
-    }
-    return {**shape, **counts}
+    return replace(
+        shape,
+        minima=len(valleys),
+        saddles=sum(valley.saddle is not None for valley in valleys),
+        minima_above_noise=sum(valley.significant for valley in valleys),
+    )
 
 
 def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
@@ -107,9 +111,9 @@ def _summarize_quantity(surface: Surface, name: str) -> dict[str, Any]:
     return row
 
 
-def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None:
+def _print_tables(file: Path, surface: Surface) -> None:
     plan, facts = surface.plan, surface.facts
-    print_line(f": {summary['evaluated']} of {summary['points']} points evaluated", title=str(file))
+    print_line(f": {int(surface.evaluated().sum())} of {plan.grid.size} points evaluated", title=str(file))
     rows = {
         "problem": f"{facts.problem or plan.problem.source}, {facts.model or 'model'} with "
         f"{facts.parameters or '?'} parameters, {facts.parameters_moved or '?'} moved",
@@ -120,51 +124,49 @@ def _print_tables(file: Path, surface: Surface, summary: dict[str, Any]) -> None
         "data": ", ".join(f"{split}: {count} examples" for split, count in facts.examples.items()),
         "precision": plan.precision,
         **({"placement": facts.placement} if facts.placement else {}),
-        "digest": summary["digest"],
+        "digest": plan.digest(),
     }
     print_table(Table.pairs(rows))
-    print_table(Table(QUANTITIES, [{"name": name, **row} for name, row in summary["quantities"].items()]))
-    _print_shapes(summary)
+    print_table(Table(QUANTITIES, [{"name": name, **_summarize_quantity(surface, name)} for name in surface.names]))
+    _print_shapes(surface)
     for note in facts.notes:
         print_line(f"Note: {note}")
     for line in write_remarks(doubt("run", facts.doubts or ()), "terminal"):
         print_line(line)
 
 
-def _print_shapes(summary: dict[str, Any]) -> None:
+def _print_shapes(surface: Surface) -> None:
     """The numbers of the sampled surface itself, a column a quantity."""
-    shapes = {name: shape for name, shape in summary["shape"].items() if shape}
+    shapes = {name: shape for name, shape in _shapes(surface).items() if shape}
     if not shapes:
         return
     rows: list[list[str]] = []
 
-    def row(label: str, number: Callable[[dict[str, Any]], float | None]) -> None:
+    def row(label: str, number: Callable[[Shape], float | None]) -> None:
         rows.append([label, *(_number(number(shape)) for shape in shapes.values())])
 
     first, higher = next(iter(shapes.values())), [is_higher_better(name) for name in shapes]
     rise = "fall" if all(higher) else "rise or fall" if any(higher) else "rise"
     minima = "maxima" if all(higher) else "minima or maxima" if any(higher) else "minima"
-    row("centre", lambda shape: shape["centre"])
-    for radius in first["rise"]:
-        row(f"mean {rise} at {radius}", lambda shape, r=radius: shape["rise"][r]["mean"])
-        row(f"largest {rise} at {radius}", lambda shape, r=radius: shape["rise"][r]["largest"])
-    for level in first["share"]:
-        row(f"share within {level} of the centre", lambda shape, at=level: shape["share"][at])
-        row(f"volume within {level} of the centre", lambda shape, at=level: shape["volume"][at])
-    row("anisotropy", lambda shape: shape["anisotropy"])
-    row(f"{minima} of the grid", lambda shape: shape["minima"])
-    row("  deeper than the noise", lambda shape: shape["minima_above_noise"])
-    row("saddles between them", lambda shape: shape["saddles"])
-    if any(shape["interpolated"] for shape in shapes.values()):
-        row("points interpolated", lambda shape: shape["interpolated"])
-        row("  largest relative error", lambda shape: shape["interpolation_error"])
+    row("centre", lambda shape: shape.centre)
+    for radius in first.rise:
+        row(f"mean {rise} at {radius}", lambda shape, r=radius: shape.rise[r].mean)
+        row(f"largest {rise} at {radius}", lambda shape, r=radius: shape.rise[r].largest)
+    for level in first.share:
+        row(f"share within {level} of the centre", lambda shape, at=level: shape.share[at])
+        row(f"volume within {level} of the centre", lambda shape, at=level: shape.volume[at])
+    row("anisotropy", lambda shape: shape.anisotropy)
+    row(f"{minima} of the grid", lambda shape: shape.minima)
+    row("  deeper than the noise", lambda shape: shape.minima_above_noise)
+    row("saddles between them", lambda shape: shape.saddles)
+    if any(shape.interpolated for shape in shapes.values()):
+        row("points interpolated", lambda shape: shape.interpolated)
+        row("  largest relative error", lambda shape: shape.interpolation_error)
     print_table(Table.of(("shape", *shapes), rows, numbers=True))
-    for shift in summary["shifts"]:
-        at = ", ".join(f"{c:+.4g}" for c in shift["shift"])
-        print_line(
-            f"The minimum of {shift['to']} lies at ({at}) from that of {shift['from']}, {shift['distance']:.4g} away."
-        )
-    print_line(first["caution"])
+    for shift in minimum_shifts(surface):
+        at = ", ".join(f"{c:+.4g}" for c in shift.shift)
+        print_line(f"The minimum of {shift.end} lies at ({at}) from that of {shift.start}, {shift.distance:.4g} away.")
+    print_line(first.caution)
 
 
 def _number(value: float | None) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -18,28 +19,92 @@ RADII = (0.25, 0.5, 1.0)
 _ANGLES = 64  # an even number, so that opposite points are a pair
 
 
+@dataclass(frozen=True)
+class Rise:
+    """How much worse a quantity is than at the centre, on a circle around it: on average, and at most."""
+
+    mean: float | None
+    largest: float | None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Numbers of one quantity of a surface; None where not known.
+
+    Attributes:
+        centre: Value at the trained point.
+        minimum: Lowest value, at the coordinates ``minimum_at``.
+        maximum: Highest value, at ``maximum_at``.
+        rise: By radius: over the centre (where more is better the fall below it), on both sides in one dimension, on
+            the three great circles in three; linear between points.
+        share: By level: of the grid's area, what is worse than the centre by less than that, each point with the cell
+            around it; None where a point is neither evaluated nor interpolated.
+        volume: The same as a length, an area or a volume, in units of the directions.
+        anisotropy: Largest over smallest rise at the largest radius that fits, opposite points averaged, where that is
+            positive.
+        second_differences: Per axis, see :func:`second_differences`.
+        interpolated: How many points were left out and count with interpolated values.
+        interpolation_error: Relative, the largest at the points where ``--refine`` tested it.
+        caution: What these numbers compare with.
+        minima: How many the grid has, with ``saddles`` between them; ``minima_above_noise``: the deeper ones.
+    """
+
+    centre: float | None
+    minimum: float | None
+    minimum_at: list[float] | None
+    maximum: float | None
+    maximum_at: list[float] | None
+    rise: Mapping[str, Rise]
+    share: Mapping[str, float | None]
+    volume: Mapping[str, float | None]
+    anisotropy: float | None
+    second_differences: list[float | None]
+    interpolated: int
+    interpolation_error: float | None
+    caution: str = CAUTION
+    minima: int | None = None
+    saddles: int | None = None
+    minima_above_noise: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How far the lowest point of one quantity lies from that of another, in units of the directions.
+
+    Attributes:
+        start: The quantity that it is told from.
+        end: The other one.
+        shift: Per direction.
+        distance: Its length.
+        one_step: Largest step of the grid, below which a shift says nothing.
+    """
+
+    start: str
+    end: str
+    shift: list[float]
+    distance: float
+    one_step: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        words = {"start": "from", "end": "to"}
+        return {words.get(name, name): value for name, value in asdict(self).items()}
+
+
 def describe_shape(
     surface: Surface, name: str, *, radii: Sequence[float] = RADII, levels: Sequence[float] = LEVELS
-) -> dict[str, Any]:
-    """Centre, extremes, rise, volume and anisotropy of a quantity, as JSON values; None where not known.
+) -> Shape:
+    """Centre, extremes, rise, volume and anisotropy of a quantity.
 
     Args:
         surface: Finished or not.
         name: Of the quantity, ``train_loss`` for example.
         radii: Where the rise is told, in units of the directions.
         levels: Rises whose share of the grid is told, in units of the quantity.
-
-    Returns:
-        ``centre``; ``minimum`` and ``minimum_at``; ``maximum`` and ``maximum_at``; ``rise``: per radius the mean and
-        the largest rise over the centre (where more is better the fall below it) on the circle (in one dimension on
-        both sides, in three on the three great circles), linear between points; ``share``: per level the share of the
-        grid's area that is worse than the centre by less than that, each point with the cell around it; ``volume``:
-        the same as a length, an area or a volume, in units of the directions;
-        ``anisotropy``: at the largest radius that fits, the largest over the smallest rise,
-        opposite points averaged, where that is positive; ``second_differences`` per axis, see
-        :func:`second_differences`; ``interpolated``: how many points were left out and count with interpolated values,
-        and ``interpolation_error``, relative, the largest at the points where ``--refine`` tested it. Share and volume
-        are None where a point is neither evaluated nor interpolated.
 
     Example:
         >>> from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
@@ -62,36 +127,27 @@ def describe_shape(
     fitting = [rises for rises in circles.values() if len(rises) and np.isfinite(rises).all()]
     area = cell_sizes(grid)
     known, has_area = area[~np.isnan(filled)].sum(), np.isfinite(centre) and whole.complete
-    return {
-        "centre": _plain(centre),
-        "minimum": None if lowest is None else float(finite.flat[lowest]),
-        "minimum_at": None if lowest is None else grid.coordinates([lowest])[0].tolist(),
-        "maximum": None if lowest is None else float(np.nanmax(finite)),
-        "maximum_at": None if lowest is None else grid.coordinates([int(np.nanargmax(finite))])[0].tolist(),
-        "rise": {
-            f"{radius:g}": {
-                "mean": _plain(rises.mean() if len(rises) else np.nan),
-                "largest": _plain(rises.max(initial=-np.inf)),
-            }
+    return Shape(
+        centre=_plain(centre),
+        minimum=None if lowest is None else float(finite.flat[lowest]),
+        minimum_at=None if lowest is None else grid.coordinates([lowest])[0].tolist(),
+        maximum=None if lowest is None else float(np.nanmax(finite)),
+        maximum_at=None if lowest is None else grid.coordinates([int(np.nanargmax(finite))])[0].tolist(),
+        rise={
+            f"{radius:g}": Rise(_plain(rises.mean() if len(rises) else np.nan), _plain(rises.max(initial=-np.inf)))
             for radius, rises in circles.items()
         },
-        "share": {f"{level:g}": _plain(area[worse <= level].sum() / known) if has_area else None for level in levels},
-        "volume": {f"{level:g}": _plain(area[worse <= level].sum()) if has_area else None for level in levels},
-        "anisotropy": _plain(_anisotropy(fitting[-1])) if fitting else None,
-        "second_differences": [_plain(d) for d in second_differences(grid, values)],
-        "interpolated": int(whole.guessed.sum()),
-        "interpolation_error": _plain(whole.error) if whole.guessed.any() else None,
-        "caution": CAUTION,
-    }
+        share={f"{level:g}": _plain(area[worse <= level].sum() / known) if has_area else None for level in levels},
+        volume={f"{level:g}": _plain(area[worse <= level].sum()) if has_area else None for level in levels},
+        anisotropy=_plain(_anisotropy(fitting[-1])) if fitting else None,
+        second_differences=[_plain(d) for d in second_differences(grid, values)],
+        interpolated=int(whole.guessed.sum()),
+        interpolation_error=_plain(whole.error) if whole.guessed.any() else None,
+    )
 
 
-def minimum_shifts(surface: Surface) -> list[dict[str, Any]]:
-    """How far the lowest point of each further split's loss lies from the first's, in units of the directions.
-
-    Returns:
-        For each: ``from`` and ``to``, the quantities; ``shift`` (k,); its length ``distance``; ``one_step``, the
-        largest step of the grid, below which a shift says nothing.
-    """
+def minimum_shifts(surface: Surface) -> list[Shift]:
+    """How far the lowest point of each further split's loss lies from the first's."""
     losses = [f"{split}_loss" for split in surface.splits if f"{split}_loss" in surface.sums]
     lowest = {}
     for name in losses:
@@ -102,16 +158,7 @@ def minimum_shifts(surface: Surface) -> list[dict[str, Any]]:
         return []
     (first, start), *others = lowest.items()
     step = max(float(np.diff(axis.coordinates).max()) for axis in surface.plan.grid.axes)
-    return [
-        {
-            "from": first,
-            "to": name,
-            "shift": (at - start).tolist(),
-            "distance": float(np.linalg.norm(at - start)),
-            "one_step": step,
-        }
-        for name, at in others
-    ]
+    return [Shift(first, name, (at - start).tolist(), float(np.linalg.norm(at - start)), step) for name, at in others]
 
 
 def second_differences(grid: Grid, values: np.ndarray) -> np.ndarray:

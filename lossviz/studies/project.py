@@ -208,11 +208,12 @@ def _columns(evaluated: Sequence[Sequence[Point]]) -> dict[str, np.ndarray]:
 
 def _marks(facts: Sequence[Any]) -> tuple[Mark, ...]:
     """Events of the snapshots; a change of the learning rate after the last step, which no step ever had, is none."""
+    *_, last = facts
     return tuple(
         Mark(fact.step, kind, label)
         for fact in facts
         for kind, label in fact.marks
-        if fact is not facts[-1] or kind not in ("decay", "restart")
+        if fact is not last or kind not in ("decay", "restart")
     )
 
 
@@ -223,7 +224,7 @@ def _array(values: list[float] | None) -> np.ndarray | None:
 def _facts(snapshots: Snapshots, **null: tuple[float, ...]) -> TrajectoryFacts:
     return TrajectoryFacts(
         **null,
-        series=snapshots.facts[0].series,
+        series=next(fact.series for fact in snapshots.facts),
         optimizer=next((fact.optimizer for fact in snapshots.facts if fact.optimizer), None),
         unit=snapshots.unit,
         folder=str(snapshots.files[0].parent),

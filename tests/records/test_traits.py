@@ -28,8 +28,8 @@ def test_the_shape_of_a_reward_is_that_of_the_loss_it_is_the_negative_of():
     loss = describe_shape(make_surface(X, Y, train_loss=LOSS), "train_loss", radii=(0.25, 0.5), levels=(0.1,))
     reward = describe_shape(make_surface(X, Y, train_reward=-LOSS), "train_reward", radii=(0.25, 0.5), levels=(0.1,))
     for word in ("rise", "share", "volume", "anisotropy"):
-        assert reward[word] == loss[word]
-    assert reward["maximum_at"] == loss["minimum_at"] == [pytest.approx(0.1), 0.0]
+        assert getattr(reward, word) == getattr(loss, word)
+    assert reward.maximum_at == loss.minimum_at == [pytest.approx(0.1), 0.0]
 
 
 def test_the_hills_of_a_reward_are_the_valleys_of_its_loss():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from lossviz.records.shape import CAUTION, RADII, describe_shape
+from lossviz.records.shape import CAUTION, RADII, Shape, describe_shape
 from lossviz.records.surface import Surface
 from lossviz.records.table import Table
 from lossviz.records.traits import is_higher_better, is_share
@@ -47,39 +46,38 @@ def comparison_text(surfaces: Sequence[Surface], titles: Sequence[str], names: S
     return "\n\n".join([*parts, CAUTION]) if parts else ""
 
 
-def _common_radius(found: Sequence[dict[str, Any]]) -> str | None:
+def _common_radius(found: Sequence[Shape]) -> str | None:
     """The largest radius at which the rise is known of every surface."""
     for radius in sorted((f"{r:g}" for r in RADII), key=float, reverse=True):
-        if all(shape["rise"][radius]["mean"] is not None for shape in found):
+        if all(shape.rise[radius].mean is not None for shape in found):
             return radius
     return None
 
 
 def _row(
-    surface: Surface, title: str, shape: dict[str, Any], radius: str | None, rise: float, percent: bool, *, higher: bool
+    surface: Surface, title: str, shape: Shape, radius: str | None, rise: float, percent: bool, *, higher: bool
 ) -> dict[str, str]:
     def text(value: float | None) -> str:
         return "–" if value is None else format_value(value, percent=percent) + " %" * percent
 
-    best = "maximum_at" if higher else "minimum_at"
-    at = shape[best]
+    at = shape.maximum_at if higher else shape.minimum_at
     names = [axis_symbol(surface, axis) for axis in range(surface.plan.grid.dimension)]
     where = [f"{n} = {format_coordinate(c)}" for n, c in zip(names, at, strict=True)] if at else []
     row = {
         "surface": title,
-        "centre": text(shape["centre"]),
-        "lowest": text(shape["minimum"]),
-        "highest": text(shape["maximum"]),
+        "centre": text(shape.centre),
+        "lowest": text(shape.minimum),
+        "highest": text(shape.maximum),
         f"{'highest' if higher else 'lowest'} at": ", ".join(where) or "–",
     }
     if radius:
-        rises = shape["rise"][radius]
+        rises = shape.rise[radius]
         word = "fall" if higher else "rise"
-        row[f"{word} at {radius}: mean"], row["largest"] = text(rises["mean"]), text(rises["largest"])
-    share = shape["share"][f"{rise:g}"]
+        row[f"{word} at {radius}: mean"], row["largest"] = text(rises.mean), text(rises.largest)
+    share = shape.share[f"{rise:g}"]
     near = f"over centre − {text(rise)}" if higher else f"under centre + {text(rise)}"
     row[near] = "–" if share is None else f"{format_value(share, percent=True)} %"
-    anisotropy = shape["anisotropy"]
+    anisotropy = shape.anisotropy
     if surface.plan.grid.dimension > 1:
         row["anisotropy"] = "–" if anisotropy is None else format_value(anisotropy)
     return row
