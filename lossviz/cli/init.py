@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from lossviz.cli.options.common import parse_arguments
-from lossviz.errors import UsageError
+from lossviz.errors import LossvizError, UsageError
 from lossviz.problem.named import LOSS_WORDS, READER_WORDS, usual_loss
 
 EPILOG = """\b
@@ -63,8 +63,13 @@ def init(
         "loss_args": parse_arguments(loss_args, "--loss-args"),
     }
     # the words must stand for something before a file is made of them
-    resolve_problem(None, model=model, data=data, loss=loss, checkpoint=None, needed=(), **arguments)
-    text = problem_text(out, model=model, data=data, loss=loss, checkpoint=checkpoint, **arguments)
+    try:
+        resolve_problem(None, model=model, data=data, loss=loss, checkpoint=None, needed=(), **arguments)
+        text = problem_text(out, model=model, data=data, loss=loss, checkpoint=checkpoint, **arguments)
+    except LossvizError as error:
+        again = {"model": model, "data": data, "loss": loss, "checkpoint": checkpoint and str(checkpoint)}
+        words = [part for name, word in again.items() if word for part in (f"--{name}", word)]
+        raise type(error)(f"{error}\nTo change one word: {shlex.join(['lossviz', 'init', str(out), *words])}") from None
     new = not out.exists()
     try:
         out.write_text(text, encoding="utf-8")

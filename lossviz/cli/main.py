@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
 import importlib
 import keyword
@@ -62,6 +63,14 @@ class LazyGroup(click.Group):
             return None
         module_name = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
         return getattr(importlib.import_module(f"lossviz.cli.{module_name}"), module_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a slip of the pen is answered with what may have been meant."""
+        if args and args[0] not in COMMANDS and (near := difflib.get_close_matches(args[0], COMMANDS, n=1)):
+            ctx.fail(f"No such command {args[0]!r}. Did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing any."""

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import CodeType
 from typing import NoReturn
 
 import torch
@@ -17,6 +18,7 @@ _OURS = Path(lossviz.__file__).parent
 # what the allocators of the device, of cuDNN, of cuBLAS and of the host say
 _ALLOCATORS = ("out of memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "DefaultCPUAllocator")
 _CAPTURE_FAILED = "previous error during capture"
+_TARGETS = ("target", "targets", "label", "labels", "y", "y_true", "truth", "gt")
 _IN_PLACE = "modified by an inplace operation"
 
 
@@ -39,7 +41,25 @@ def blame_loss(error: Exception) -> NoReturn:
         raise error
     raise ProblemError(
         f"{_place(error)}evaluating loss(model, batch) failed with {type(error).__name__}: {_reason(error)}"
+        f"{_mistaken_arguments(error)}"
     ) from error
+
+
+def _mistaken_arguments(error: BaseException) -> str:
+    """A hint for a loss that is written as torch's own are, for outputs and targets."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        code = frame.f_code
+        names = code.co_varnames[: code.co_argcount]
+        if code.co_name == "loss" and len(names) == 2 and names[1] in _TARGETS and _OURS not in _file(code).parents:
+            return (
+                f"\nIts arguments are called {names[0]} and {names[1]}, but it is given the model and a batch: write "
+                "loss(model, batch) with inputs, targets = batch and output = model(inputs)."
+            )
+    return ""
+
+
+def _file(code: CodeType) -> Path:
+    return Path(code.co_filename)
 
 
 @contextmanager

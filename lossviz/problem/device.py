@@ -29,6 +29,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if "device type at start of device string" in str(error):
+            raise UsageError(f"There is no device {name!r}; write --device auto, cpu, cuda, cuda:1 or mps.") from None
         first = str(error).splitlines()[0].split(". ")[0].rstrip(".")  # torch goes on with all it knows
         raise UsageError(f"--device {name} cannot be used here: {first}. Use --device auto or --device cpu.") from None
     return device

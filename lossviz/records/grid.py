@@ -165,6 +165,8 @@ def _range_mistake(part: str) -> str | None:
     try:
         first, last, count = _numbers(part)
     except ValueError:
+        if part.strip().isdigit():
+            return f"{part!r} is a count without its range; --grid -1:1:{part},-1:1:{part} is a square of such axes."
         return f"{part!r} is not first:last:count."
     if not np.isfinite([first, last]).all():
         return f"{part!r} has an end that is not finite."

@@ -19,6 +19,11 @@ from lossviz.store.segment import read_headers
 _CHUNK_BYTES = 4 << 20
 _FORMATS = tuple(f"lossviz-{kind}" for kind in ("surface", "directions", "spectrum"))
 _OWN_NAMES = ("provenance/plan_json", "fingerprint_json")
+_OTHER_KINDS = {
+    ".py": ", but a program (lossviz check takes a problem file)",
+    ".csv": ", but a table; pictures are drawn from the .h5 file that lossviz compute writes",
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".safetensors"), ", but a checkpoint (lossviz inspect shows it)"),
+}
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # what HDF5, h5py and numpy raise when the bytes make no sense
 _NONSENSE = (
@@ -123,7 +128,8 @@ def _unopenable(path: Path, error: Exception) -> StoreError:
     if is_ours(path):
         return DamagedFileError(f"{path} is damaged and does not open ({error}).")
     if head != _SIGNATURE:
-        return StoreError(f"{path} is not an HDF5 file; lossviz leaves it alone. Choose another name.")
+        kind = _OTHER_KINDS.get(path.suffix.lower(), "")
+        return StoreError(f"{path} is not an HDF5 file{kind}; lossviz leaves it alone. Choose another name.")
     return DamagedFileError(
         f"{path} is an HDF5 file that does not open ({error}); lossviz leaves it alone. If another program was writing "
         f"it, copy it and try: h5clear -s --increment=65536 COPY"

@@ -103,3 +103,10 @@ def test_a_checkpoint_that_is_named_stands_in_the_commands(tmp_path, monkeypatch
 
     init.main(["b.py"], standalone_mode=False)
     assert "lossviz compute b.py --checkpoint runs/best.pt --out b.h5" in (tmp_path / "b.py").read_text()
+
+
+def test_a_mistake_loses_no_answer(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = run("init", "a.py", "--model", "gone:net", "--data", "digits", "--loss", "mse")
+    assert done.exit_code == 2
+    assert "To change one word: lossviz init a.py --model gone:net --data digits --loss mse" in done.stderr

@@ -8,7 +8,9 @@ from pathlib import Path
 import h5py
 import pytest
 import torch
+from click.testing import CliRunner
 
+from lossviz.cli.main import cli
 from lossviz.errors import StoreError
 from lossviz.store.hdf5 import open_ours, text_of, write_attribute
 from lossviz.store.schema import SURFACE_FORMAT
@@ -38,7 +40,7 @@ def folder(tmp_path, monkeypatch):
         (["--grid", "-1:1:100000,-1:1:100000"], "10,000,000,000 points; 100,000,000 is the most"),
         (["--model-args", "depth=3"], "with {'depth': 3} it got an unexpected keyword argument 'depth'"),
         (["--plane", "file nowhere.pt nowhere.pt"], "--plane file: there is no file nowhere.pt."),
-        (["--device", "banana"], "start of device string: banana. Use --device auto"),
+        (["--device", "banana"], "There is no device 'banana'; write --device auto, cpu"),
     ],
 )
 def test_compute_refuses_in_a_sentence(folder, words, sentence):
@@ -139,3 +141,30 @@ def test_a_closed_or_full_standard_output_is_no_traceback(folder, redirection, s
         f"{shlex.quote(sys.executable)} -m lossviz info x.h5 {redirection}", shell=True, capture_output=True, text=True
     )
     assert done.returncode == status and done.stderr.strip() == sentence
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["comput", "x.py"], "No such command 'comput'. Did you mean compute?"),
+        (["compute", "digits", "--grid", "51"], "--grid -1:1:51,-1:1:51 is a square"),
+        (["compute", "digits", "--grid", "-1:1:3", "--device", "gpu"], "There is no device 'gpu'; write --device auto"),
+        (["info", "problem.py"], "but a program (lossviz check takes a problem file)"),
+        (["plot", "net.pt"], "but a checkpoint (lossviz inspect shows it)"),
+        (["plot", "values.csv"], "but a table; pictures are drawn from the .h5 file"),
+        (
+            ["compute", "problem.py", "--grid", "-1:1:3"],
+            "is given the model and a batch: write loss(model, batch)",
+        ),
+    ],
+)
+def test_slips_are_answered_with_what_was_meant(tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    for name in ("net.pt", "values.csv"):
+        Path(name).write_text("alpha,beta\n")
+    Path("problem.py").write_text(
+        "import torch\nmodel = lambda: torch.nn.Linear(1, 1)\ndata = lambda: (torch.ones(2, 1), torch.ones(2, 1))\n"
+        "def loss(output, target):\n    return torch.nn.functional.mse_loss(output, target)\n"
+    )
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 2 and said in done.stderr, done.output
