@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lossviz.records.plan import PlaneSpec as PlaneSpec
     from lossviz.records.plan import ProblemRef as ProblemRef
     from lossviz.run.worker import run_task as run_task
+    from lossviz.trajectory.callbacks import lightning_recorder as lightning_recorder
+    from lossviz.trajectory.callbacks import transformers_recorder as transformers_recorder
     from lossviz.trajectory.recorder import TrajectoryRecorder as TrajectoryRecorder
 
 __version__ = "0.1.0"
@@ -55,6 +57,8 @@ _HOMES = {
     "ProblemRef": "lossviz.records.plan",
     "Surface": "lossviz.api.surface",
     "TrajectoryRecorder": "lossviz.trajectory.recorder",
+    "lightning_recorder": "lossviz.trajectory.callbacks",
+    "transformers_recorder": "lossviz.trajectory.callbacks",
     "register_batch": "lossviz.problem.data.batch",
     "run_task": "lossviz.run.worker",
 }

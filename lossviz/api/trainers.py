@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from lossviz.errors import UsageError
 from lossviz.problem.isolation import preserved_globals
+from lossviz.problem.lightning import check_step, loaders_of, step_loss
 from lossviz.problem.problem import Problem
 
 IGNORED = -100
@@ -33,25 +31,9 @@ def from_lightning(module: nn.Module, data: Any, *, step: str = "validation_step
         UsageError: If the module has no such step.
         ProblemError: If the data cannot be read.
     """
-    if not callable(getattr(module, step, None)):
-        raise UsageError(
-            f"{type(module).__name__} has no {step}(batch, batch_idx); name another with step='training_step'."
-        )
-
-    def loss(model: Any, batch: Any) -> dict[str, Tensor]:
-        with _logging(model) as logged:
-            returned = getattr(model, step)(batch, 0)
-        value = returned.get("loss") if isinstance(returned, Mapping) else returned
-        quantities = {name.replace("/", "_"): value for name, value in logged.items() if isinstance(value, Tensor)}
-        if value is None:
-            names = [name for name in quantities if "loss" in name.lower()]
-            if not names:
-                raise UsageError(f"{step} neither returns nor logs a loss; let it return the loss.")
-            value = quantities.pop(names[0])
-        return {"loss": value, **{name: one.detach() for name, one in quantities.items() if _differs(one, value)}}
-
+    check_step(module, step)
     words.setdefault("name", type(module).__name__)
-    return Problem.make(module, _loaders(data), loss, **words)
+    return Problem.make(module, loaders_of(data), step_loss(step), **words)
 
 
 def from_trainer(trainer: Any, **words: Any) -> Problem:
@@ -88,35 +70,3 @@ def from_trainer(trainer: Any, **words: Any) -> Problem:
 
     words.setdefault("name", type(trainer.model).__name__)
     return Problem.make(trainer.model, batches, loss, **words)
-
-
-@contextmanager
-def _logging(model: Any) -> Iterator[dict[str, Any]]:
-    """What the module logs for the time of the block, in place of its trainer."""
-    logged: dict[str, Any] = {}
-    own = {name: model.__dict__[name] for name in ("log", "log_dict") if name in model.__dict__}
-    object.__setattr__(model, "log", lambda name, value, *_, **__: logged.update({name: torch.as_tensor(value)}))
-    object.__setattr__(model, "log_dict", lambda values, *_, **__: logged.update(
-        {name: torch.as_tensor(value) for name, value in values.items()}))  # fmt: skip
-    try:
-        yield logged
-    finally:
-        for name in ("log", "log_dict"):
-            object.__delattr__(model, name)
-        for name, value in own.items():
-            object.__setattr__(model, name, value)
-
-
-def _differs(value: Tensor, loss: Tensor) -> bool:
-    """Whether a logged value is another quantity than the loss itself."""
-    return value is not loss and value.is_floating_point()
-
-
-def _loaders(data: Any) -> Any:
-    """Loaders by split of a data module; anything else is data already."""
-    if not hasattr(data, "train_dataloader") or isinstance(data, nn.Module):
-        return data
-    data.prepare_data()
-    data.setup("fit")
-    found = {"train": data.train_dataloader(), "val": data.val_dataloader()}
-    return {name: loader for name, loader in found.items() if loader is not None and loader != []}

@@ -21,6 +21,7 @@ from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.problem.held import make_held
 from lossviz.problem.isolation import FIXED_SEED, preserved_globals
 from lossviz.problem.layout import Layout
+from lossviz.problem.lightning import stored_arguments
 from lossviz.problem.named import split_reader
 from lossviz.problem.placed import check_placed, is_placed, type_of
 from lossviz.problem.problem import Problem, assemble, cast, private_copy, with_own_batches
@@ -161,7 +162,7 @@ def _read_examples(
         return {}
     with preserved_globals(seed=seed):
         torch.set_default_dtype(defaults)
-        data = definition.make_data(dict(ref.data_args))
+        data = definition.make_data({**_stored(definition.data, ref), **dict(ref.data_args)})
         with blamed_on(definition.data.path, "reading the data"):
             return reader.read_splits(data, splits)
 
@@ -240,7 +241,12 @@ def make_model(piece: Piece, ref: ProblemRef) -> tuple[nn.Module, list[str] | No
     """Make the model of a problem; with notes where it has read its checkpoint itself, else None."""
     if ref.model and is_pretrained(piece, ref.checkpoint):
         return read_pretrained(piece, ref.checkpoint, dict(ref.model_args), matching_of(ref))
-    return make_module(piece, dict(ref.model_args)), None
+    return make_module(piece, {**_stored(piece, ref), **dict(ref.model_args)}), None
+
+
+def _stored(piece: Piece, ref: ProblemRef) -> dict[str, Any]:
+    """Arguments that lie beside the parameters of a Lightning module or data module."""
+    return stored_arguments(piece.call, ref.checkpoint, trust_pickle=ref.trust_pickle)
 
 
 def _narrowed(model: nn.Module, dtype: torch.dtype) -> list[str]:

@@ -29,8 +29,9 @@ def make_loss(name: str, **arguments: Any) -> Loss:
 
     Args:
         name: ``"cross-entropy"``, in nats, with ``"error"`` beside it; ``"binary-cross-entropy"`` of logits; ``"mse"``
-            and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens. All
-            are in :data:`~lossviz.problem.named.LOSSES`.
+            and ``"l1"``, whose target without one is the input; ``"causal-lm"`` and ``"masked-lm"``, of tokens;
+            ``"validation-step"`` and ``"training-step"``, a Lightning module's own. All are in
+            :data:`~lossviz.problem.named.LOSSES`.
         **arguments: For the losses of classes and tokens ``ignore_index`` and ``class_weights``, a list; for
             cross-entropy ``label_smoothing``; for both cross-entropies ``probabilities``, true where the model ends
             in a softmax or sigmoid; for all ``output``, which of several outputs of the model is meant, by its number

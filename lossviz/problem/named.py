@@ -66,9 +66,12 @@ LOSSES: Mapping[str, Named] = MappingProxyType(
         "l1": Named("losses:l1"),
         "causal-lm": Named("losses:causal_lm"),
         "masked-lm": Named("losses:masked_lm"),
+        "validation-step": Named("lightning:validation_step"),
+        "training-step": Named("lightning:training_step"),
     }
 )
 READER_WORDS = ", ".join(reader.word(name) for name, reader in READERS.items())
+LIGHTNING = ".ckpt"  # ends the names of Lightning's checkpoints
 LOSS_WORDS = ", ".join(LOSSES)
 
 

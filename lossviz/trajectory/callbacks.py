@@ -9,13 +9,14 @@ from lossviz.errors import MissingExtraError
 from lossviz.trajectory.recorder import TrajectoryRecorder
 
 
-def lightning_recorder(path: Path | str, *, every: int = 50, **settings: Any) -> Any:
+def lightning_recorder(path: Path | str | None = None, *, every: int = 50, **settings: Any) -> Any:
     """A callback for PyTorch Lightning's ``Trainer`` that records snapshots of the module being trained.
 
     Only the first of several processes records. A sharded model (FSDP, DeepSpeed) has no whole parameters to record.
 
     Args:
-        path: Folder for the snapshots.
+        path: Folder for the snapshots; None keeps them as long as the callback lives, for small models. Its
+            ``recorder`` is a ``path`` of :func:`lossviz.compute`.
         every: Steps of the optimizer between snapshots; batches that only accumulate gradients do not count.
         settings: As for :class:`~lossviz.trajectory.recorder.TrajectoryRecorder`.
 
@@ -44,9 +45,8 @@ def lightning_recorder(path: Path | str, *, every: int = 50, **settings: Any) ->
             if trainer.is_global_zero:
                 optimizer = next(iter(trainer.optimizers), None)
                 self.seen = trainer.global_step
-                self.recorder = TrajectoryRecorder(
-                    path, pl_module, optimizer, every=every, start=self.seen, **settings
-                )  # fmt: skip
+                how = {"every": every, "start": self.seen, **settings}
+                self.recorder = _recorder(path, pl_module, optimizer, how)
 
         def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
             if self.recorder is None or trainer.global_step == self.seen:
@@ -70,13 +70,14 @@ def lightning_recorder(path: Path | str, *, every: int = 50, **settings: Any) ->
     return LightningRecorder()
 
 
-def transformers_recorder(path: Path | str, *, every: int = 50, **settings: Any) -> Any:
+def transformers_recorder(path: Path | str | None = None, *, every: int = 50, **settings: Any) -> Any:
     """A callback for the Hugging Face ``Trainer`` that records snapshots of the model being trained.
 
     Only the first of several processes records. The loss beside a snapshot is the last that the trainer logged.
 
     Args:
-        path: Folder for the snapshots.
+        path: Folder for the snapshots; None keeps them as long as the callback lives, for small models. Its
+            ``recorder`` is a ``path`` of :func:`lossviz.compute`.
         every: Steps of the optimizer between snapshots.
         settings: As for :class:`~lossviz.trajectory.recorder.TrajectoryRecorder`.
 
@@ -99,9 +100,8 @@ def transformers_recorder(path: Path | str, *, every: int = 50, **settings: Any)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **words: Any) -> None:
             if state.is_world_process_zero:
-                self.recorder = TrajectoryRecorder(
-                    path, words["model"], words.get("optimizer"), every=every, start=state.global_step, **settings
-                )  # fmt: skip
+                how = {"every": every, "start": state.global_step, **settings}
+                self.recorder = _recorder(path, words["model"], words.get("optimizer"), how)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **words: Any) -> None:
             if self.recorder is not None:
@@ -113,3 +113,9 @@ def transformers_recorder(path: Path | str, *, every: int = 50, **settings: Any)
                 self.recorder.close()
 
     return TransformersRecorder()
+
+
+def _recorder(path: Path | str | None, model: Any, optimizer: Any, how: dict[str, Any]) -> TrajectoryRecorder:
+    if path is None:
+        return TrajectoryRecorder(model, optimizer=optimizer, **how)
+    return TrajectoryRecorder(path, model, optimizer, **how)

@@ -51,6 +51,12 @@ class SourceWords:
     trust_pickle: bool = False
     weights: str | None = None
 
+    def __post_init__(self) -> None:
+        from lossviz.problem.source.resolve import split_source
+
+        for name, word in zip(("source", "model"), split_source(self.source, self.model), strict=True):
+            object.__setattr__(self, name, word)
+
     @property
     def stem(self) -> str:
         """Name for a result file: the checkpoint's, or the source's, or the model's."""

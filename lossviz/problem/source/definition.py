@@ -10,8 +10,10 @@ from torch import nn
 
 from lossviz.errors import ProblemError
 from lossviz.problem.data.splits import NoData
+from lossviz.problem.lightning import loaders_of
 from lossviz.problem.source.callables import (
     Piece,
+    blamed_on,
     data_piece,
     imported_piece,
     kind_in_words,
@@ -49,6 +51,8 @@ class Definition:
             ProblemError: If it raises or does not take these arguments.
         """
         made = self.data.make(arguments)
+        with blamed_on(self.data.path, "setting up the data module"):
+            made = loaders_of(made)
         if made is None:
             return NoData(f"{self.data.path}: {self.data.label} returned None; does it have a return statement?")
         return made

@@ -31,7 +31,7 @@ def resolve_problem(
 
     Args:
         source: ``"digits"``, the path of a problem file ``*.py``, or the name of an importable module; None where
-            ``model``, ``data`` and ``loss`` say it all.
+            ``model``, ``data`` and ``loss`` say it all; ``"file.py:Class"`` is a model.
         model_args: Keyword arguments of what makes the model; JSON values.
         checkpoint: File with the trained parameters; None takes them as the model is made.
         skip: Patterns of the model's names that the checkpoint need not have, or have in another shape.
@@ -42,7 +42,7 @@ def resolve_problem(
         data: The same in place of its ``data()``, or a reader and a path; see
             :data:`~lossviz.problem.named.READERS`.
         loss: The same in place of its ``loss()``, or one of :data:`~lossviz.problem.named.LOSSES`; None takes
-            the source's, or without one what is usual for the data.
+            the source's, or without one what is usual for the data or a Lightning checkpoint.
         data_args: Keyword arguments of what makes the data; JSON values.
         loss_args: Keyword arguments of the loss; JSON values.
         needed: What must be named where there is no source.
@@ -56,6 +56,7 @@ def resolve_problem(
         (('skips', True),)
     """
     mistakes: list[str] = []
+    source, model = split_source(source, model)
     checkpoint = None if checkpoint is None else find_checkpoint(checkpoint)
     pieces = find_pieces(source, model, data, loss, checkpoint, mistakes, needed=needed)
     source_path, source_sha256 = _find_source(source, mistakes) if source else (pieces.title, pieces.digest())
@@ -83,6 +84,17 @@ def resolve_problem(
         **{f"{of}_args": tuple(sorted(args.items())) for of, args in given.items()},
         **pieces.fields,
     )
+
+
+def split_source(source: str | None, model: str | None) -> tuple[str | None, str | None]:
+    """Source and model, where ``file.py:Class`` in the place of a source names the model alone.
+
+    Example:
+        >>> split_source("net.py:LitNet", None), split_source("net.py", None)
+        ((None, 'net.py:LitNet'), ('net.py', None))
+    """
+    word = source if source and model is None and ":" in source and not Path(source).exists() else None
+    return (None, word) if word else (source, model)
 
 
 def kind_of(source: str) -> Literal["built-in", "file", "module"]:

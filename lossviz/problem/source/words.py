@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lossviz.errors import ProblemError
-from lossviz.problem.named import LOSS_WORDS, LOSSES, READER_WORDS, READERS, split_reader, usual_loss
+from lossviz.problem.named import LIGHTNING, LOSS_WORDS, LOSSES, READER_WORDS, READERS, split_reader, usual_loss
 from lossviz.problem.source.importing import EXPECTED, find_file, package_version, split_word
 from lossviz.records.plan import ProblemRef
 
@@ -45,14 +45,14 @@ def find_pieces(
         source: The problem that has what the words do not name.
         model: A callable's word.
         data: A callable's word, or a reader and a path.
-        loss: A callable's word, or one of :data:`~lossviz.problem.named.LOSSES`; None with a reader and no source takes
-            the usual one.
+        loss: A callable's word, or one of :data:`~lossviz.problem.named.LOSSES`; None with no source takes the usual
+            one of a reader, or with a checkpoint of Lightning's the module's own ``validation_step``.
         checkpoint: Beside which a configuration of the model may stand.
         mistakes: Receives what is wrong.
         needed: What must be named where there is no source.
     """
     if loss is None and source is None and data is not None:
-        loss = usual_loss(data)
+        loss = usual_loss(data) or ("validation-step" if checkpoint and checkpoint.suffix == LIGHTNING else None)
     words = {"model": model, "data": data, "loss": loss}
     if source is not None and None not in words.values():
         mistakes.append(f"--model, --data and --loss say it all; leave {source} out.")
