@@ -29,6 +29,7 @@ from lossviz.run.compute import compute as run_compute
 from lossviz.run.memory import MemoryRun
 from lossviz.run.plane import settle_plane
 from lossviz.run.prepare import REREAD_S
+from lossviz.store.aside import move_aside
 from lossviz.store.other_run import OtherRun
 from lossviz.store.surface_file import read_surface
 from lossviz.studies.project import Projector
@@ -182,6 +183,8 @@ def reference(
 
 
 def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path | None) -> Surface:
+    if asked.words["force"] and (kept := move_aside(out, plan if asked.request.is_plain else None)):
+        _warn(f"The earlier run is kept as {kept}.")
     try:
         report = run_compute(plan, out, asked.settings, watch, plane_from=plane_from)
         if runs := _runs(asked):

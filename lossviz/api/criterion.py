@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lossviz.errors import UsageError
+from lossviz.errors import ProblemError, UsageError
+from lossviz.problem.blame import is_out_of_memory
 from lossviz.problem.data.batch import map_tensors
 from lossviz.problem.habits import Loss
-from lossviz.problem.losses import IGNORED, ClassWeights, classify, outputs_and_targets
+from lossviz.problem.losses import IGNORED, ClassWeights, classify, outputs_and_targets, shapes_in_words
 
 FORMS = (
     "a criterion of output and target, such as nn.CrossEntropyLoss() or torch.nn.functional.mse_loss, or a function "
@@ -69,7 +70,15 @@ def _applied(each: Callable[[Tensor, Tensor], Tensor]) -> Loss:
         output, target = outputs_and_targets(model, batch, autoencoder=True)
         if output.device not in placed:
             placed[output.device] = _on(output.device, each)
-        value = placed[output.device](output, target)
+        try:
+            value = placed[output.device](output, target)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if is_out_of_memory(error):
+                raise
+            raise ProblemError(
+                f"The criterion does not take the model's output {shapes_in_words(output)} {output.dtype} with targets "
+                f"{shapes_in_words(target)} {target.dtype}: {error}"
+            ) from error
         return value.flatten(1).mean(1) if value.dim() > 1 else value
 
     return loss

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from lossviz.errors import UsageError
+from lossviz.records.expected import read_expected
 from lossviz.records.grid import Grid
 from lossviz.records.plan import BATCHNORM_EXAMPLES, Plan, PlaneSpec, ProblemRef
 from lossviz.records.plane_words import PlaneRequest, PlaneWords, parse_auto
@@ -46,15 +47,31 @@ class Options(TypedDict, total=False):
     store_directions: str
     sync_interval: float
     disk_wait: float
+    expect: Mapping[str, float | str]
+    force: bool
 
 
+# options of the command that are no arguments here, and why
+_SAID = "is said by model, data and loss themselves; with a problem file, name it there"
+_PROCESSES = "starts or joins processes, which cannot have the objects of this one: use 'lossviz compute' with a file"
+ELSEWHERE = {
+    **dict.fromkeys(("checkpoint", "model", "data", "loss", "model_args", "out", "plane_from"), "is an argument"),
+    **dict.fromkeys(("data_args", "loss_args", "weights", "skip", "map", "trust_pickle", "ignore"), _SAID),
+    **dict.fromkeys(("workers", "ranks_per_point", "ranks_divide", "requeue", "prepare_only"), _PROCESSES),
+    "progress": "is an argument",
+    "dry_run": "prints the plan, which is surface.plan here; lossviz.check() tells what a run needs",
+    "rules": "prints the rules of a plane; lossviz.check() tells what moves",
+    "within": "is part of rule",
+    "log": "is surface.log(writer) here",
+}
 DEFAULTS: Options = {
     "grid": "-1:1:51,-1:1:51", "plane": "random", "snapshots": (), "snapshot_order": "", "params": (), "hold": (),
     "rise": 1.0, "move": (),
     "seed": 0, "normalize": "filter", "vectors": "zero", "rule": {}, "split": "train", "quantity": "all",
     "samples": None, "relative_error": None, "refine": None, "precision": "float32", "precision_tolerance": 1e-3,
     "batchnorm": "fixed", "batchnorm_examples": None, "device": "auto", "strategy": "auto", "batch_size": None,
-    "low_memory": False, "store_directions": "auto", "sync_interval": 1.0, "disk_wait": 600.0,
+    "low_memory": False, "store_directions": "auto", "sync_interval": 1.0, "disk_wait": 600.0, "expect": {},
+    "force": False,
 }  # fmt: skip
 
 
@@ -80,6 +97,8 @@ class Asked:
             UsageError: For a name that is no option, with the nearest one; or a value that makes no sense.
         """
         for name in options:
+            if name in ELSEWHERE:
+                raise UsageError(f"{name} {ELSEWHERE[name]}.")
             if name not in DEFAULTS:
                 near = difflib.get_close_matches(name, DEFAULTS, 1)
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(DEFAULTS)}."
@@ -99,6 +118,7 @@ class Asked:
         settings = Settings(
             words["device"], words["strategy"], words["batch_size"], words["low_memory"], words["store_directions"],
             words["sync_interval"], words["disk_wait"],
+            read_expected([f"{name}={value}" for name, value in words["expect"].items()]),
         )  # fmt: skip
         return cls(words, settings, request)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +44,8 @@ def held_problem(
     if data is None or loss is None:
         missing = " and ".join(word for word, given in (("data", data), ("loss", loss)) if given is None)
         raise UsageError(f"There is no {missing}: call lossviz.compute(model, data, loss).")
+    if isinstance(data, Iterator):
+        raise UsageError("The data are an iterator, which can be read once; give the loader or the list behind it.")
     applied = loss_of(loss)
     with outside_inference_mode():
         snapshot = {name: tensor.detach().clone() for name, tensor in model.state_dict().items() if _is_tensor(tensor)}

@@ -225,19 +225,15 @@ class Surface(records.Surface):
         Raises:
             UsageError: For anything else.
         """
-        from lossviz.api.log import log_surface
+        from lossviz.render.log import log_surface
 
         log_surface(self, target, name, step)
 
     def numbers(self) -> dict[str, float]:
         """The finite range of every quantity, by names such as ``train_loss_min``."""
-        found: dict[str, float] = {}
-        for name in self.names:
-            values = self.values(name)
-            known = values[np.isfinite(values)]
-            if known.size:
-                found |= {f"{name}_min": float(known.min()), f"{name}_max": float(known.max())}
-        return found
+        from lossviz.render.log import numbers_of
+
+        return numbers_of(self)
 
 
 def draw_beside(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lossviz.cli.options.common import progress_option
+from lossviz.cli.options.log_to import check_log, log_option, send_to_log
 from lossviz.cli.options.rules import describe_rules
 from lossviz.cli.options.run_options import AskedRun, run_options
 from lossviz.cli.options.source_options import SourceWords, source_options
@@ -48,6 +49,7 @@ Examples:
     "--workers", type=click.IntRange(min=1), metavar="N",
     help="Processes on this machine that share the points.  [default: 1, or one per GPU with --device cuda:all]",
 )  # fmt: skip
+@log_option
 @progress_option
 @click.option("--requeue", is_flag=True, hidden=True)
 @click.option("--prepare-only", is_flag=True, help="Prepare the run for 'lossviz work' and stop.")
@@ -55,7 +57,7 @@ Examples:
 @click.option("--dry-run", is_flag=True, help="Print the plan and the memory it needs, and stop.")
 def compute(
     problem: SourceWords, progress: str, prepare_only: bool, dry_run: bool, force: bool, show_rules: bool,
-    requeue: bool, **words: Any,
+    requeue: bool, log_to: str | None, **words: Any,
 ) -> None:  # fmt: skip
     """Evaluate the loss on a grid around a trained checkpoint and save it in an HDF5 file.
 
@@ -63,6 +65,7 @@ def compute(
     built-in problem 'digits'. Without one, --model, --data and --loss name them. A run that was stopped, killed or
     interrupted goes on when the same command is run again.
     """
+    check_log(log_to)
     ranks = Ranks.read(os.environ)
     if words["ranks_divide"] == "examples":
         refuse_ranks()
@@ -82,17 +85,20 @@ def compute(
         if show_rules:
             click.echo(describe_rules(plan, asked.settings.device))
         else:
-            _compute_here(asked, workers, progress, prepare_only=prepare_only, requeue=requeue, force=force)
+            how = {"prepare_only": prepare_only, "requeue": requeue, "force": force, "log_to": log_to}
+            _compute_here(asked, workers, progress, **how)
 
 
 def _compute_here(
-    asked: AskedRun, workers: int | None, progress: str, *, prepare_only: bool, requeue: bool, force: bool
-) -> None:
+    asked: AskedRun, workers: int | None, progress: str, *, prepare_only: bool, requeue: bool, force: bool,
+    log_to: str | None,
+) -> None:  # fmt: skip
     """The same by this process and its workers."""
     from lossviz.cli.show.progress import show_progress, show_stages
     from lossviz.cli.show.signals import stop_on_signal
     from lossviz.cli.show.warned import requeued_when_warned
     from lossviz.run.workers import devices_of
+    from lossviz.store.surface_file import read_surface
 
     devices = devices_of(asked.settings.device, workers)
     asked = replace(asked, settings=replace(asked.settings, device=devices[0]))
@@ -111,6 +117,7 @@ def _compute_here(
             report = _run(asked, devices, replace(watch, progress=tell))
         with show_stages(stages) as stage:
             paths = asked.plane.draw_paths(asked.out, asked.settings, replace(watch, stage=stage))
+    send_to_log({asked.out.stem: read_surface(asked.out) if paths else report.surface}, log_to)
     click.echo("\n".join([*paths, describe_report(report)]), err=progress == "json")
 
 

@@ -14,6 +14,7 @@ import click
 from lossviz.cli.charts import CHARTS, draw_charts, is_chart
 from lossviz.cli.film import OWN, check_film_words, draw_film
 from lossviz.cli.options.common import Mistakes, completed_from
+from lossviz.cli.options.log_to import check_log, log_option, send_to_log
 from lossviz.cli.show.figure_name import default_path
 from lossviz.errors import UsageError
 from lossviz.render.words.easels import EASELS, Easel
@@ -111,8 +112,9 @@ KIND_HELP = (
 @click.option("--fps", "rate", metavar="N", help="Frames per second of an animation.  [20; 15 in flight]")
 @click.option("--turn", metavar="DEG", help="How far a flight turns; 360 goes once around.  [30]")
 @click.option("--time", metavar="KIND", help="Time scale of an animated path's steps: linear or log.  [linear]")
+@log_option
 @click.option("--follow", "following", is_flag=True, help="Redraw as points arrive, until the runs are finished.")
-def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any) -> None:
+def plot(files: tuple[str, ...], out: str | None, following: bool, log_to: str | None, **words: Any) -> None:
     """Draw one surface, or several on one scale, from files of 'lossviz compute' or 'lossviz curvature'."""
     from lossviz.store.surface_file import read_surface
 
@@ -125,6 +127,7 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
     if words["kind"] is None and out:
         words["kind"] = KIND_OF_SUFFIX.get(Path(out).suffix.lower())
     options = _read_options(words, mistakes)
+    mistakes.attempt(lambda: check_log(log_to))
     _check_out(out, mistakes.found)
     check_film_words(options, out, mistakes.found)
     if following and options["kind"] == FILM.kind:
@@ -138,7 +141,9 @@ def plot(files: tuple[str, ...], out: str | None, following: bool, **words: Any)
 
         follow_quietly([Path(file) for file in files], lambda read: _draw(read, files, out, options))
     else:
-        _draw([surface for surface in surfaces if surface], files, out, options)
+        read = [surface for surface in surfaces if surface]
+        _draw(read, files, out, options)
+        send_to_log(dict(zip(stems(files) or [Path(files[0]).stem], read, strict=True)), log_to)
 
 
 def runs_among(files: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lossviz.errors import UsageError
 from lossviz.problem.checkpoint.file import read_content
 from lossviz.problem.losses import Loss
-
-STORED = {"load_from_checkpoint": "hyper_parameters", "train_dataloader": "datamodule_hyper_parameters"}
+from lossviz.problem.named import LIGHTNING
 
 
 def validation_step() -> Loss:
@@ -75,11 +74,12 @@ def loaders_of(data: Any) -> Any:
 
 def stored_arguments(made_by: Callable[..., Any], checkpoint: str | None, *, trust_pickle: bool) -> dict[str, Any]:
     """The arguments that a class of Lightning's was made with, which its checkpoint has where they were saved."""
-    kinds = [key for method, key in STORED.items() if inspect.isclass(made_by) and hasattr(made_by, method)]
-    if not kinds or checkpoint is None or Path(checkpoint).suffix != ".ckpt":
+    lightnings = inspect.isclass(made_by) and hasattr(made_by, "load_from_checkpoint")
+    if not lightnings or checkpoint is None or Path(checkpoint).suffix != LIGHTNING:
         return {}
+    key = "hyper_parameters" if issubclass(made_by, nn.Module) else "datamodule_hyper_parameters"
     content = read_content(Path(checkpoint), trust_pickle=trust_pickle)
-    stored = content.get(kinds[0]) if isinstance(content, Mapping) else None
+    stored = content.get(key) if isinstance(content, Mapping) else None
     takes = inspect.signature(made_by).parameters
     anything = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values())
     return {name: value for name, value in dict(stored or {}).items() if name in takes or anything}

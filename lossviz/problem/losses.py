@@ -187,10 +187,26 @@ def outputs_and_targets(
         targets = inputs[0]
     if not isinstance(targets, Tensor):
         raise ProblemError(
-            f"A batch of type {type(batch).__name__} has no targets: it must be (inputs, targets), or a dict with one "
-            f"of {', '.join(TARGETS)}."
+            f"A batch of {shapes_in_words(batch)} has no targets: it must be (inputs, targets), or a dict with one of "
+            f"{', '.join(TARGETS)}."
         )
     return output_of(_call(model, inputs), output), targets
+
+
+def shapes_in_words(batch: Any) -> str:
+    """The shapes of a batch's tensors, for messages.
+
+    Example:
+        >>> shapes_in_words({"x": torch.zeros(3, 2), "name": "a"}), shapes_in_words((torch.zeros(3),))
+        ('{x: (3, 2), name: str}', 'tuple ((3,))')
+    """
+    if isinstance(batch, Tensor):
+        return str(tuple(batch.shape))
+    if isinstance(batch, Mapping):
+        return f"{{{', '.join(f'{name}: {shapes_in_words(value)}' for name, value in batch.items())}}}"
+    if isinstance(batch, (tuple, list)):
+        return f"{type(batch).__name__} ({', '.join(map(shapes_in_words, batch))})"
+    return type(batch).__name__
 
 
 def output_of(returned: Any, which: int | str | None = None) -> Tensor:

@@ -16,9 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lossviz
-from lossviz.api.options import DEFAULTS
+from lossviz.api.options import DEFAULTS, ELSEWHERE
 from lossviz.cli.main import cli
-from lossviz.errors import PlanError, ProblemError, UsageError
+from lossviz.errors import PlanError, ProblemError
 from lossviz.problem.problem import Problem
 from lossviz.records.watch import Watch
 from lossviz.store.surface_file import read_surface
@@ -86,6 +86,10 @@ def state_of(model):
         "state": copy.deepcopy(model.state_dict()),
         "modes": [module.training for module in model.modules()],
         "gradients": [(p.requires_grad, None if p.grad is None else p.grad.clone()) for p in model.parameters()],
+        "hooks": [
+            {kind: [*hooks.values()] for kind, hooks in vars(module).items() if kind.endswith("_hooks") and hooks}
+            for module in model.modules()
+        ],
         "random": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # noqa: NPY002
         "type": torch.get_default_dtype(),
     }
@@ -93,6 +97,8 @@ def state_of(model):
 
 def assert_same(a, b):
     torch.testing.assert_close(a["state"], b["state"], rtol=0, atol=0, equal_nan=True)
+    names = [[{kind: len(hooks) for kind, hooks in own.items()} for own in state["hooks"]] for state in (a, b)]
+    assert names[0] == names[1]
     assert a["modes"] == b["modes"] and a["random"] == b["random"] and a["type"] == b["type"]
     for (flag, gradient), (other_flag, other) in zip(a["gradients"], b["gradients"], strict=True):
         assert flag == other_flag and (gradient is None) == (other is None)
@@ -115,23 +121,38 @@ def test_the_model_and_the_random_states_stay_as_they_were(mode):
 
 
 def trained(every_epoch):
+    """State after three epochs: of the model, its counters of batches, hooks, optimizer, schedule and loader."""
     torch.manual_seed(0)
     model = network()
+    model.register_forward_hook(lambda module, inputs, output: output * 1.5)
+    model[0].weight.register_hook(lambda gradient: gradient * 0.5)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-    for _ in range(3):
+    schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    order = torch.Generator().manual_seed(7)
+    loader = DataLoader(TensorDataset(X, Y), batch_size=20, shuffle=True, generator=order)
+    for epoch in range(3):
         model.train()
-        for start in torch.randperm(60).split(20):
+        for batch in loader:
             optimizer.zero_grad()
-            loss(model, (X[start], Y[start])).mean().backward()
+            loss(model, batch).mean().backward()
             optimizer.step()
-        every_epoch(model)
-    return state_of(model)
+        schedule.step()
+        every_epoch(model, loader)
+        assert model[1].num_batches_tracked == 3 * (epoch + 1)
+    rest = {"optimizer": optimizer.state_dict(), "rate": schedule.get_last_lr(), "order": order.get_state()}
+    return state_of(model), rest
 
 
 def test_training_goes_on_bit_for_bit_as_without_it():
     seen = []
-    watched = trained(lambda model: seen.append(lossviz.compute(model, (X, Y), loss, grid="-1:1:3,-1:1:3")))
-    assert_same(watched, trained(lambda model: None))
+    watched, rest = trained(
+        lambda model, loader: seen.append(
+            lossviz.compute(model, loader, nn.CrossEntropyLoss(), grid="-1:1:3,-1:1:3", precision="float64")
+        )
+    )
+    plain, other = trained(lambda model, loader: None)
+    assert_same(watched, plain)
+    torch.testing.assert_close(rest, other, rtol=0, atol=0)
     assert len({surface.values("train_loss")[1, 1] for surface in seen}) == 3
 
 
@@ -175,13 +196,7 @@ def test_every_option_of_the_command_that_matters_is_an_argument():
     context = click.Context(cli)
     command = cli.get_command(context, "compute")
     words = {param.opts[0][2:].replace("-", "_"): param for param in command.params if isinstance(param, click.Option)}
-    # said by model, data and loss themselves, by other arguments, or meant for processes of their own
-    elsewhere = {
-        "checkpoint", "model", "data", "loss", "model_args", "data_args", "loss_args", "weights", "skip", "map",
-        "trust_pickle", "ignore", "out", "plane_from", "rules", "workers", "ranks_per_point", "ranks_divide",
-        "progress", "requeue", "prepare_only", "dry_run", "force", "expect", "within",
-    }  # fmt: skip
-    assert set(DEFAULTS) == set(words) - elsewhere
+    assert set(DEFAULTS) == set(words) - set(ELSEWHERE) and not set(ELSEWHERE) - set(words) - {"within"}
     given = {name: value for name, value in DEFAULTS.items() if value not in (None, (), {})}
     assert given == {name: words[name].get_default(context) for name in given}
 
@@ -197,10 +212,17 @@ def test_every_option_of_the_command_that_matters_is_an_argument():
         (lambda: lossviz.compute(network(), (X, Y), loss, checkpoint="net.pt"), "problem files"),
         (lambda: lossviz.compute("problem.py", (X, Y), "mse"), "both as objects or both as words"),
         (lambda: lossviz.compute(network(), (X, Y.float()), nn.CrossEntropyLoss()), r"\(\d+, 2\)"),
+        (lambda: lossviz.compute(network(), [{"a": X, "b": Y}], nn.MSELoss()), r"\{a: \(60, 3\), b: \(60,\)\}"),
+        (lambda: lossviz.compute(network(), (X, Y.float()), nn.BCEWithLogitsLoss()), r"\(\d+, 2\).* targets \(\d+,\)"),
+        (lambda: lossviz.compute(network(), iter([(X, Y)]), loss, grid=GRID), "an iterator, which can be read once"),
+        (lambda: lossviz.compute(network(), (X, Y), loss, workers=2), "which cannot have the objects of this one"),
+        (lambda: lossviz.compute(network(), (X, Y), loss, within=2), "within is part of rule"),
+        (lambda: lossviz.compute(network(), (X, Y), loss, grid=GRID, expect={"train_loss": 9}), "and 9 is expected"),
+        (lambda: lossviz.compute(network(), (X, Y), lambda model, batch: "high"), "not a tensor"),
     ],
 )  # fmt: skip
 def test_mistakes_get_a_sentence(call, said):
-    with pytest.raises((UsageError, ProblemError), match=said):
+    with pytest.raises(lossviz.LossvizError, match=said):
         call()
 
 
@@ -219,6 +241,17 @@ class Augmented(TensorDataset):
 def test_augmented_data_are_refused_with_the_reason():
     with pytest.raises(ProblemError, match="random augmentation"):
         lossviz.compute(network(), Augmented(X, Y), nn.CrossEntropyLoss(), grid=GRID)
+
+
+def test_what_is_expected_is_compared_and_force_keeps_the_earlier_run(tmp_path):
+    model, out = network(), tmp_path / "net.h5"
+    centre = lossviz.compute(model, (X, Y), loss, grid=GRID, out=out).facts.origin["train_loss"]
+    verdict = lossviz.check(model, (X, Y), loss, grid=GRID, expect={"train_loss": round(centre, 3)})
+    assert any(remark.subject == "expected train_loss" and remark.level == "ok" for remark in verdict)
+    with pytest.warns(lossviz.LossvizWarning, match=r"kept as .*net\.1\.h5"):
+        other = lossviz.compute(model, (X, Y), loss, grid="-1:1:3,-1:1:3", out=out, force=True)
+    assert other.values("train_loss").shape == (3, 3)
+    assert lossviz.read(tmp_path / "net.1.h5").values("train_loss").shape == (5, 7)
 
 
 def test_check_is_a_table_and_a_problem_will_do():

@@ -18,6 +18,7 @@ ELSEWHERE = {
     "fps": "the same",
     "turn": "the same",
     "time": "the same",
+    "log": "surface.log(writer)",
     "follow": "redraws while another process computes",
 }
 

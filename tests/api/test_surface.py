@@ -78,6 +78,19 @@ def test_tensorboard_gets_figure_and_numbers(surface, tmp_path):
     (lowest,) = events.Scalars("lossviz/train_loss_min")
     assert lowest.step == 3 and lowest.value == pytest.approx(surface.numbers()["train_loss_min"], rel=1e-6)
     assert events.Tags()["images"] == ["lossviz/surface"]
+    assert (tmp_path / "lossviz-00000003.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_wandb_gets_figure_page_and_numbers_offline(surface, tmp_path, monkeypatch):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run = wandb.init(project="surfaces", mode="offline", dir=tmp_path)
+    surface.log(run, step=2)
+    assert run.summary["lossviz/train_loss_min"] == surface.numbers()["train_loss_min"]
+    run.finish()
+    (page,) = tmp_path.rglob("*.html")
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert len(list(tmp_path.rglob("*.png"))) == 1 and list(tmp_path.rglob("*.wandb"))
 
 
 def test_mlflow_gets_figure_page_and_numbers(surface, monkeypatch):

@@ -62,7 +62,7 @@ class Bare(nn.Module):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A folder with net.py and run.ckpt (8 wide, 70 examples), what the trainer validates, recorder, module and data."""
+    """A folder with net.py and run.ckpt (8 wide, 70 examples); what is validated, recorder, module and data."""
     lightning = pytest.importorskip("lightning.pytorch")
     folder = tmp_path_factory.mktemp("lightning")
     (folder / "net.py").write_text(CODE)
