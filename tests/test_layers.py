@@ -29,10 +29,10 @@ FLOORS = {
 # floors within a room, its own files among them; a file that is not named here stands on the floor "*"
 SUB_FLOORS = {
     "render": {"words": 0, "values": 1, "paper": 2, "text": 3, "scene": 4, "draw": 5, "film": 6, "charts": 6,
-               "export": 6, "page": 7, "write": 8, "trial": 8},
-    "problem": {"*": 0, "checkpoint": 1, "data": 2, "outcome": 3, "halving": 3, "read_data": 3, "source": 3,
-                "shards": 4, "habits": 4, "own_batches": 5, "layout": 5, "placed": 5, "problem": 6, "held": 7,
-                "stand": 7, "loss_call": 8, "load": 8, "float64": 8},
+               "export": 6, "page": 7, "write": 8, "trial": 8, "log": 8},
+    "problem": {"*": 0, "checkpoint": 1, "data": 2, "lightning": 2, "outcome": 3, "halving": 3, "read_data": 3,
+                "source": 3, "shards": 4, "habits": 4, "own_batches": 5, "layout": 5, "placed": 5, "problem": 6,
+                "held": 7, "stand": 7, "loss_call": 8, "load": 8, "float64": 8},
     "evaluate": {"*": 0, "reference": 1, "unused": 2, "ways": 1, "precision": 2, "derivatives": 2, "memory": 2,
                  "anchors": 3, "ranks": 3, "probes": 3, "engine": 4, "checks": 5, "carried": 6},
     "cli": {"show": 0, "options": 1, "*": 2},

@@ -85,7 +85,7 @@ def test_wandb_gets_figure_page_and_numbers_offline(surface, tmp_path, monkeypat
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     run = wandb.init(project="surfaces", mode="offline", dir=tmp_path)
-    surface.log(run, step=2)
+    surface.log(run)
     assert run.summary["lossviz/train_loss_min"] == surface.numbers()["train_loss_min"]
     run.finish()
     (page,) = tmp_path.rglob("*.html")

@@ -24,7 +24,7 @@ def test_compute_and_plot_log_where_runs_are_looked_at(tmp_path, monkeypatch):
         "--log",
         "tensorboard:runs/a",
     ]
-    done = run(*words.split())
+    done = run(*words)
     assert done.exit_code == 0, done.output
     assert run("plot", "net.h5", "--dpi", "50", "--log", "tensorboard:runs/b").exit_code == 0
     lows = []
