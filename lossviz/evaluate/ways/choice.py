@@ -19,7 +19,7 @@ from lossviz.errors import LossvizError, UsageError
 from lossviz.evaluate.ways.abilities import ABILITIES
 from lossviz.evaluate.ways.nearness import Nearness
 from lossviz.evaluate.ways.prefix import with_cached_prefix
-from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images
+from lossviz.evaluate.ways.way import Evaluator, Way, cpu_threads, has_images, is_convolutional
 from lossviz.problem.blame import blamed_on_loss, is_out_of_memory
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
@@ -70,16 +70,19 @@ def list_ways(problem: Problem, baseline: Way) -> list[Way]:
         ways += [Way("loop", min(512 if not cuda else 4096, most), channels_last=True)]
     if images and not cuda:  # measured to win on CPUs, with and without compiling
         ways += [Way("loop", even_batch(most, 1024), channels_last=True, folded=True)]
-    if not images or cuda:
+    if not images or (cuda and not is_convolutional(problem)):
         ways += [Way("stacked", min(size, most), points=points) for points, size in ((8, 512), (32, 8192))]
     compiled = "replayed" if cuda else "compiled"
-    ways += [Way(compiled, min(4096 if cuda else 2048, most))]
+    # every shape of a batch is compiled by itself, so that one for all splits is sought
+    size = common_batch([examples.count for examples in problem.examples.values()], 4096 if cuda else 2048)
+    ways += [Way(compiled, size)]
     if images:
-        ways += [Way(compiled, even_batch(most, 4096 if cuda else 1024), channels_last=True)]
+        size = size if cuda else common_batch([examples.count for examples in problem.examples.values()], 1024)
+        ways += [Way(compiled, size, channels_last=True)]
     if images and not cuda:
-        ways += [Way(compiled, even_batch(most, 1024), channels_last=True, folded=True)]
+        ways += [Way(compiled, size, channels_last=True, folded=True)]
     if cuda:  # its convolutions gain from autotuning, oneDNN's are tuned already
-        ways += [Way(compiled, even_batch(most, 4096), channels_last=images, autotune=True)]
+        ways += [Way(compiled, size, channels_last=images, autotune=True)]
     return ways
 
 
@@ -98,6 +101,21 @@ def even_batch(examples: int, largest: int) -> int:
         (899, 500)
     """
     return math.ceil(examples / math.ceil(examples / largest))
+
+
+def common_batch(counts: Sequence[int], largest: int) -> int:
+    """The largest batch size up to ``largest`` that cuts every split into whole batches, if it is not too small.
+
+    Else that of :func:`even_batch` for the largest split.
+
+    Example:
+        >>> common_batch([50000, 10000], 4096), common_batch([50000], 4096), common_batch([997, 400], 300)
+        (2500, 3125, 250)
+    """
+    whole = math.gcd(*counts)
+    found = max(size for size in range(1, min(largest, whole) + 1) if whole % size == 0)
+    most = max(counts)
+    return found if 4 * found >= min(largest, most) else even_batch(most, largest)
 
 
 @dataclass

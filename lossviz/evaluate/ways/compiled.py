@@ -37,8 +37,7 @@ class Compiled(Loop):
 
     def __init__(self, problem: Problem, plane: Plane, *, autotune: bool = False, **settings: Any) -> None:
         super().__init__(problem, plane, **settings)
-        mode = "max-autotune-no-cudagraphs" if autotune else "default"
-        self._program = torch.compile(self._values, dynamic=False, mode=mode)
+        self._program = torch.compile(self._values, dynamic=False, options=autotuning() if autotune else None)
 
     def forward(self, batch: Any) -> Outcome:
         """One compiled forward pass and the loss of its examples."""
@@ -50,6 +49,15 @@ class Compiled(Loop):
     def _values(self, batch: Any) -> tuple[dict[str, Tensor], Tensor | None]:
         outcome = call_loss(self.problem, batch, self.problem.model)
         return outcome.values, outcome.weight
+
+
+def autotuning() -> dict[str, Any]:
+    """Options of torch's own mode for it, without the tables that it would print into the progress."""
+    from torch import _inductor
+
+    quiet = "autotune_num_choices_displayed"
+    options = dict(_inductor.list_mode_options("max-autotune-no-cudagraphs"))
+    return options | ({quiet: 0} if hasattr(_inductor.config, quiet) else {})
 
 
 def many_programs() -> AbstractContextManager[None]:

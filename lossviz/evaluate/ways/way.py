@@ -149,6 +149,12 @@ def has_images(problem: Problem) -> bool:
     return any(held[name].dim() == 4 for name in problem.params)
 
 
+def is_convolutional(problem: Problem) -> bool:
+    """Whether most of what moves are 2-D convolutions: with weights of their own for each point they do not gain."""
+    sizes = [tensor.numel() for tensor in problem.params.values()]
+    return 2 * sum(tensor.numel() for tensor in problem.params.values() if tensor.dim() == 4) > sum(sizes)
+
+
 def _with_channels_last(problem: Problem, plane: Plane) -> tuple[Problem, Plane]:
     def last(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

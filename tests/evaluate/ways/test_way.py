@@ -14,6 +14,7 @@ from lossviz.evaluate.engine import Engine
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways import choice as choosing
 from lossviz.evaluate.ways.choice import Choice, Trial, default_way, list_ways
+from lossviz.evaluate.ways.compiled import autotuning
 from lossviz.evaluate.ways.nearness import disagreement
 from lossviz.evaluate.ways.way import Way, cpu_threads
 from lossviz.problem.problem import Problem
@@ -255,6 +256,18 @@ def test_ways_are_described_and_stored():
     assert Way.from_facts(WayFacts.from_json({**way.facts.to_json(), "new": 1})) == way
     with pytest.raises(UsageError, match="choose auto"):
         Way("quantum", 4)
+
+
+def test_compiled_ways_share_one_shape_of_batch_over_all_splits():
+    problem = cases.mlp(examples=60)
+    other = {"train": problem.examples["train"], "test": cases.mlp(examples=20).examples["train"]}
+    ways = [way for way in list_ways(replace(problem, examples=other), Way("loop", 256)) if way.strategy == "compiled"]
+    assert [way.batch_size for way in ways] == [20]
+
+
+def test_autotuning_prints_no_tables():
+    assert autotuning()["max_autotune"] is True
+    assert autotuning().get("autotune_num_choices_displayed", 0) == 0
 
 
 def test_images_bring_channels_last_into_play():
