@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.point import Point
 from lossviz.space.params import Params
+from lossviz.space.plane import Plane
 
 FEW = 8
 FAR = 30  # times their size, parameters leave a router or a rectifier where it is collapsed
@@ -58,18 +60,33 @@ def find_unused(problem: Problem) -> tuple[str, ...] | None:
         return None
 
 
+def find_used(problem: Problem, names: Sequence[str], plane: Plane, coordinates: np.ndarray) -> list[str]:
+    """Those of some parameters on which a quantity depends at points of a plane, ``coordinates`` (K, k).
+
+    A router that sends no example to an expert at the checkpoint may do so in a corner of the window.
+    """
+    problem, left = replace(problem, statistics=None), list(names)
+    for place in coordinates if left else ():
+        try:
+            left = _untouched(left, Trial(problem, [plane.point(place)]))
+        except Exception:  # of user code that does not run so far away: nothing is learnt there
+            continue
+    return [name for name in names if name not in left]
+
+
 class Trial:
     """What the quantities are at the checkpoint and away from it, to be asked whether parameters matter to them.
 
     Args:
         problem: Its model is left as it was.
+        places: Other parameters to ask at; None takes the checkpoint and random places around and far from it.
     """
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, places: Sequence[Params] | None = None) -> None:
         self.problem = problem
-        params = problem.params.items()
+        params = problem.params.items() if places is None else ()
         away = [{name: tensor + far * _noise(tensor, 1) for name, tensor in params} for far in (1, FAR)]
-        self.places: list[Params] = [{}, *away]
+        self.places = [{}, *away] if places is None else list(places)
         self.values = [self._evaluate(place) for place in self.places]
 
     def is_untouched(self, names: Sequence[str]) -> bool:

@@ -25,7 +25,15 @@ from lossviz.records.facts import Facts, PrecisionFacts
 from lossviz.records.plan import Plan
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
-from lossviz.run.load import choose_way, find_directions, find_rules, fit_problem, load_plan_problem, prepare_plane
+from lossviz.run.load import (
+    choose_way,
+    find_directions,
+    find_rules,
+    fit_problem,
+    load_plan_problem,
+    prepare_plane,
+    used_on,
+)
 from lossviz.run.restore import restore_directions
 from lossviz.run.reuse import check_modules
 from lossviz.run.settings import DEFAULT, Settings
@@ -132,6 +140,10 @@ def assemble(
         restore_directions(source.out, source.known, plan, problem, settings.store_directions, watch.warn)
     directions = find_directions(plan, problem, source.out, watch.warn, stored=not new, other=source.other)
     plane = prepare_plane(plan, problem, directions, on_host=lean)
+    while new and (other := used_on(plan, problem, plane)) is not problem:
+        problem = other
+        directions = find_directions(plan, problem, source.out, watch.warn, stored=False, other=source.other)
+        plane = prepare_plane(plan, problem, directions, on_host=lean)
     # 2. how points are evaluated
     way = stored_way if joining else choose_way(problem, settled, settings)
     batch_size = (way or default_way(problem, settings.batch_size)).batch_size

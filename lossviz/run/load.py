@@ -13,10 +13,11 @@ import torch
 from lossviz.directions.stored import Directions, directions_of, draw_directions, read_stored, taken_recipe
 from lossviz.errors import ProblemError, UsageError
 from lossviz.evaluate.batchnorm import with_batchnorm
+from lossviz.evaluate.precision import probe_coordinates
 from lossviz.evaluate.quantities import select_quantities
 from lossviz.evaluate.ranks.divided import Divided, Load
 from lossviz.evaluate.ranks.group import Group
-from lossviz.evaluate.unused import find_unused
+from lossviz.evaluate.unused import find_unused, find_used
 from lossviz.evaluate.ways.choice import default_way
 from lossviz.evaluate.ways.way import Strategy, Way
 from lossviz.problem.device import choose_device
@@ -147,6 +148,23 @@ def held_unused(plan: Plan, problem: Problem) -> list[str]:
     if len(unused) == len(problem.params):
         return []
     return [name for name in unused if not any(fnmatchcase(name, pattern) for pattern in plan.plane.move)]
+
+
+def used_on(plan: Plan, problem: Problem, plane: Plane) -> Problem:
+    """The problem without what a loss depends on in the window after all among its unused parameters.
+
+    They are tried at the corners and edge middles; the same problem where none is found.
+    """
+    names = held_unused(plan, problem)
+    used = find_used(problem, names, plane, probe_coordinates(plan.grid)) if names else []
+    if not used:
+        return problem
+    note = (
+        f"{len(used)} parameters on which no loss depends at the checkpoint ({used[0]} first) move, for one does in "
+        "the window: does a router send examples elsewhere there?"
+    )
+    unused = tuple(name for name in problem.unused or () if name not in used)
+    return replace(problem, unused=unused, notes=(*problem.notes, note))
 
 
 def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_host: bool = False) -> Plane:

@@ -28,7 +28,7 @@ from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneRequest, window_text
 from lossviz.records.recipe import Recipe
 from lossviz.records.watch import QUIET, Watch
-from lossviz.run.load import find_rules, held_unused, load_plan_problem
+from lossviz.run.load import find_rules, held_unused, load_plan_problem, used_on
 from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane, check_plane
 from lossviz.store.directions_file import read_directions
@@ -77,15 +77,19 @@ def settle_plane(
         _check_same(out, known, wanted, request)
         file = None if request.is_plain else directions_path(canonical_path(out))
         return (replace(plan, grid=known.grid) if request.auto else plan), file
-    directions = _make(plan, request, problem, runs, watch)
-    plane = Plane(request.words.kind, _host(problem), directions.tensors)
-    check_plane(plane)
+    while True:
+        directions = _make(plan, request, problem, runs, watch)
+        plane = Plane(request.words.kind, _host(problem), directions.tensors)
+        check_plane(plane)
+        if request.auto is not None:
+            window = _window(problem, plane, runs, directions, request, plan, watch)
+            plan = replace(plan, grid=Grid.parse(window_text(window, request.auto)))
+        if request.is_plain or (other := used_on(plan, problem, plane)) is problem:
+            break
+        problem = other
     warnings = list(_warnings(plan, request, problem, runs))
     for warning in warnings:
         watch.warn(warning)
-    if request.auto is not None:
-        window = _window(problem, plane, runs, directions, request, plan, watch)
-        plan = replace(plan, grid=Grid.parse(window_text(window, request.auto)))
     if request.is_plain:
         return plan, None
     file = directions_path(canonical_path(out))

@@ -21,6 +21,8 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.store.directions_file import read_directions
+from lossviz.store.schema import directions_path
 from lossviz.store.surface_file import read_surface
 from tests.cli.test_compute import run
 from tests.cli.test_faulty_losses import COMMANDS, RIGHT, Truth, ran
@@ -310,3 +312,78 @@ def test_trap_93_what_is_no_loss_of_all_data_together_is_said(folder, words, sai
     done = run("compute", "problem.py", "--grid", "-1:1:3", "--out", "new.h5")
     assert done.exit_code == 2
     assert re.search(said.replace("[12, 40]", r"\[12, 40\]").replace("?", r"\?"), " ".join(done.output.split()))
+
+
+ROUTED = """
+import torch
+from torch import nn
+
+class Routed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.gate = nn.Linear(4, 2, bias=False)
+        self.experts = nn.ModuleList(nn.Linear(4, 3) for _ in range(2))
+
+    def forward(self, x):
+        chosen = self.gate(x).argmax(1)
+        out = torch.zeros(len(x), 3, dtype=x.dtype)
+        for number, expert in enumerate(self.experts):
+            mine = chosen == number
+            if mine.any():
+                out[mine] = expert(x[mine])
+        return out
+
+def model():
+    torch.manual_seed(0)
+    net = Routed()
+    with torch.no_grad():
+        net.gate.weight.copy_(torch.tensor([[4.0, 0, 0, 0], [-4.0, 0, 0, 0]]) + 0.1 * torch.randn(2, 4))
+    return net
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(40, 4, generator=generator)
+    x[:, 0] = 2 + x[:, 0].abs()
+    return x, torch.arange(40) % 3
+
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+"""
+
+
+@pytest.mark.parametrize("plane", ["random", "gradient,random", "line net.pt other.pt"])
+def test_trap_95_an_expert_that_is_asked_in_the_window_alone_moves(folder, plane):
+    (folder / "problem.py").write_text(ROUTED)
+    names = {}
+    exec(ROUTED, names)
+    state = names["model"]().state_dict()
+    torch.save(state, "net.pt")
+    noise = {
+        name: torch.randn(tensor.shape, generator=torch.Generator().manual_seed(5)) for name, tensor in state.items()
+    }
+    torch.save({name: tensor + 9 * noise[name] for name, tensor in state.items()}, "other.pt")
+    grid = {"random": "-1:1:5,-1:1:5", "gradient,random": "-2:2:5,-6:6:5"}.get(plane, "-0.5:1.5:5")
+    words = ["--checkpoint", "net.pt", "--plane", plane, "--grid", grid, "--store-directions", "always"]
+    done = run("compute", "problem.py", *words, "--out", "new.h5", "--progress", "none")
+    assert done.exit_code == 0, done.output
+    directions = read_directions(directions_path(folder / "new.h5")).directions
+    assert any(np.asarray(direction["experts.1.weight"]).any() for direction in directions)
+    surface = read_surface(folder / "new.h5")
+    places = surface.plan.grid.coordinates(np.arange(surface.plan.grid.size))
+    for index, place in enumerate(places):
+        net = names["model"]()
+        steps = [{n: torch.as_tensor(np.asarray(t)) for n, t in direction.items()} for direction in directions]
+        moved = {n: t + sum(float(c) * step[n] for c, step in zip(place, steps, strict=True)) for n, t in state.items()}
+        net.load_state_dict(moved)
+        with torch.no_grad():
+            expected = names["loss"](net, names["data"]()).mean().item()
+        assert surface.values("train_loss").ravel()[index] == pytest.approx(expected, rel=1e-5)
+
+
+def test_trap_95_an_expert_that_is_asked_nowhere_in_the_window_stays(folder):
+    (folder / "problem.py").write_text(ROUTED)
+    words = ["--grid", "-0.01:0.01:3", "--store-directions", "always", "--progress", "none"]
+    done = run("compute", "problem.py", *words, "--out", "new.h5")
+    assert "2 that no loss depends on" in done.output
+    (direction,) = read_directions(directions_path(folder / "new.h5")).directions
+    assert not np.asarray(direction["experts.1.weight"]).any()
