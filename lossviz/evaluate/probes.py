@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from lossviz.errors import ProblemError
+from lossviz.evaluate.passes import NARROW
 from lossviz.evaluate.precision import relative_error
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
+from lossviz.problem.loss_call import habits_of
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import NotMoved, ProbeFacts
 from lossviz.records.plan import Plan
@@ -40,6 +42,7 @@ def probe_problem(
     return ProbeFacts(
         moved={name: (before.mean(name), after.mean(name)) for name in before.sums},
         float64_error=float64_error(few, plane, end, split) if precision == "float32" else None,
+        narrow=habits_of(problem).narrow if precision not in NARROW else "",
         unused=None if problem.unused is None else tuple(name for name in problem.unused if name in plane.moved),
         not_moved=held,
         vector_share=sum(problem.params[name].numel() for name in held.vectors) / total,

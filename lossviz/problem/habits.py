@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossviz.problem.blame import is_out_of_memory
 from lossviz.problem.data.batch import Batch, bare, map_tensors, tensors
@@ -29,6 +30,7 @@ class Habits:
         remembers: Whether it leaves something in attributes of the model.
         switched: A BatchNorm layer that it runs in another mode than it was left in; empty where there is none.
         switched_to_training: Into which.
+        narrow: Name of the narrowest floating-point type it computes in; empty for float32 and wider.
     """
 
     known: bool = False
@@ -37,6 +39,30 @@ class Habits:
     remembers: bool = False
     switched: str = ""
     switched_to_training: bool = False
+    narrow: str = ""
+
+
+class Types(TorchDispatchMode):
+    """Notes the narrow floating-point types in which operations give their results.
+
+    Example:
+        >>> with Types() as types:
+        ...     _ = torch.ones(2).bfloat16().float()
+        >>> types.narrow
+        'bfloat16'
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.narrow = ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and look at its result."""
+        found = func(*args, **(kwargs or {}))
+        for dtype in (torch.float16, torch.bfloat16):
+            if isinstance(found, Tensor) and found.dtype == dtype:
+                self.narrow = str(dtype).removeprefix("torch.")
+        return found
 
 
 def returned_by(loss: Loss, model: nn.Module, batch: Batch, *, copied: bool = False) -> Any:

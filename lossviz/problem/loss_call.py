@@ -18,7 +18,7 @@ from lossviz.errors import ProblemError
 from lossviz.problem.blame import blame_loss
 from lossviz.problem.data.batch import Batch, map_tensors
 from lossviz.problem.data.examples import Examples, columns
-from lossviz.problem.habits import OUT_OF_MEMORY, Habits, returned_by, try_loss
+from lossviz.problem.habits import OUT_OF_MEMORY, Habits, Types, returned_by, try_loss
 from lossviz.problem.isolation import untracked
 from lossviz.problem.kept import Attributes
 from lossviz.problem.outcome import Outcome, read_outcome
@@ -150,6 +150,11 @@ def _try(problem: Problem, habits: Habits) -> None:
             plain = try_loss(problem.loss, problem.model, batch, habits)
             habits.remembers = before.changed()
             before.put_back()
+        if not _is_narrow(problem.model):
+            with gradients_on(problem.model, problem.params), Types() as types:
+                try_loss(problem.loss, problem.model, batch, Habits())
+            before.put_back()
+            habits.narrow = types.narrow
         with gradients_on(problem.model, problem.params):
             tracked = try_loss(problem.loss, problem.model, batch, habits)
     if isinstance(tracked, str) or isinstance(plain, str):
@@ -157,6 +162,11 @@ def _try(problem: Problem, habits: Habits) -> None:
         habits.differentiates = isinstance(plain, str) and plain != tracked and tracked != OUT_OF_MEMORY
     else:
         habits.differentiates = not _same(plain, tracked)
+
+
+def _is_narrow(model: nn.Module) -> bool:
+    """Whether the model itself is narrower than float32."""
+    return any(p.is_floating_point() and p.dtype.itemsize < 4 for p in model.parameters())
 
 
 def _same(one: Outcome, other: Outcome) -> bool:

@@ -27,7 +27,7 @@ from lossviz.problem.storage import tie_shared, tied_names
 from lossviz.records.rule import Rule
 from lossviz.records.shown import Shown
 from lossviz.records.table import Table
-from lossviz.space.params import Params, as_real, state_sha256
+from lossviz.space.params import Params, as_real, is_dense, state_sha256
 
 TIES_SHOWN = 6
 
@@ -210,7 +210,7 @@ def assemble(
     note += [f"{' and '.join(names)} are one tensor and move as one." for names in tied_names(model)[:TIES_SHOWN]]
     if folded:
         note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
-    note += _complex_moved(model, moving)
+    note += [*_complex_moved(model, moving), *_padding_held(model)]
     try:
         model = (model if placed else model.to(device)).eval()
         tensors, host = dict(model.named_parameters()), torch.device("cpu") if origin_on_host else None
@@ -331,8 +331,26 @@ def _check_materialized(model: nn.Module) -> None:
         raise ProblemError(
             f"The model has parameters without a shape yet ({lazy[0]}): run one batch through it inside model()."
         )
+    odd = [name for name, tensor in tensors if not is_dense(tensor)]
+    if odd:
+        raise ProblemError(
+            f"The model holds {', '.join(odd[:4])} as a sparse or nested tensor, which cannot be moved or compared: "
+            "let model() hold it dense (tensor.to_dense()), or make the sparse one in forward()."
+        )
     if any(tensor.is_meta for _, tensor in tensors):
         raise ProblemError("The model lies on the meta device, without values: build it on the CPU in model().")
+
+
+def _padding_held(model: nn.Module) -> list[str]:
+    """A note for each embedding whose padding row stays though it is not zero."""
+    tensors = dict(model.named_parameters())
+    rows = {name: rule.padding for name, rule in rules_of(model).items() if rule.padding is not None}
+    return [
+        f"Row {row} of {name} is its padding row, to which training gives no gradient: it stays where it is, though it "
+        f"is not zero. --rule '{name}=axis 0' moves it like the others."
+        for name, row in rows.items()
+        if name in tensors and bool(tensors[name][row].any())
+    ]
 
 
 def _complex_moved(model: nn.Module, moving: Sequence[str]) -> list[str]:

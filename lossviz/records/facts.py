@@ -73,6 +73,7 @@ class ProbeFacts(JsonRecord):
     Attributes:
         moved: Per quantity its value at the centre and at the end of the first axis.
         float64_error: How far float32 is from float64 there, relative to the value; None where that is not known.
+        narrow: The narrow floating-point type that the loss computes in by itself; empty where there is none.
         unused: Moving parameters that no gradient reaches; None where that is not known.
         not_moved: What stays as it is.
         vector_share: Of all parameters, those held as vectors.
@@ -82,6 +83,7 @@ class ProbeFacts(JsonRecord):
 
     moved: Mapping[str, tuple[float, float]] = NOTHING
     float64_error: float | None = None
+    narrow: str = ""
     unused: tuple[str, ...] | None = None
     not_moved: NotMoved = NotMoved()
     vector_share: float = 0.0

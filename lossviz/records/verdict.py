@@ -15,6 +15,7 @@ RATIO = 1e-3
 PRECISION = 1e-3
 SHOWN = 3
 GUESS = 0.05
+_STEPS = {"bfloat16": "0.4 %", "float16": "0.05 %"}  # between neighbouring numbers of a narrow type
 VECTOR_SHARE = 0.2  # of the parameters; biases and gains are less
 
 
@@ -149,6 +150,12 @@ def _sensitivity(probes: ProbeFacts) -> list[Remark]:
 
 def _precision(facts: Facts, probes: ProbeFacts) -> Remark:
     used, error = facts.precision.used, facts.precision.error
+    if probes.narrow:
+        text = (
+            f"{used}, but loss() computes in {probes.narrow} (a cast, or autocast): its numbers are right to some "
+            f"{_STEPS[probes.narrow]} only; take that out, and pass --precision {probes.narrow} where it is meant"
+        )
+        return Remark("doubt", "precision", text)
     if error is not None:
         return Remark(_good(error), "precision", f"{used}, within {error:.2g} of float32")
     if (error := probes.float64_error) is not None:

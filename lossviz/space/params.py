@@ -28,6 +28,16 @@ def as_real(tensor: Tensor) -> Tensor:
     return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor is neither sparse nor nested.
+
+    Example:
+        >>> is_dense(torch.eye(2)), is_dense(torch.eye(2).to_sparse())
+        (True, False)
+    """
+    return tensor.layout == torch.strided and not tensor.is_nested
+
+
 def as_held(tensor: Tensor, held: Tensor) -> Tensor:
     """The inverse of :func:`as_real` for a tensor that a model holds: pairs where ``held`` is complex as one number.
 
@@ -126,7 +136,7 @@ def same_values(a: Tensor, b: Tensor) -> bool:
                   == b.untyped_storage().data_ptr() != 0 and a.data_ptr() == b.data_ptr()
                   and a.stride() == b.stride()):  # fmt: skip
         return True
-    if a.shape != b.shape:
+    if a.shape != b.shape or not (is_dense(a) and is_dense(b)):
         return False
     wide = torch.complex128 if a.is_complex() or b.is_complex() else torch.float64
     return bool(torch.isclose(a.detach().cpu().to(wide), b.detach().cpu().to(wide), 0, 0, equal_nan=True).all())

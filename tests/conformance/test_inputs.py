@@ -321,11 +321,11 @@ from torch import nn
 class Routed(nn.Module):
     def __init__(self):
         super().__init__()
-        self.gate = nn.Linear(4, 2, bias=False)
+        self.gate = nn.Linear(4, 1, bias=False)
         self.experts = nn.ModuleList(nn.Linear(4, 3) for _ in range(2))
 
     def forward(self, x):
-        chosen = self.gate(x).argmax(1)
+        chosen = (self.gate(x)[:, 0] < 0).long()
         out = torch.zeros(len(x), 3, dtype=x.dtype)
         for number, expert in enumerate(self.experts):
             mine = chosen == number
@@ -337,13 +337,12 @@ def model():
     torch.manual_seed(0)
     net = Routed()
     with torch.no_grad():
-        net.gate.weight.copy_(torch.tensor([[4.0, 0, 0, 0], [-4.0, 0, 0, 0]]) + 0.1 * torch.randn(2, 4))
+        net.gate.weight.copy_(torch.tensor([[4.0, 0.1, 0.1, 0.1]]))
     return net
 
 def data():
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(40, 4, generator=generator)
-    x[:, 0] = 2 + x[:, 0].abs()
+    x = 0.1 + torch.randn(40, 4, generator=generator).abs()
     return x, torch.arange(40) % 3
 
 def loss(model, batch):
@@ -387,3 +386,120 @@ def test_trap_95_an_expert_that_is_asked_nowhere_in_the_window_stays(folder):
     assert "2 that no loss depends on" in done.output
     (direction,) = read_directions(directions_path(folder / "new.h5")).directions
     assert not np.asarray(direction["experts.1.weight"]).any()
+
+
+PLAIN = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 3)
+        MORE
+
+    def forward(self, x):
+        return self.b(torch.tanh(self.a(x)))
+
+def model():
+    torch.manual_seed(0)
+    return Net()
+
+def data():
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(50, 6, generator=generator), torch.arange(50) % 3
+
+def loss(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1], reduction="none")
+"""
+NARROW = {
+    "of the output": ("model(batch[0])", "model(batch[0]).bfloat16()", "bfloat16"),
+    "there and back": ("model(batch[0])", "model(batch[0]).bfloat16().float()", "bfloat16"),
+    "of the values": ('reduction="none")', 'reduction="none").half()', "float16"),
+    "by autocast": ("    return nn", "    with torch.autocast('cpu', torch.bfloat16): return nn", "bfloat16"),
+}
+
+
+def said(done):
+    return " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("kind", NARROW)
+def test_trap_96_a_loss_that_casts_to_a_narrow_type_is_doubted(folder, kind):
+    old, new, dtype = NARROW[kind]
+    (folder / "problem.py").write_text(PLAIN.replace("MORE", "").replace(old, new))
+    done = run("check", "problem.py", "--grid", "-1:1:3")
+    assert re.search(
+        rf"doubt +precision +float32, but loss\(\) computes in {dtype} \(a cast, or autocast\)", said(done)
+    )
+
+
+def test_trap_96_a_loss_in_float32_is_not_doubted_nor_is_a_precision_that_was_asked_for(folder):
+    (folder / "problem.py").write_text(PLAIN.replace("MORE", ""))
+    for words in ([], ["--precision", "bfloat16"]):
+        assert "computes in" not in said(run("check", "problem.py", "--grid", "-1:1:3", *words))
+
+
+ODD = {
+    "sparse": "self.p = nn.Parameter(torch.eye(3).to_sparse())",
+    "compressed": "self.p = nn.Parameter(torch.eye(3).to_sparse_csr())",
+    "nested": "self.p = nn.Parameter(torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]))",
+    "jagged": "self.p = nn.Parameter(torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged))",
+    "buffer": "self.register_buffer('p', torch.eye(3).to_sparse())",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*in (prototype|beta) st:UserWarning")  # torch's own, of such tensors
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.parametrize("command", [["compute", "--grid", "-1:1:3", "--out", "new.h5"], ["check"], ["sharpness"]])
+def test_trap_97_sparse_and_nested_parameters_are_refused_in_a_sentence(folder, command, kind):
+    (folder / "problem.py").write_text(PLAIN.replace("MORE", ODD[kind]))
+    done = run(command[0], "problem.py", *command[1:])
+    assert done.exit_code in (1, 2)
+    assert "The model holds p as a sparse or nested tensor" in said(done) and "to_dense()" in said(done)
+
+
+@pytest.mark.filterwarnings("ignore:.*in (prototype|beta) st:UserWarning")
+@pytest.mark.parametrize("kind", ["sparse", "compressed", "invalid", "nested", "jagged"])
+def test_trap_97_sparse_and_nested_tensors_of_a_checkpoint_are_named(folder, kind):
+    (folder / "problem.py").write_text(PLAIN.replace("MORE", ""))
+    state = {
+        "a.weight": torch.randn(8, 6),
+        "a.bias": torch.zeros(8),
+        "b.weight": torch.ones(3, 8),
+        "b.bias": torch.zeros(3),
+    }
+    pieces = [torch.ones(2), torch.ones(3)]
+    state["a.weight"] = {
+        "sparse": lambda: state["a.weight"].to_sparse(),
+        "compressed": lambda: state["a.weight"].to_sparse_csr(),
+        "invalid": lambda: torch.sparse_coo_tensor([[9999], [1]], torch.ones(1), (8, 6), check_invariants=False),
+        "nested": lambda: torch.nested.nested_tensor(pieces),
+        "jagged": lambda: torch.nested.nested_tensor(pieces, layout=torch.jagged),
+    }[kind]()
+    torch.save(state, "net.pt")
+    for command in (["compute", "--grid", "-1:1:3", "--out", "new.h5"], ["sharpness"]):
+        done = run(command[0], "problem.py", "--checkpoint", "net.pt", *command[1:])
+        assert done.exit_code == 2
+        assert re.search(
+            r"a\.weight (sparse\w* in the file, float32 in the model|\(2, \w+\) in the file)|\(a\.weight\)", said(done)
+        )
+    assert run("inspect", "net.pt", "--model", "problem.py:model").exit_code == 2
+
+
+def test_trap_98_a_trained_padding_row_is_said_to_stay(folder):
+    more = "self.e = nn.Embedding(5, 6, padding_idx=1); nn.init.ones_(self.e.weight)"
+    text = PLAIN.replace("MORE", more).replace(
+        "self.a(x)", "self.a(x + self.e(torch.zeros(len(x), dtype=torch.long) + 1))"
+    )
+    (folder / "problem.py").write_text(text)
+    words = ["compute", "problem.py", "--grid", "-1:1:3", "--store-directions", "always", "--progress", "none"]
+    done = run(*words, "--out", "new.h5")
+    assert "Row 1 of e.weight is its padding row" in said(done) and "--rule 'e.weight=axis 0' moves it" in said(done)
+    (direction,) = read_directions(directions_path(folder / "new.h5")).directions
+    assert not np.asarray(direction["e.weight"])[1].any()
+    run(*words, "--rule", "e.weight=axis 0", "--out", "moved.h5")
+    (direction,) = read_directions(directions_path(folder / "moved.h5")).directions
+    assert np.asarray(direction["e.weight"])[1].any()
+    (folder / "problem.py").write_text(text.replace("nn.init.ones_(self.e.weight)", ""))
+    assert "padding row" not in said(run("check", "problem.py", "--grid", "-1:1:3"))

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import Tensor
 
 from lossviz.errors import CheckpointError
-from lossviz.space.params import same_values
+from lossviz.space.params import is_dense, same_values
 
 TOP = "top level"
 SHOWN = 6
@@ -48,8 +48,8 @@ class Candidate:
 
 
 def comparable(tensor: Tensor, wanted: Tensor) -> bool:
-    """Whether a tensor can be the values of ``wanted``: of its shape, and no integers or masks for real numbers."""
-    if tensor.shape != wanted.shape:
+    """Whether a tensor can be the values of ``wanted``: dense, of its shape, no integers or masks for real numbers."""
+    if tensor.shape != wanted.shape or not is_dense(tensor):
         return False
     if wanted.is_complex():
         return tensor.is_complex() or tensor.is_floating_point()

@@ -20,7 +20,7 @@ from lossviz.problem.checkpoint.file import read_content
 from lossviz.problem.checkpoint.metrics import metric_notes
 from lossviz.problem.effective import fold_pairs
 from lossviz.problem.storage import tied_names
-from lossviz.space.params import same_values
+from lossviz.space.params import is_dense, same_values
 
 DEEPEST = 4
 LONGEST_LIST = 6
@@ -217,6 +217,8 @@ def _as_tensor(value: Any) -> Tensor | None:
     """Tensors, and NumPy arrays of numbers, as some training loops save them."""
     if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return torch.from_numpy(value.copy())
+    if isinstance(value, Tensor) and value.is_nested and value.layout == torch.strided:
+        return None  # it has no shape
     return value if isinstance(value, Tensor) else None
 
 
@@ -336,7 +338,9 @@ def _misfit(
 
 def _form(tensor: Tensor, other: Tensor) -> str:
     """What two tensors differ in: the shape, or else the type."""
-    return str(tuple(tensor.shape)) if tensor.shape != other.shape else str(tensor.dtype).removeprefix("torch.")
+    if tensor.shape != other.shape:
+        return str(tuple(tensor.shape))
+    return str(tensor.dtype if is_dense(tensor) else tensor.layout).removeprefix("torch.")
 
 
 def _cut(names: Sequence[str]) -> str:
