@@ -162,6 +162,7 @@ def _print_shapes(surface: Surface) -> None:
     if any(shape.interpolated for shape in shapes.values()):
         row("points interpolated", lambda shape: shape.interpolated)
         row("  largest relative error", lambda shape: shape.interpolation_error)
+        row("  off by more: less than this share", lambda shape: shape.interpolation_failing)
     print_table(Table.of(("shape", *shapes), rows, numbers=True))
     for shift in minimum_shifts(surface):
         at = ", ".join(f"{c:+.4g}" for c in shift.shift)

@@ -9,6 +9,7 @@ import numpy as np
 from lossviz.records.facts import Facts, RefinementFacts
 from lossviz.records.point import Status
 from lossviz.records.quantity import EIGENVALUES, RESIDUAL, is_derivative
+from lossviz.records.refinement import excluded_share
 from lossviz.records.remark import Remark, doubt, texts
 from lossviz.records.surface import Surface
 
@@ -55,11 +56,27 @@ def _left_out(surface: Surface, refinement: RefinementFacts) -> list[Remark]:
         f"{left} of {surface.plan.grid.size} points were left out, for interpolation does there (--refine "
         f"{surface.plan.refine:g}); it was tested at {refinement.tests} more"
     )
-    if refinement.largest is not None:
+    if refinement.largest is not None and refinement.median is not None:
         sentence += f" and was off by {refinement.median:.2g} of the value, at most {refinement.largest:.2g}"
     if refinement.failed:
         sentence += f"; around {refinement.failed} points where it failed all were evaluated"
-    return doubt("refinement", [f"{sentence}."])
+    return doubt("refinement", [f"{sentence}. {excluded_by_tests(refinement)}".strip()])
+
+
+def excluded_by_tests(refinement: RefinementFacts) -> str:
+    """What the random tests of ``--refine`` can exclude, failed ones counted in; empty where it is not known.
+
+    Example:
+        >>> excluded_by_tests(RefinementFacts(tests=84, failed_tests=0))
+        '0 of 84 tests failed: fewer than 3.5 % of the points left out do, with 95 % confidence.'
+    """
+    if refinement.failed_tests is None or not refinement.tests:
+        return ""
+    share = f"{100 * excluded_share(refinement.tests, refinement.failed_tests):.2g} %"
+    counted = f"{refinement.failed_tests} of {refinement.tests} tests failed: fewer than {share} of the points"
+    if refinement.failed_tests:
+        return f"{counted} did before what lies around failures was evaluated, with 95 % confidence."
+    return f"{counted} left out do, with 95 % confidence."
 
 
 def rounding_of(surface: Surface, name: str, index: int) -> float:

@@ -112,10 +112,19 @@ class OtherPlane(JsonRecord):
 
 
 class RefinementFacts(JsonRecord):
-    """What ``--refine`` measured of its own error: tests, how many failed, median and largest relative error."""
+    """What ``--refine`` measured of its own error: tests, how many failed, median and largest relative error.
+
+    Attributes:
+        asked: Points to evaluate.
+        tests: Random points among those left out.
+        failed_tests: Of these; ``failed``: with the points asked for on their account. None in older files.
+        median: Relative error at the tests.
+        largest: The same, of failed tests too; absent where one is infinite.
+    """
 
     asked: int | None = None
     tests: int = 0
+    failed_tests: int | None = None
     failed: int = 0
     median: float | None = None
     largest: float | None = None

@@ -3,8 +3,10 @@
 Points are asked for level by level. The coarsest two sub-grids are evaluated whole; below them a point is asked for
 only where its neighbours of the level before were not foreseen: where interpolating them, in the very way in which
 pictures are interpolated, was off by more than twice the tolerance (monotone cubics err by a quarter or less on half
-the step). In the end a random sample of the points left out is evaluated, so that the error is measured and not hoped
-for; where such a test fails, its neighbours are asked for as well, and theirs, until no test fails.
+the step). Where values of the finest level were not foreseen, what touches them is asked for too, and so on: where
+values jump, a hole or a ridge one cell wide may go on beside them. In the end a random sample of the points left out is
+evaluated, so that the error is measured and not hoped for; where such a test fails, its neighbours are asked for as
+well, and theirs, until no test fails.
 
 What is asked for follows from the values alone. A run that was stopped, or filled by several processes, goes on with
 the same points.
@@ -12,6 +14,7 @@ the same points.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,13 +35,15 @@ class Refinement:
     Attributes:
         asked: Bool of the grid's shape: points to evaluate, evaluated ones among them.
         tests: How many points left out were evaluated to measure the error.
-        failed: How many of these, and of the points asked for on their account, were off by more than the tolerance.
+        failed_tests: How many of these were off by more than the tolerance.
+        failed: The same, with the points asked for on their account.
         median: Median error of the interpolation at the tests, relative to the value; NaN without tests.
-        largest: Largest error of those that did not fail.
+        largest: Largest error at the tests, failed ones too; infinite where a value is not finite.
     """
 
     asked: np.ndarray
     tests: int = 0
+    failed_tests: int = 0
     failed: int = 0
     median: float = float("nan")
     largest: float = float("nan")
@@ -46,7 +51,7 @@ class Refinement:
     @property
     def facts(self) -> RefinementFacts:
         """The numbers that are known, for the file."""
-        numbers = {name: getattr(self, name) for name in ("tests", "failed", "median", "largest")}
+        numbers = {name: getattr(self, name) for name in ("tests", "failed_tests", "failed", "median", "largest")}
         known = {name: value for name, value in numbers.items() if np.isfinite(value)}
         return RefinementFacts(asked=int(self.asked.sum()), **known)
 
@@ -84,9 +89,28 @@ def refine_grid(
         surprising = level & ~(errors <= 2 * tolerance)
         stride //= 2
         asked |= _lattice(shape, stride) & _near(surprising, 2 * stride)
+    if evaluated[asked].all():
+        asked = _followed(displayed, evaluated, asked, axes, tolerance)
     if not evaluated[asked].all() or asked.all():
         return Refinement(asked)
     return _test(displayed, evaluated, asked, axes, tolerance, seed)
+
+
+def _followed(
+    tables: Sequence[_Display], evaluated: np.ndarray, asked: np.ndarray, axes: Sequence[np.ndarray], tolerance: float
+) -> np.ndarray:
+    """What is asked for, and all that touches points of the last level that were not foreseen, and so on.
+
+    Where values jump, a hole or a ridge one cell wide goes on beside them.
+    """
+    coarse = _lattice(asked.shape, 2)
+    errors = _errors(tables, evaluated & asked & coarse, axes)
+    while True:
+        surprising = asked & evaluated & ~coarse & ~(errors <= 2 * tolerance)
+        grown = asked | _near(surprising, 1)
+        if (grown == asked).all():
+            return asked
+        asked = grown
 
 
 def _test(
@@ -108,14 +132,31 @@ def _test(
         failed = failing
         asked = asked | _near(failed, 1)
     known = errors[tests & evaluated]
-    passed = known[known <= tolerance]
     return Refinement(
         asked,
         int(tests.sum()),
+        int((failed & tests).sum()),
         int(failed.sum()),
         float(np.median(known)) if known.size else float("nan"),
-        float(passed.max()) if passed.size else float("nan"),
+        float(known.max()) if known.size else float("nan"),
     )
+
+
+def excluded_share(tests: int, failed: int) -> float:
+    """The share of points that ``failed`` of so many random tests exclude with 95 % confidence (Clopper and Pearson).
+
+    Example:
+        >>> round(excluded_share(84, 0), 4), round(excluded_share(84, 3), 4), excluded_share(0, 0)
+        (0.035, 0.0897, 1.0)
+    """
+    if failed >= tests:
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(50):
+        share = (low + high) / 2
+        chance = sum(math.comb(tests, k) * share**k * (1 - share) ** (tests - k) for k in range(failed + 1))
+        low, high = (share, high) if chance > 0.05 else (low, share)
+    return high
 
 
 def _first_stride(shape: tuple[int, ...]) -> int:

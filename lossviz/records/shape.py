@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.records.grid import Grid
+from lossviz.records.refinement import excluded_share
 from lossviz.records.surface import Surface
 from lossviz.records.traits import is_higher_better
 from lossviz.records.whole import complete
@@ -44,7 +45,9 @@ class Shape:
             positive.
         second_differences: Per axis, see :func:`second_differences`.
         interpolated: How many points were left out and count with interpolated values.
-        interpolation_error: Relative, the largest at the points where ``--refine`` tested it.
+        interpolation_error: Relative, the largest at the points where ``--refine`` tested it, failed tests too.
+        interpolation_failing: The share of them that its tests exclude to be off by more than its tolerance, with 95 %
+            confidence.
         caution: What these numbers compare with.
         minima: How many the grid has, with ``saddles`` between them; ``minima_above_noise``: the deeper ones.
     """
@@ -61,6 +64,7 @@ class Shape:
     second_differences: list[float | None]
     interpolated: int
     interpolation_error: float | None
+    interpolation_failing: float | None = None
     caution: str = CAUTION
     minima: int | None = None
     saddles: int | None = None
@@ -143,6 +147,7 @@ def describe_shape(
         second_differences=[_plain(d) for d in second_differences(grid, values)],
         interpolated=int(whole.guessed.sum()),
         interpolation_error=_plain(whole.error) if whole.guessed.any() else None,
+        interpolation_failing=_failing(surface) if whole.guessed.any() else None,
     )
 
 
@@ -248,6 +253,11 @@ def _interpolate(grid: Grid, values: np.ndarray, at: np.ndarray) -> np.ndarray:
         with np.errstate(invalid="ignore"):  # an infinite corner that has no share does not count
             total = total + np.where(weight > 0, weight * found, 0.0)
     return total
+
+
+def _failing(surface: Surface) -> float | None:
+    found = surface.facts.refinement
+    return None if found.failed_tests is None or not found.tests else excluded_share(found.tests, found.failed_tests)
 
 
 def _plain(number: float) -> float | None:

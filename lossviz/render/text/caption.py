@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lossviz.records.doubts import excluded_by_tests
 from lossviz.records.remark import Remark, write_remarks
 from lossviz.records.surface import Surface
 from lossviz.render.text.footer import examples_text, noise_text, place_text, precision_text
@@ -108,11 +109,10 @@ def _apart(panel: Panel) -> str:
 
 def _measured_error(surface: Surface) -> str:
     found = surface.facts.refinement
-    return (
-        ""
-        if found.largest is None
-        else f" (off by at most {found.largest:.2g} of the value at {found.tests} points tested)"
-    )
+    excluded = excluded_by_tests(found)
+    parts = [] if found.largest is None else [f"off by at most {found.largest:.2g} of the value"]
+    parts += [excluded.removesuffix(".")] if excluded else []
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _what(panels: Sequence[Panel], easel: Easel) -> str:
