@@ -52,7 +52,7 @@ def summarize(surface: Surface) -> dict[str, Any]:
         "shifts": [shift.to_json() for shift in minimum_shifts(surface)],
         "plan": surface.plan.to_json(),
         "facts": surface.facts.to_json(),
-        "sessions": surface.sessions,
+        "sessions": [session.to_json() for session in surface.sessions],
     }
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lossviz.records.plan import Plan
+from lossviz.records.session import Session
 from lossviz.records.surface import SplitCounts, Surface
 from lossviz.store.lock import is_locked
 from lossviz.store.schema import host_of, life_name
@@ -34,7 +33,7 @@ class Life:
         startup_s: Seconds from its start to its first point.
     """
 
-    session: Mapping[str, Any]
+    session: Session
     points: int
     useful_s: float
     span_s: float
@@ -51,9 +50,9 @@ def read_lives(path: Path, plan: Plan) -> tuple[Surface, tuple[Life, ...]]:
         check_plan(segment, surface.plan)
         found.append((segment, enter_segment(surface, segment).points))
     useful = _useful_s(surface)
-    ids = {session.get("id"): row for row, session in enumerate(surface.sessions)}
+    ids = {session.id: row for row, session in enumerate(surface.sessions)}
     return surface, tuple(
-        _life(segment, points, useful[ids[segment.session.get("id")]]) for segment, points in found if points
+        _life(segment, points, useful[ids[segment.session.id]]) for segment, points in found if points
     )
 
 
@@ -64,7 +63,7 @@ def seconds_per_point(surface: Surface) -> float | None:
     another machine; where several ranks share a point's examples, each is expected to take its part of that time.
     """
     parts = surface.plan.ranks_per_point if surface.plan.ranks_divide == "examples" else 1
-    by_task = np.array([bool(session.get("part")) for session in surface.sessions] or [False])
+    by_task = np.array([bool(session.part) for session in surface.sessions] or [False])
     per_split = [
         _mean_s(counts, by_task[np.minimum(counts.session, len(by_task) - 1)]) or _mean_s(counts, np.True_) / parts
         for counts in surface.splits.values()
@@ -79,7 +78,7 @@ def _mean_s(counts: SplitCounts, which: np.ndarray | np.bool_) -> float:
 
 def measured_startup_s(lives: tuple[Life, ...]) -> float | None:
     """Median seconds from a task's start to its first point; None where none is known."""
-    known = [life.startup_s for life in lives if life.startup_s > 0 and life.session.get("part")]
+    known = [life.startup_s for life in lives if life.startup_s > 0 and life.session.part]
     return float(np.median(known)) if known else None
 
 
@@ -93,10 +92,10 @@ def _useful_s(surface: Surface) -> np.ndarray:
 
 
 def _life(segment: Segment, points: int, useful_s: float) -> Life:
-    started, name = segment.session.get("started"), segment.path.stem
+    started, name = segment.session.started, segment.path.stem
     try:
         written = segment.path.stat().st_mtime
-        begun = datetime.fromisoformat(started).timestamp() if isinstance(started, str) else written - useful_s
+        begun = datetime.fromisoformat(started).timestamp() if started else written - useful_s
         first = int(name.split("-")[0]) / 1e9  # a segment is made with its first points
     except (OSError, ValueError):
         return Life(segment.session, points, useful_s, useful_s, False, 0.0)

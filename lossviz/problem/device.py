@@ -7,13 +7,13 @@ import os
 import platform
 import socket
 import sys
-from typing import Any
 
 import numpy as np
 import torch
 
 import lossviz
 from lossviz.errors import UsageError
+from lossviz.records.session import Session
 
 
 def choose_device(name: str) -> torch.device:
@@ -36,26 +36,26 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def session_facts(device: str) -> dict[str, Any]:
+def session_facts(device: str) -> Session:
     """One row of provenance: which machine and software computes, since when."""
-    return {
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "started": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "device": device,
+    return Session(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        device=device,
         **gpu_facts(device),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "lossviz": lossviz.__version__,
-        "command_line": " ".join(sys.argv),
-    }
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=np.__version__,
+        lossviz=lossviz.__version__,
+        command_line=" ".join(sys.argv),
+    )
 
 
-def gpu_facts(device: str) -> dict[str, Any]:
+def gpu_facts(device: str) -> Session:
     """Which GPU a device is, and the versions of its libraries; empty for others."""
     if not device.startswith(("cuda", "auto")) or not torch.cuda.is_available():
-        return {}
+        return Session()
     index = torch.device(device).index if device.startswith("cuda:") and device != "cuda:all" else None
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
-    return {"gpu": torch.cuda.get_device_name(index), "cuda": torch.version.cuda, "cudnn": cudnn}
+    return Session(gpu=torch.cuda.get_device_name(index), cuda=torch.version.cuda, cudnn=cudnn)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point, Status
 from lossviz.records.refinement import Refinement, refine_grid
+from lossviz.records.session import Session
 from lossviz.records.trajectory import Trajectory
 
 
@@ -57,7 +57,7 @@ class Surface:
         sums: Per name ``Σ w x``, float64 of the grid's shape, NaN where not computed.
         m2: Per name ``Σ w² (x − mean)²``, float64 of the grid's shape.
         facts: Found while preparing and finishing: cosines, the untouched loss, sizes, warnings.
-        sessions: One JSON object a session that computed points: host, device, versions, start.
+        sessions: Who computed points.
         trajectories: Optimization paths seen on this plane, by name.
     """
 
@@ -66,7 +66,7 @@ class Surface:
     sums: dict[str, np.ndarray] = field(default_factory=dict)
     m2: dict[str, np.ndarray] = field(default_factory=dict)
     facts: Facts = field(default_factory=Facts)
-    sessions: list[dict[str, Any]] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
     trajectories: dict[str, Trajectory] = field(default_factory=dict)
 
     @classmethod

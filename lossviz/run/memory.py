@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from lossviz.problem.device import session_facts
 from lossviz.records.plan import Plan
@@ -27,7 +26,7 @@ class MemoryRun(Run):
 
     def __init__(self, plan: Plan, device: str = "auto") -> None:
         self.path, self.surface, self.resumed, self.segments = None, Surface.empty(plan), False, []  # pyright: ignore
-        self.session: dict[str, Any] = session_facts(device)
+        self.session = session_facts(device)
         self.surface.sessions.append(self.session)
 
     def save(self, points: Sequence[Point]) -> list[Point]:

@@ -89,7 +89,7 @@ def _note_in(found: list[str], surface: Surface, segment: Segment) -> Callable[[
     def note(known: Point, new: Point) -> None:
         at = surface.plan.grid.position(new.index)
         session = surface.splits[new.split].session[at]
-        other = surface.sessions[session].get("id", "another segment") if surface.sessions else "the published file"
+        other = (surface.sessions[session].id or "another segment") if surface.sessions else "the published file"
         values = [", ".join(f"{name} {point.mean(name)!r}" for name in point.sums) for point in (known, new)]
         found.append(f"{new.split} at {list(at)}: {values[0]} from {other}, {values[1]} from {segment.path.name}.")
 

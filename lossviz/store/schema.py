@@ -13,7 +13,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def _plain(values: Any) -> Any:
         values = values.tolist()
     if isinstance(values, float) and not math.isfinite(values):
         return repr(values)
-    if isinstance(values, dict):
+    if isinstance(values, Mapping):
         return {str(name): _plain(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
         return [_plain(value) for value in values]

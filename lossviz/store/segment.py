@@ -21,6 +21,7 @@ from lossviz.errors import PlanError, StoreError
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point, Status
+from lossviz.records.session import Session
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import sync_data, sync_folder, write_all
 from lossviz.store.line import from_line, to_line, to_point, values_text
@@ -125,10 +126,10 @@ class Segment:
         return Plan.from_json(header["plan"]) if header else None
 
     @cached_property
-    def session(self) -> dict[str, Any]:
+    def session(self) -> Session:
         """Who wrote it."""
         header = self.header
-        return from_text(json.dumps(header["session"])) if header else {}
+        return Session.from_json(from_text(json.dumps(header["session"]))) if header else Session()
 
     @property
     def ended(self) -> str | None:
@@ -253,9 +254,9 @@ def enter_segment(
 def session_row(surface: Surface, session: Mapping[str, Any]) -> int:
     """Row of a session in ``surface.sessions``, added if it is new."""
     for row, known in enumerate(surface.sessions):
-        if known.get("id") == session.get("id"):
+        if known.id == session.get("id"):
             return row
-    surface.sessions.append(dict(session))
+    surface.sessions.append(Session.from_json(session))
     return min(len(surface.sessions) - 1, 2**16 - 1)
 
 

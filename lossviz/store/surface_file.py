@@ -17,6 +17,7 @@ from lossviz.errors import DamagedFileError, StoreError
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Status
+from lossviz.records.session import Session
 from lossviz.records.surface import SplitCounts, Surface
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.hdf5 import (
@@ -78,7 +79,7 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
         for split in surface.plan.splits:
             _write_split(file, surface, split, compressed)
         provenance = file.create_group("provenance", track_order=True)
-        parts = (surface.plan.to_json(), surface.facts.to_json(), surface.sessions)
+        parts = (surface.plan.to_json(), surface.facts, surface.sessions)
         for name, values in zip(PROVENANCE, parts, strict=True):
             write_text(provenance, f"{name}_json", to_text(values))
         write_trajectories(file, surface.trajectories)
@@ -90,7 +91,7 @@ def build_image(surface: Surface, *, compressed: bool = False) -> bytes:
 
 def root_attributes(surface: Surface) -> dict[str, str | int]:
     """What strangers see first; everything here follows from plan, facts and status."""
-    plan, facts, first = surface.plan, surface.facts, (surface.sessions or [{}])[0]
+    plan, facts, first = surface.plan, surface.facts, (surface.sessions or [Session()])[0]
     done = int(surface.evaluated().sum())
     return {
         "Conventions": "CF-1.11",
@@ -247,7 +248,7 @@ def _read(file: h5py.File) -> Surface:
     facts, sessions = (from_text(read_text(file[f"provenance/{name}_json"])) for name in PROVENANCE[1:])
     surface = Surface(
         plan, splits, {n: tables[f"{n}_sum"] for n in names}, {n: tables[f"{n}_m2"] for n in names},
-        Facts.from_json(facts), sessions, read_trajectories(file),
+        Facts.from_json(facts), [Session.from_json(session) for session in sessions], read_trajectories(file),
     )  # fmt: skip
     for name, values in _grid_tables(surface):
         if values.shape != plan.grid.shape:

@@ -21,6 +21,7 @@ from lossviz.launch.script import Request
 from lossviz.launch.slurm import JobState, _parse_states, _reason
 from lossviz.launch.status import read_status
 from lossviz.launch.submit import cancel_round, check_no_round_alive, draft_round, submit_round
+from lossviz.records.session import Session
 from lossviz.records.surface import Surface
 from lossviz.store.run import Run
 from tests.store.fake import evaluate, make_plan
@@ -108,7 +109,7 @@ def test_no_second_round_while_one_lives_and_other_runs_of_its_array_do_not_coun
 def surface_of(ranks, *sessions):
     """A surface with a point of each session in turn, the first of 0.25 s and each next of twice that."""
     surface = Surface.empty(replace(PLAN, ranks_per_point=ranks))
-    surface.sessions = [{"part": part} if part else {} for part in sessions]
+    surface.sessions = [Session.from_json({"part": part} if part else {}) for part in sessions]
     for row in range(len(sessions)):
         for split in PLAN.splits:
             surface.put(replace(evaluate(PLAN, row, split), seconds=0.25 * 2**row), row)
@@ -137,7 +138,7 @@ def test_ranks_that_divide_the_model_prepared_the_run_together():
 
 def test_a_start_is_what_tasks_need_not_the_process_that_prepared():
     lives = [
-        Life({"part": part}, 1, 1.0, 2.0, False, start_s) for part, start_s in ((None, 0.1), ("1/2", 5), ("2/2", 7))
+        Life(Session(part=part), 1, 1.0, 2.0, False, start_s) for part, start_s in ((None, 0.1), ("1/2", 5), ("2/2", 7))
     ]
     assert measured_startup_s(tuple(lives)) == 6.0 and measured_startup_s(tuple(lives[:1])) is None
 

@@ -9,6 +9,7 @@ import pytest
 import xarray
 
 from lossviz.records.facts import Facts
+from lossviz.records.session import Session
 from lossviz.store.surface_file import write_surface
 from tests.store.fake import full_surface, make_plan
 
@@ -17,7 +18,7 @@ from tests.store.fake import full_surface, make_plan
 def written(request, tmp_path):
     surface = full_surface(make_plan(request.param))
     surface.facts = Facts.from_json({"state_sha256": "ab", "dataset_sha256": {"train": "cd"}, "ünknown": [1]})
-    surface.sessions = [{"device": "cpu", "started": "2025-01-01", "command_line": "lossviz compute 'a b'"}]
+    surface.sessions = [Session(device="cpu", started="2025-01-01", command_line="lossviz compute 'a b'")]
     path = tmp_path / "net.h5"
     write_surface(path, surface)
     return path, surface

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lossviz.errors import DamagedFileError, PlanError, StoreError
 from lossviz.records.facts import Facts
 from lossviz.records.point import Point
+from lossviz.records.session import Session
 from lossviz.records.surface import Surface
 from lossviz.store.line import point_lines
 from lossviz.store.schema import journal_folder
@@ -44,7 +45,7 @@ def test_a_surface_comes_back_bit_for_bit(tmp_path_factory, data):
         )
         surface.put(point, session=data.draw(st.integers(0, 3)))
     surface.facts = Facts.from_json({"name": data.draw(st.text()), "norms": [1.5, math.inf], "é": data.draw(FLOATS)})
-    surface.sessions = [{"id": "a", "argv": ["x y", "ü"]}]
+    surface.sessions = [Session.from_json({"id": "a", "argv": ["x y", "ü"]})]
     path = tmp_path_factory.mktemp("surface") / "net.h5"
     with np.errstate(all="ignore"):
         write_surface(path, surface, compressed=data.draw(st.booleans()))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
 
 import numpy as np
 
 from lossviz.records.doubts import doubts_of
 from lossviz.records.remark import Remark, doubt
+from lossviz.records.session import Session
 from lossviz.records.surface import Surface
 from lossviz.records.table import MISSING, Table
 from lossviz.records.traits import is_share
@@ -164,10 +164,8 @@ def _samples(surface: Surface) -> str:
 
 
 def _sessions(surface: Surface) -> str:
-    def words(session: dict[str, Any]) -> str:
-        known = (session.get(name) for name in ("start", "started", "host", "device"))
-        versions = session.get("versions") or {}
-        return ", ".join([*(str(text) for text in known if text), *(f"{n} {v}" for n, v in versions.items())])
+    def words(session: Session) -> str:
+        return ", ".join(filter(None, (session.started, session.host, session.device)))
 
     texts: Sequence[str] = list(dict.fromkeys(filter(None, map(words, surface.sessions))))
     return "; ".join([*texts[:3], *([f"and {len(texts) - 3} more sessions"] if len(texts) > 3 else [])])
