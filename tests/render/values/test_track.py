@@ -388,3 +388,14 @@ def test_a_path_that_escapes_downwards_does_not_flatten_the_picture(surface_of, 
     assert "1 of its snapshots" in told and "−9×10⁷" in told
     if kind == "surface":
         assert scene.terrains[0].height_of(own).min() == 0.0
+
+
+@pytest.mark.parametrize(("last", "low"), [(0.02, 0.02), (1e-31, 0.1)])
+def test_a_path_that_converges_does_not_stretch_a_log_scale(surface_of, last, low):
+    x, y = np.linspace(-2, 2, 41), np.linspace(-2, 2, 33)
+    bowl = 0.1 + np.add.outer(100 * y**2, 100 * x**2)
+    own = np.array([500.0, 50.0, last])
+    down = path_of("sgd", [(-1.5, 0.5), (-0.5, 0.1), (0.0, 0.0)], own=own, beneath=own)
+    scene = make_scene([with_paths(surface_of(x, y, train_loss=bowl), down)], kind="contour")
+    assert scene.keys[0].scale.kind == "log" and scene.keys[0].scale.low == pytest.approx(low)
+    assert any("falls below the scale" in said for said in texts(scene.remarks)) == (last < low)
