@@ -115,7 +115,7 @@ def computed(out, *words):
 
 @pytest.mark.parametrize("strategy", ["loop", "stacked"])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_trap_71_complex_parameters_move_as_pairs_of_real_numbers(truth, strategy, precision):
+def test_trap_59_complex_parameters_move_as_pairs_of_real_numbers(truth, strategy, precision):
     words = ["--vectors", "keep", "--strategy", strategy, "--precision", precision, "--store-directions", "always"]
     surface, directions, said = computed("net.h5", *GRID, *words)
     assert "3 complex parameters (94% of all entries, spectral.weight first) move as pairs" in " ".join(said.split())
@@ -125,7 +125,7 @@ def test_trap_71_complex_parameters_move_as_pairs_of_real_numbers(truth, strateg
     assert max(expected) > 1.2 * min(expected)
 
 
-def test_trap_71_filters_of_a_direction_have_the_norms_of_moduli(truth):
+def test_trap_59_filters_of_a_direction_have_the_norms_of_moduli(truth):
     _, (direction, _), _ = computed("net.h5", *GRID, "--store-directions", "always")
     for name in ("spectral.weight", "spectral.shift"):
         made = torch.view_as_complex(torch.as_tensor(np.asarray(direction[name])))
@@ -135,7 +135,7 @@ def test_trap_71_filters_of_a_direction_have_the_norms_of_moduli(truth):
     assert not np.asarray(direction["spectral.turn"]).any()  # a vector is held, as real ones are
 
 
-def test_trap_71_curvature_is_that_by_real_and_imaginary_parts(truth):
+def test_trap_59_curvature_is_that_by_real_and_imaginary_parts(truth):
     values = torch.linalg.eigvalsh(truth.hessian())
     for method in ("double-backward", "forward-over-reverse", "finite-differences"):
         done = run("curvature", "problem.py", "--checkpoint", "net.pt", "--top", 2, "--probes", 2, "--json",
@@ -156,7 +156,7 @@ def named(truth):
     return truth.module.model().named_parameters()
 
 
-def test_trap_71_gradients_and_lines_and_bench_and_trace_and_sharpness_take_them(truth):
+def test_trap_59_gradients_and_lines_and_bench_and_trace_and_sharpness_take_them(truth):
     gradient = truth.gradient()[0]
     surface, (direction,), _ = computed("g.h5", "--grid", "0:1:2", "--plane", "gradient", "--vectors", "keep",
                                         "--normalize", "none", "--quantity", "loss,gradient_norm")  # fmt: skip
@@ -177,7 +177,7 @@ def test_trap_71_gradients_and_lines_and_bench_and_trace_and_sharpness_take_them
     torch.testing.assert_close(moved, -0.1 * gradient, rtol=1e-3, atol=1e-6)
 
 
-def test_trap_71_paths_are_projected_with_them(truth):
+def test_trap_59_paths_are_projected_with_them(truth):
     model = truth.module.model()
     optimizer = torch.optim.Adam(model.parameters(), 5e-2)
     states = []
@@ -208,7 +208,7 @@ def test_trap_71_paths_are_projected_with_them(truth):
 
 
 @pytest.mark.parametrize(("words", "moves"), [("--hold", False), ("--params", True)])
-def test_trap_71_a_complex_parameter_is_held_and_moved_by_name(truth, words, moves):
+def test_trap_59_a_complex_parameter_is_held_and_moved_by_name(truth, words, moves):
     surface, directions, _ = computed("new.h5", *GRID, words, "spectral.*", "--store-directions", "always")
     for name in ("spectral.weight", "out.weight"):
         assert np.asarray(directions[0][name]).any() == (moves == name.startswith("spectral"))

@@ -74,7 +74,7 @@ def bag(folder):
     return problem, exact
 
 
-def test_trap_81_residuals_of_finite_differences_bound_the_errors(tmp_path):
+def test_trap_56_residuals_of_finite_differences_bound_the_errors(tmp_path):
     problem, exact = bag(tmp_path)
     operator = Operator(problem, "train", method="finite-differences")
     extremes = Extremes(operator, ("min_eigenvalue", "max_eigenvalue"))
@@ -88,7 +88,7 @@ def test_trap_81_residuals_of_finite_differences_bound_the_errors(tmp_path):
             assert found[name + "_residual"] <= 2e-3 * max(abs(found[name]), 0.01 * want[-1])
 
 
-def test_trap_81_compute_says_that_it_takes_differences(tmp_path):
+def test_trap_56_compute_says_that_it_takes_differences(tmp_path):
     bag(tmp_path)
     source = resolve_problem(str(tmp_path / "bag.py"), model_args={}, checkpoint=None)
     plan = Plan(source, PlaneSpec(), Grid.parse("-.5:.5:2"), quantities=("loss", "max_eigenvalue"))
@@ -112,7 +112,7 @@ class Quadratic(nn.Module):
 
 
 @pytest.mark.parametrize("ends", [[4.0, 4.0, 4.0, 3.0, 2.0], [5.0, 4.0, 4.0, 3.0, 2.0], [6.0, 5.0, 4.0, 3.0, 2.0]])
-def test_trap_82_an_eigenvalue_that_occurs_several_times_is_given_as_often(ends):
+def test_trap_57_an_eigenvalue_that_occurs_several_times_is_given_as_often(ends):
     eigenvalues = np.concatenate([ends, np.linspace(-0.1, 0.1, 400), [-1.0, -1.5, -2.0, -2.0]])
     problem = Problem.make(
         Quadratic(eigenvalues), (torch.ones(5, dtype=torch.float64),), lambda m, b: m(b[0]), dtype=torch.float64
@@ -123,7 +123,7 @@ def test_trap_82_an_eigenvalue_that_occurs_several_times_is_given_as_often(ends)
     assert spectrum.facts["eigenvalues"]["ranked"]
 
 
-def test_trap_82_ranks_that_were_not_looked_for_are_not_known():
+def test_trap_57_ranks_that_were_not_looked_for_are_not_known():
     eigenvalues = np.linspace(-1, 1, 150) ** 3
     problem = Problem.make(
         Quadratic(eigenvalues), (torch.ones(5, dtype=torch.float64),), lambda m, b: m(b[0]), dtype=torch.float64
@@ -133,7 +133,7 @@ def test_trap_82_ranks_that_were_not_looked_for_are_not_known():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_trap_83_kinks_do_not_cast_doubt_on_differentiating_twice(seed):
+def test_trap_58_kinks_do_not_cast_doubt_on_differentiating_twice(seed):
     """The other way, which the doubt advised, was off by as much as the doubt said."""
     torch.manual_seed(seed)
     layers = [layer for _ in range(4) for layer in (nn.Linear(64, 64), nn.ReLU())]

@@ -75,7 +75,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", BY_PARAMETERS)
 @pytest.mark.parametrize("name", COMMANDS)
-def test_trap_90_a_loss_that_differentiates_by_the_parameters_is_that_with_gradients_on(
+def test_trap_60_a_loss_that_differentiates_by_the_parameters_is_that_with_gradients_on(
     folder, name, kind, monkeypatch
 ):
     truth = Truth(BY_PARAMETERS[kind])
@@ -106,7 +106,7 @@ NOISES = {
 
 @pytest.mark.parametrize("kind", NOISES)
 @pytest.mark.parametrize("words", [["compute", "--grid", "-1:1:3"], ["sharpness"], ["curvature", "--top", 1]])
-def test_trap_91_every_command_refuses_a_loss_that_draws_random_numbers(folder, words, kind):
+def test_trap_61_every_command_refuses_a_loss_that_draws_random_numbers(folder, words, kind):
     (folder / "problem.py").write_text(f"{NOISY}\n{NOISES[kind]}\n")
     command, *rest = words
     done = run(command, "problem.py", *rest, *([] if command == "sharpness" else ["--out", "new.h5"]))
@@ -204,7 +204,7 @@ def parts_of(batch):
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @pytest.mark.parametrize("kind", HOLDERS)
-def test_trap_92_examples_are_the_items_of_the_loader_whatever_holds_them(kind, reduction):
+def test_trap_62_examples_are_the_items_of_the_loader_whatever_holds_them(kind, reduction):
     def loss(model, batch):
         x, index, y = parts_of(batch)
         return nn.functional.cross_entropy(model(x, index, len(y)), y, reduction=reduction)
@@ -235,7 +235,7 @@ def functional_state(net, point):
     return {**dict(net.named_parameters()), **point}
 
 
-def test_trap_92_objects_in_a_list_say_how_many_examples_they_are():
+def test_trap_62_objects_in_a_list_say_how_many_examples_they_are():
     batches = [Numbered(*collated(GRAPHS[:30])), Numbered(*collated(GRAPHS[30:]))]
 
     def loss(model, batch):
@@ -249,7 +249,7 @@ def test_trap_92_objects_in_a_list_say_how_many_examples_they_are():
     assert again.examples["train"].sha256() != before  # what the object holds is compared
 
 
-def test_trap_92_batches_that_would_be_weighed_otherwise_by_another_tensor_are_doubted():
+def test_trap_62_batches_that_would_be_weighed_otherwise_by_another_tensor_are_doubted():
     batches = [collated(GRAPHS[:10]), collated(GRAPHS[10:21])]
 
     def loss(model, batch):
@@ -285,7 +285,7 @@ NO_ROWS = {
 
 
 @pytest.mark.parametrize("kind", NO_ROWS)
-def test_trap_93_a_loss_of_all_data_together_needs_no_row_per_example(folder, kind):
+def test_trap_63_a_loss_of_all_data_together_needs_no_row_per_example(folder, kind):
     (folder / "problem.py").write_text(f"{POINTS}\n{NO_ROWS[kind]}\n")
     names = {}
     exec(POINTS, names)
@@ -307,7 +307,7 @@ def test_trap_93_a_loss_of_all_data_together_needs_no_row_per_example(folder, ki
         ),
     ],
 )
-def test_trap_93_what_is_no_loss_of_all_data_together_is_said(folder, words, said):
+def test_trap_63_what_is_no_loss_of_all_data_together_is_said(folder, words, said):
     (folder / "problem.py").write_text(f"{POINTS}\n{words}\n")
     done = run("compute", "problem.py", "--grid", "-1:1:3", "--out", "new.h5")
     assert done.exit_code == 2
@@ -351,7 +351,7 @@ def loss(model, batch):
 
 
 @pytest.mark.parametrize("plane", ["random", "gradient,random", "line net.pt other.pt"])
-def test_trap_95_an_expert_that_is_asked_in_the_window_alone_moves(folder, plane):
+def test_trap_65_an_expert_that_is_asked_in_the_window_alone_moves(folder, plane):
     (folder / "problem.py").write_text(ROUTED)
     names = {}
     exec(ROUTED, names)
@@ -379,7 +379,7 @@ def test_trap_95_an_expert_that_is_asked_in_the_window_alone_moves(folder, plane
         assert surface.values("train_loss").ravel()[index] == pytest.approx(expected, rel=1e-5)
 
 
-def test_trap_95_an_expert_that_is_asked_nowhere_in_the_window_stays(folder):
+def test_trap_65_an_expert_that_is_asked_nowhere_in_the_window_stays(folder):
     (folder / "problem.py").write_text(ROUTED)
     words = ["--grid", "-0.01:0.01:3", "--store-directions", "always", "--progress", "none"]
     done = run("compute", "problem.py", *words, "--out", "new.h5")
@@ -425,7 +425,7 @@ def said(done):
 
 
 @pytest.mark.parametrize("kind", NARROW)
-def test_trap_96_a_loss_that_casts_to_a_narrow_type_is_doubted(folder, kind):
+def test_trap_66_a_loss_that_casts_to_a_narrow_type_is_doubted(folder, kind):
     old, new, dtype = NARROW[kind]
     (folder / "problem.py").write_text(PLAIN.replace("MORE", "").replace(old, new))
     done = run("check", "problem.py", "--grid", "-1:1:3")
@@ -434,7 +434,7 @@ def test_trap_96_a_loss_that_casts_to_a_narrow_type_is_doubted(folder, kind):
     )
 
 
-def test_trap_96_a_loss_in_float32_is_not_doubted_nor_is_a_precision_that_was_asked_for(folder):
+def test_trap_66_a_loss_in_float32_is_not_doubted_nor_is_a_precision_that_was_asked_for(folder):
     (folder / "problem.py").write_text(PLAIN.replace("MORE", ""))
     for words in ([], ["--precision", "bfloat16"]):
         assert "computes in" not in said(run("check", "problem.py", "--grid", "-1:1:3", *words))
@@ -452,7 +452,7 @@ ODD = {
 @pytest.mark.filterwarnings("ignore:.*in (prototype|beta) st:UserWarning")  # torch's own, of such tensors
 @pytest.mark.parametrize("kind", ODD)
 @pytest.mark.parametrize("command", [["compute", "--grid", "-1:1:3", "--out", "new.h5"], ["check"], ["sharpness"]])
-def test_trap_97_sparse_and_nested_parameters_are_refused_in_a_sentence(folder, command, kind):
+def test_trap_67_sparse_and_nested_parameters_are_refused_in_a_sentence(folder, command, kind):
     (folder / "problem.py").write_text(PLAIN.replace("MORE", ODD[kind]))
     done = run(command[0], "problem.py", *command[1:])
     assert done.exit_code in (1, 2)
@@ -461,7 +461,7 @@ def test_trap_97_sparse_and_nested_parameters_are_refused_in_a_sentence(folder, 
 
 @pytest.mark.filterwarnings("ignore:.*in (prototype|beta) st:UserWarning")
 @pytest.mark.parametrize("kind", ["sparse", "compressed", "invalid", "nested", "jagged"])
-def test_trap_97_sparse_and_nested_tensors_of_a_checkpoint_are_named(folder, kind):
+def test_trap_67_sparse_and_nested_tensors_of_a_checkpoint_are_named(folder, kind):
     (folder / "problem.py").write_text(PLAIN.replace("MORE", ""))
     state = {
         "a.weight": torch.randn(8, 6),
@@ -487,7 +487,7 @@ def test_trap_97_sparse_and_nested_tensors_of_a_checkpoint_are_named(folder, kin
     assert run("inspect", "net.pt", "--model", "problem.py:model").exit_code == 2
 
 
-def test_trap_98_a_trained_padding_row_is_said_to_stay(folder):
+def test_trap_68_a_trained_padding_row_is_said_to_stay(folder):
     more = "self.e = nn.Embedding(5, 6, padding_idx=1); nn.init.ones_(self.e.weight)"
     text = PLAIN.replace("MORE", more).replace(
         "self.a(x)", "self.a(x + self.e(torch.zeros(len(x), dtype=torch.long) + 1))"

@@ -1,4 +1,4 @@
-"""Traps 65 and 66: a fault is planted in a fast way, or in what a guard guards, and each guard finds its own."""
+"""Traps 53 and 54: a fault is planted in a fast way, or in what a guard guards, and each guard finds its own."""
 
 import shutil
 import sys
@@ -164,7 +164,7 @@ FAST = {
 
 @pytest.mark.parametrize("scale", [1.0, 1e-9])
 @pytest.mark.parametrize("fault", FAST)
-def test_trap_65_a_fault_in_a_fast_way_is_found_at_the_end_and_its_values_are_recomputed(fault, scale, monkeypatch):
+def test_trap_53_a_fault_in_a_fast_way_is_found_at_the_end_and_its_values_are_recomputed(fault, scale, monkeypatch):
     plant, make, loss, way = FAST[fault]
     monkeypatch.setattr(guard, "FREE_S", 1e9)
     net, data = make()
@@ -187,7 +187,7 @@ def test_trap_65_a_fault_in_a_fast_way_is_found_at_the_end_and_its_values_are_re
 
 
 @pytest.mark.parametrize("fault", ["weights forgotten", "the last batch forgotten", "points misplaced by a hundredth"])
-def test_trap_65_a_fault_in_a_fast_way_is_found_before_it_is_chosen(fault, monkeypatch):
+def test_trap_53_a_fault_in_a_fast_way_is_found_before_it_is_chosen(fault, monkeypatch):
     plant, make, loss, way = FAST[fault]
     plant(monkeypatch)
     problem = Problem.make(*make(), loss)
@@ -213,7 +213,7 @@ class WrongInPlaces(Loop):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_trap_65_of_many_points_the_comparison_finds_a_twentieth_that_is_wrong(seed, monkeypatch):
+def test_trap_53_of_many_points_the_comparison_finds_a_twentieth_that_is_wrong(seed, monkeypatch):
     problem = Problem.make(*vectors(), each)
     draw = np.random.default_rng(seed)
     wrong = frozenset(draw.choice(WIDE.size, WIDE.size // 10, replace=False).tolist())
@@ -236,7 +236,7 @@ def test_trap_65_of_many_points_the_comparison_finds_a_twentieth_that_is_wrong(s
     assert 20 * guard.missable(90) < 1.01 and guard.missable(90) <= 0.0501
 
 
-def test_trap_66_what_is_not_put_back_is_found_at_the_end(monkeypatch):
+def test_trap_54_what_is_not_put_back_is_found_at_the_end(monkeypatch):
     net, data = images()
 
     class Counting(nn.Module):
@@ -259,7 +259,7 @@ def test_trap_66_what_is_not_put_back_is_found_at_the_end(monkeypatch):
         engine.check_state()
 
 
-def test_trap_66_examples_that_change_are_found_at_the_end():
+def test_trap_54_examples_that_change_are_found_at_the_end():
     problem = Problem.make(*vectors(), each)
     engine = Engine(problem, plane_for(problem), way=Way("loop", 20))
     fill(engine, GRID)
@@ -273,14 +273,14 @@ def depends_on_the_batch(model, batch):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 19, 20, 256])
-def test_trap_66_two_cuts_find_what_one_hides(batch_size):
+def test_trap_54_two_cuts_find_what_one_hides(batch_size):
     problem = Problem.make(*vectors(), depends_on_the_batch)
     plan = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"))
     with pytest.raises(ProblemError, match="depends on the others"):
         check_centre(plan, problem, Engine(problem, plane_for(problem), batch_size=batch_size))
 
 
-def test_trap_66_the_proof_finds_parameters_that_the_graph_alone_calls_unused(monkeypatch):
+def test_trap_54_the_proof_finds_parameters_that_the_graph_alone_calls_unused(monkeypatch):
     class Net(nn.Module):
         def __init__(self):
             super().__init__()
@@ -296,7 +296,7 @@ def test_trap_66_the_proof_finds_parameters_that_the_graph_alone_calls_unused(mo
     assert find_unused(problem) == ("aside.weight", "aside.bias")
 
 
-def test_trap_66_residuals_bound_the_errors_of_products_that_are_wrong(monkeypatch):
+def test_trap_54_residuals_bound_the_errors_of_products_that_are_wrong(monkeypatch):
     """Products with a symmetric part that is right, and another that is not."""
     problem = Problem.make(*vectors(), each)
     operator = Operator(problem, "train")
@@ -354,13 +354,13 @@ def plan_of(checkpoint=None, grid="-1:1:9,-1:1:7"):
     return Plan(resolve_problem("problem.py", model_args={}, checkpoint=checkpoint), PlaneSpec(), Grid.parse(grid))
 
 
-def test_trap_66_data_of_another_seed_are_refused(folder):
+def test_trap_54_data_of_another_seed_are_refused(folder):
     write(seed="np.random.randint(1000)")
     with pytest.raises(ProblemError, match="other ones when read a second time"):
         compute(plan_of(), Path("net.h5"))
 
 
-def test_trap_66_a_module_that_loss_imports_late_is_part_of_the_problem(folder):
+def test_trap_54_a_module_that_loss_imports_late_is_part_of_the_problem(folder):
     surface = compute(plan_of(), Path("net.h5")).surface
     assert {"layers.py", "late.py"} <= set(surface.facts["modules_sha256"])
     compute(plan_of(), Path("net.h5"))
@@ -369,7 +369,7 @@ def test_trap_66_a_module_that_loss_imports_late_is_part_of_the_problem(folder):
         compute(plan_of(), Path("net.h5"))
 
 
-def test_trap_66_a_module_that_changes_while_points_are_evaluated_is_a_doubt(folder):
+def test_trap_54_a_module_that_changes_while_points_are_evaluated_is_a_doubt(folder):
     def change(update):
         Path("late.py").write_text("SCALE = 5.0\n")
 
@@ -393,7 +393,7 @@ def falsify(out):
     shutil.rmtree(journal_folder(out), ignore_errors=True)
 
 
-def test_trap_65_fast_points_of_an_earlier_session_are_compared_with_the_plain_loop(folder, monkeypatch):
+def test_trap_53_fast_points_of_an_earlier_session_are_compared_with_the_plain_loop(folder, monkeypatch):
     expected = compute(plan_of(), Path("plain.h5"), Settings(strategy="loop")).surface.values("train_loss")
     monkeypatch.setattr("lossviz.run.prepare.check_stored", lambda *_: None)  # its own way, which may be as wrong
     out = Path("net.h5")
@@ -404,7 +404,7 @@ def test_trap_65_fast_points_of_an_earlier_session_are_compared_with_the_plain_l
     assert any("evaluated again by the plain loop" in doubt.text for doubt in report.doubts)
 
 
-def test_trap_65_a_doubt_of_an_earlier_session_is_kept(folder):
+def test_trap_53_a_doubt_of_an_earlier_session_is_kept(folder):
     out = Path("net.h5")
     stopped_run(out, "loop")
     surface = read_surface(out)
@@ -415,7 +415,7 @@ def test_trap_65_a_doubt_of_an_earlier_session_is_kept(folder):
     assert "A fast way was wrong." in read_surface(out).facts["doubts"]
 
 
-def test_trap_65_points_of_the_preparation_are_compared_before_workers_go_on(folder, monkeypatch):
+def test_trap_53_points_of_the_preparation_are_compared_before_workers_go_on(folder, monkeypatch):
     expected = compute(plan_of(), Path("plain.h5"), Settings(strategy="loop")).surface.values("train_loss")
     stand_beside_the_point(monkeypatch)
     monkeypatch.setattr("lossviz.run.prepare.check_centre", lambda plan, problem, engine: centre_of(plan, problem))
@@ -437,7 +437,7 @@ def centre_of(plan, problem):
     return check_centre(plan, problem, Engine(problem, make_plane(plan.plane, 2, problem.params), way=Way("loop", 20)))
 
 
-def test_trap_66_a_worker_looks_at_hidden_state_at_its_end(folder, monkeypatch):
+def test_trap_54_a_worker_looks_at_hidden_state_at_its_end(folder, monkeypatch):
     out, checked = Path("net.h5"), []
     prepare_only(out, plan_of(), Settings(strategy="loop"))
     honest = Engine.check_state

@@ -44,7 +44,7 @@ def off(values, evaluated):
 
 
 @pytest.mark.parametrize("kind", ["spikes", "ring"])
-def test_trap_99_the_stated_error_of_refinement_is_that_of_failed_tests_too(kind):
+def test_trap_69_the_stated_error_of_refinement_is_that_of_failed_tests_too(kind):
     some = 0
     for seed in range(10):
         _, found = refined(SURFACES[kind], seed)
@@ -55,7 +55,7 @@ def test_trap_99_the_stated_error_of_refinement_is_that_of_failed_tests_too(kind
 
 
 @pytest.mark.parametrize("kind", SURFACES)
-def test_trap_99_what_the_tests_exclude_holds_in_nineteen_of_twenty_runs(kind):
+def test_trap_69_what_the_tests_exclude_holds_in_nineteen_of_twenty_runs(kind):
     wrong = 0
     for seed in range(20):
         evaluated, found = refined(SURFACES[kind], seed)
@@ -67,14 +67,14 @@ def test_trap_99_what_the_tests_exclude_holds_in_nineteen_of_twenty_runs(kind):
     assert wrong <= 3  # 1 of 20 expected, 4 in fewer than 2 % of trials
 
 
-def test_trap_99_holes_one_cell_wide_are_followed_where_values_jump():
+def test_trap_69_holes_one_cell_wide_are_followed_where_values_jump():
     values = SURFACES["ring"]
     ring = values < 0.6 * (1 + RADIUS**2)
     found = [ring & refined(values, seed)[0] for seed in range(5)]
     assert np.mean([(each.sum() / ring.sum()) for each in found]) > 0.95
 
 
-def test_trap_99_a_run_says_what_its_tests_can_exclude(tmp_path, monkeypatch):
+def test_trap_69_a_run_says_what_its_tests_can_exclude(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("problem.py").write_text(
         "import torch\nfrom torch import nn\n\ndef model(): return nn.Linear(1, 2, bias=False)\n"

@@ -101,7 +101,7 @@ def path_is_in_order():
 
 
 @pytest.mark.parametrize("kind", SAID)
-def test_trap_94_snapshots_are_in_the_order_of_their_steps(folder, kind):
+def test_trap_64_snapshots_are_in_the_order_of_their_steps(folder, kind):
     saved(*SAID[kind])
     done = compute()
     assert done.exit_code == 0, done.output
@@ -110,7 +110,7 @@ def test_trap_94_snapshots_are_in_the_order_of_their_steps(folder, kind):
 
 
 @pytest.mark.parametrize("kind", OPEN)
-def test_trap_94_an_order_that_nothing_says_is_asked_for(folder, kind):
+def test_trap_64_an_order_that_nothing_says_is_asked_for(folder, kind):
     saved(*OPEN[kind])
     done = compute()
     assert done.exit_code == 2
@@ -124,7 +124,7 @@ def test_trap_94_an_order_that_nothing_says_is_asked_for(folder, kind):
     assert done.exit_code == 0, done.output
 
 
-def test_trap_94_the_number_that_orders_may_be_named(folder):
+def test_trap_64_the_number_that_orders_may_be_named(folder):
     saved(*OPEN["numbers that disagree"])
     done = compute("--snapshot-order", r"05-(\d+)_")
     assert done.exit_code == 0, done.output
@@ -134,7 +134,7 @@ def test_trap_94_the_number_that_orders_may_be_named(folder):
         assert done.exit_code == 2 and said in " ".join(done.output.split())
 
 
-def test_trap_94_of_equal_snapshots_the_one_that_says_its_step_is_kept(folder):
+def test_trap_64_of_equal_snapshots_the_one_that_says_its_step_is_kept(folder):
     saved(lambda t: f"epoch={t}-step={t * 10}", bare)
     torch.save(bare(12), "run/best-val_loss=0.33.pt")
     torch.save(bare(20), "run/last.pt")

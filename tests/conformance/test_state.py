@@ -1,4 +1,4 @@
-"""Traps 60 to 64: what a model is beside its parameters, and what an evaluation leaves behind in it."""
+"""Traps 48 to 52: what a model is beside its parameters, and what an evaluation leaves behind in it."""
 
 import functools
 import types
@@ -108,7 +108,7 @@ KNOWING = [
 
 
 @pytest.mark.parametrize("change", KNOWING, ids=lambda change: change.__name__)
-def test_trap_60_functions_that_know_the_model_know_its_copy(change):
+def test_trap_48_functions_that_know_the_model_know_its_copy(change):
     def make():
         return change(network())
 
@@ -121,7 +121,7 @@ def test_trap_60_functions_that_know_the_model_know_its_copy(change):
     torch.testing.assert_close(original(DATA[0]), make()(DATA[0]), rtol=0, atol=0)
 
 
-def test_trap_60_a_function_that_finds_the_model_by_a_global_name_is_refused():
+def test_trap_48_a_function_that_finds_the_model_by_a_global_name_is_refused():
     net = network()
     space = {"NET": net}
     exec("def scaled(module, inputs, output):\n    return output * NET[0].weight.mean()", space)
@@ -153,7 +153,7 @@ def aliased_in_a_list(net):
 
 
 @pytest.mark.parametrize("change", [aliased, aliased_in_a_list], ids=lambda change: change.__name__)
-def test_trap_61_an_attribute_that_shares_a_parameters_memory_is_refused_by_name(change):
+def test_trap_49_an_attribute_that_shares_a_parameters_memory_is_refused_by_name(change):
     with pytest.raises(ProblemError, match=r"The attribute kept shares its memory with the parameter 0\.weight"):
         Problem.make(change(network()), DATA, each)
     listed = network()
@@ -178,7 +178,7 @@ class Remembering(nn.Module):
         return self.layer(x) + self.size * self.calls * x[:, :2] + self.size * self.count * x[:, 2:]
 
 
-def test_trap_62_what_forward_keeps_in_attributes_is_put_back_at_every_point():
+def test_trap_50_what_forward_keeps_in_attributes_is_put_back_at_every_point():
     problem = Problem.make(Remembering(), DATA, each)
     find_unused(problem)
     assert habits_of(problem).remembers and not habits_of(problem).differentiates
@@ -199,13 +199,13 @@ def first_call(model, batch):
 
 
 @pytest.mark.parametrize("size", [1.0, 1e-4])
-def test_trap_62_a_loss_that_depends_on_how_often_forward_ran_is_refused(size):
+def test_trap_50_a_loss_that_depends_on_how_often_forward_ran_is_refused(size):
     with pytest.raises(ProblemError, match="depends on the others"):
         check(Problem.make(Remembering(size), DATA, each), 5)
 
 
 @pytest.mark.parametrize(("precision", "size"), [("float32", 1e-2), ("float64", 1e-7)])
-def test_trap_63_a_small_dependence_on_the_batch_is_not_taken_for_rounding(precision, size):
+def test_trap_51_a_small_dependence_on_the_batch_is_not_taken_for_rounding(precision, size):
     def loss(model, batch):
         out = model(batch[0])
         return nn.functional.cross_entropy(out + size * out.mean(0), batch[1], reduction="none")
@@ -216,7 +216,7 @@ def test_trap_63_a_small_dependence_on_the_batch_is_not_taken_for_rounding(preci
     check(Problem.make(network(), DATA, each, dtype=getattr(torch, precision)), 5, precision)
 
 
-def test_trap_63_what_rounding_does_to_a_value_is_told_from_dependence_in_float64():
+def test_trap_51_what_rounding_does_to_a_value_is_told_from_dependence_in_float64():
     def loss(model, batch):
         """Loses digits in float32, otherwise in every cut, and none in float64."""
         far = 2.0**9 * (1 + len(batch[0]) % 3)
@@ -225,7 +225,7 @@ def test_trap_63_what_rounding_does_to_a_value_is_told_from_dependence_in_float6
     check(Problem.make(network(), DATA, loss), 5)
 
 
-def test_trap_64_a_model_is_whole_after_several_points_at_once():
+def test_trap_52_a_model_is_whole_after_several_points_at_once():
     def make():
         first = nn.Linear(4, 4)
         return nn.Sequential(first, nn.Sequential(first, nn.Tanh()), nn.Linear(4, 2))
@@ -238,7 +238,7 @@ def test_trap_64_a_model_is_whole_after_several_points_at_once():
     np.testing.assert_allclose(found, values_of(problem, Way("loop", 12)), rtol=1e-6)
 
 
-def test_trap_64_a_strategy_that_gives_other_values_is_blamed_and_not_the_loss():
+def test_trap_52_a_strategy_that_gives_other_values_is_blamed_and_not_the_loss():
     class Listed(nn.Module):
         def __init__(self):
             super().__init__()

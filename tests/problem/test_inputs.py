@@ -97,8 +97,8 @@ def test_a_list_of_state_dicts_is_the_snapshots_of_a_training(tmp_path):
 
 
 @pytest.mark.parametrize("loss", [torch.zeros(2), [0.1, 0.2], {"a": 1.0}, "bad", np.zeros(3), object()])
-def test_68_a_loss_that_is_no_number_costs_no_snapshot(tmp_path, loss):
-    """Trap 68: a recorder that is given a loss per example drops every snapshot in silence."""
+def test_trap_78_a_loss_that_is_no_number_costs_no_snapshot(tmp_path, loss):
+    """Trap 78: a recorder that is given a loss per example drops every snapshot in silence."""
     net = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
     with (

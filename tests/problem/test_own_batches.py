@@ -25,8 +25,8 @@ def mean_over(problem):
         return sum(float(problem.loss(problem.model, b)) * len(b[0]) for b in batches) / 100
 
 
-def test_69_a_batch_loss_keeps_the_loaders_batches():
-    """Trap 69: the batch size of the user's DataLoader is dropped, and a contrastive loss is that of other batches."""
+def test_trap_79_a_batch_loss_keeps_the_loaders_batches():
+    """Trap 79: the batch size of the user's DataLoader is dropped, and a contrastive loss is that of other batches."""
     loader = DataLoader(TensorDataset(X), batch_size=10, shuffle=True)
     problem = Problem.make(NET, loader, contrast)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def test_69_a_batch_loss_keeps_the_loaders_batches():
     assert "batches of 10 are kept" in problem.notes[-1]
 
 
-def test_69_so_do_examples_on_the_host():
+def test_trap_79_so_do_examples_on_the_host():
     examples = Reader(torch.device("cpu"), torch.float32).read(DataLoader(TensorDataset(X), batch_size=10), "train")
     kept = StreamedExamples(examples, torch.device("cpu")).in_own_batches()
     assert [len(b[0]) for b in kept.batches(64)] == [10] * 10 and isinstance(kept, StreamedExamples)
@@ -57,7 +57,7 @@ class Bags(Dataset):
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_69_bags_come_one_at_a_time(same):
+def test_trap_79_bags_come_one_at_a_time(same):
     class Of(Bags):
         def __getitem__(self, i):
             x, y = super().__getitem__(i)
@@ -79,8 +79,8 @@ def graphs(items):
     return torch.cat(xs), index, torch.tensor(ys)
 
 
-def test_70_examples_are_not_counted_by_the_nodes_of_graphs():
-    """Trap 70: examples are counted by the first tensor of a batch, the nodes of all its graphs, and weighed by it."""
+def test_trap_62_examples_are_not_counted_by_the_nodes_of_graphs():
+    """Trap 62: examples are counted by the first tensor of a batch, the nodes of all its graphs, and weighed by it."""
 
     def loss(model, batch):
         y, x, index = batch

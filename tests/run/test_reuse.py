@@ -72,8 +72,8 @@ CODE = {
 
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("file", CODE)
-def test_64_a_changed_module_of_the_users_own_is_noticed(folder, file, finished):
-    """Trap 64: a module beside the problem file changes, and its old surface is taken for the new one's."""
+def test_trap_74_a_changed_module_of_the_users_own_is_noticed(folder, file, finished):
+    """Trap 74: a module beside the problem file changes, and its old surface is taken for the new one's."""
     if not finished:
         unfinish()
     Path(file).write_text(CODE[file])
@@ -85,13 +85,13 @@ def test_64_a_changed_module_of_the_users_own_is_noticed(folder, file, finished)
         assert said.exit_code == 2 and f"{file} changed since" in said.output, said.output
 
 
-def test_64_so_is_one_that_is_gone(folder):
+def test_trap_74_so_is_one_that_is_gone(folder):
     Path("activation.py").unlink()
     said = run(*COMPUTE)
     assert said.exit_code == 2 and "activation.py (gone) changed since" in said.output
 
 
-def test_64_changed_data_is_noticed_where_nothing_is_left_to_evaluate(folder):
+def test_trap_74_changed_data_is_noticed_where_nothing_is_left_to_evaluate(folder):
     write_data(1)
     said = run(*COMPUTE)
     assert said.exit_code == 2 and "the examples are not those the file was made from" in said.output
@@ -134,8 +134,8 @@ def test_modules_that_are_imported_by_a_computed_name_count(folder):
 # ---------------------------------------------------------------- code that runs as a script when it is imported
 
 
-def test_65_code_that_overwrites_its_checkpoint_is_refused(tmp_path, monkeypatch):
-    """Trap 65: importing a training script trains again, and the file names the parameters that were there before."""
+def test_trap_75_code_that_overwrites_its_checkpoint_is_refused(tmp_path, monkeypatch):
+    """Trap 75: importing a training script trains again, and the file names the parameters that were there before."""
     monkeypatch.chdir(tmp_path)
     net = torch.nn.Linear(6, 4)
     torch.save(net.state_dict(), "net.pt")
@@ -150,8 +150,8 @@ def test_65_code_that_overwrites_its_checkpoint_is_refused(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("required", [False, True])
-def test_66_a_script_does_not_read_our_command_line(tmp_path, monkeypatch, required):
-    """Trap 66: argparse at module level reads the arguments of lossviz itself."""
+def test_trap_76_a_script_does_not_read_our_command_line(tmp_path, monkeypatch, required):
+    """Trap 76: argparse at module level reads the arguments of lossviz itself."""
     monkeypatch.chdir(tmp_path)
     write_data(0)
     option = "'--width', type=int, " + ("required=True" if required else "default=8")
@@ -168,8 +168,8 @@ def test_66_a_script_does_not_read_our_command_line(tmp_path, monkeypatch, requi
         assert said.exit_code == 0, said.output
 
 
-def test_67_the_default_type_that_a_module_sets_holds_for_its_data_and_loss(tmp_path, monkeypatch):
-    """Trap 67: torch.set_default_dtype at the top of a module is undone before data() and loss() are called."""
+def test_trap_77_the_default_type_that_a_module_sets_holds_for_its_data_and_loss(tmp_path, monkeypatch):
+    """Trap 77: torch.set_default_dtype at the top of a module is undone before data() and loss() are called."""
     monkeypatch.chdir(tmp_path)
     Path("p.py").write_text(
         """

@@ -45,8 +45,8 @@ def planted(request, victim):
     return plant
 
 
-def test_61_a_lock_is_never_a_link(tmp_path, victim, planted):
-    """Trap 61: a link in the place of a lock or a temporary file has its target emptied."""
+def test_trap_71_a_lock_is_never_a_link(tmp_path, victim, planted):
+    """Trap 71: a link in the place of a lock or a temporary file has its target emptied."""
     path = tmp_path / "net.h5"
     planted(lock_file(path))
     with pytest.raises(UnwritableError, match=r"net\.h5\.lock"):
@@ -57,7 +57,7 @@ def test_61_a_lock_is_never_a_link(tmp_path, victim, planted):
     assert victim.read_text() == TEXT and os.path.lexists(lock_file(path))
 
 
-def test_61_a_temporary_file_is_never_a_link(tmp_path, victim, planted):
+def test_trap_71_a_temporary_file_is_never_a_link(tmp_path, victim, planted):
     path = tmp_path / "net.h5"
     planted(temporary_path(path))
     check_writable(path)
@@ -66,7 +66,7 @@ def test_61_a_temporary_file_is_never_a_link(tmp_path, victim, planted):
     assert victim.read_text() == TEXT and path.read_bytes() == b"content" and not path.is_symlink()
 
 
-def test_61_nor_is_that_of_a_snapshot_or_a_script(tmp_path, victim, planted):
+def test_trap_71_nor_is_that_of_a_snapshot_or_a_script(tmp_path, victim, planted):
     planted(tmp_path / f".a.pt.part-{os.getpid()}")
     write_snapshot(tmp_path / "a.pt", Snapshot(0), {"w": torch.zeros(3)})
     planted(tmp_path / "round-0001.sbatch")
@@ -75,7 +75,7 @@ def test_61_nor_is_that_of_a_snapshot_or_a_script(tmp_path, victim, planted):
     assert (tmp_path / "round-0001.sbatch").read_text() == "#!/bin/bash\n"
 
 
-def test_61_a_journal_is_never_a_link(tmp_path, victim):
+def test_trap_71_a_journal_is_never_a_link(tmp_path, victim):
     path = tmp_path / "net.h5"
     journal_folder(path).symlink_to(victim.parent)
     with pytest.raises(OSError, match="the journal is a link"):

@@ -83,8 +83,8 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_60_no_command_runs_the_words_of_a_sent_file(sent, command):
-    """Trap 60: a plan that names subprocess:call runs it."""
+def test_trap_70_no_command_runs_the_words_of_a_sent_file(sent, command):
+    """Trap 70: a plan that names subprocess:call runs it."""
     said = run(*COMMANDS[command])
     assert said.exit_code == 2 and not Path("RAN").exists(), said.output
     for words in ("subprocess:call(args='touch RAN', shell=True)", "SHA-256", "problem.py", "--trust-problem"):
@@ -101,13 +101,13 @@ def test_60_no_command_runs_the_words_of_a_sent_file(sent, command):
         lambda out: project(out, {"a": "step.pt"}, settings=Settings(device="cpu")),
     ],
 )
-def test_60_nor_does_a_function(sent, call):
+def test_trap_70_nor_does_a_function(sent, call):
     with pytest.raises(UntrustedError, match="subprocess:call"):
         call(sent)
     assert not Path("RAN").exists()
 
 
-def test_60_nor_do_worker_processes(sent):
+def test_trap_70_nor_do_worker_processes(sent):
     with pytest.raises(lossviz.LossvizError, match="subprocess:call"):
         fill_with_workers(sent, ["cpu"])
     assert not Path("RAN").exists()

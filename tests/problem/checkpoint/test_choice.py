@@ -47,8 +47,8 @@ EQUAL = {
 
 
 @pytest.mark.parametrize("case", EQUAL)
-def test_62_sets_that_fit_equally_are_asked_about(tmp_path, case):
-    """Trap 62: of several sets of weights in a file that fit equally, the first is taken in silence."""
+def test_trap_72_sets_that_fit_equally_are_asked_about(tmp_path, case):
+    """Trap 72: of several sets of weights in a file that fit equally, the first is taken in silence."""
     torch.save(EQUAL[case], tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="fit the model equally well") as info:
         read_checkpoint(tmp_path / "net.pt", made())
@@ -97,7 +97,7 @@ def test_words_that_only_hold_the_letters_of_an_average_are_none(word):
         (lambda t: t.to(torch.complex64) + 1j, "complex64 in the file, float32 in the model"),
     ],
 )
-def test_62_masks_integers_and_complex_numbers_are_no_real_weights(tmp_path, make, kind):
+def test_trap_72_masks_integers_and_complex_numbers_are_no_real_weights(tmp_path, make, kind):
     torch.save({name: make(tensor) for name, tensor in W.items()}, tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match=kind):
         read_checkpoint(tmp_path / "net.pt", made())
@@ -113,8 +113,8 @@ def test_real_numbers_of_any_width_are(tmp_path, dtype):
     assert torch.equal(net.h.weight, W["h.weight"].to(dtype).float())
 
 
-def test_63_weights_of_an_untied_network_do_not_go_into_a_tied_one(tmp_path):
-    """Trap 63: of two different values for one tied tensor the last is loaded in silence."""
+def test_trap_73_weights_of_an_untied_network_do_not_go_into_a_tied_one(tmp_path):
+    """Trap 73: of two different values for one tied tensor the last is loaded in silence."""
     torch.save(made(3, tie=False).state_dict(), tmp_path / "net.pt")
     for read in (read_checkpoint, map_checkpoint):
         with pytest.raises(CheckpointError, match=r"different values for e\.weight and o\.weight"):
@@ -125,7 +125,7 @@ def test_63_weights_of_an_untied_network_do_not_go_into_a_tied_one(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_63_tied_by_storage_moves_as_one(dtype):
+def test_trap_73_tied_by_storage_moves_as_one(dtype):
     net = made(tie=False)
     net.o.weight.data = net.e.weight.data
     data = torch.randint(0, 11, (20, 5)), torch.randint(0, 11, (20,))
@@ -137,7 +137,7 @@ def test_63_tied_by_storage_moves_as_one(dtype):
     assert "e.weight and o.weight are one tensor and move as one." in problem.notes
 
 
-def test_63_what_shares_a_part_of_its_memory_cannot_move(tmp_path):
+def test_trap_73_what_shares_a_part_of_its_memory_cannot_move(tmp_path):
     net = made(tie=False)
     net.h.weight.data = net.e.weight.data[:8]
     with pytest.raises(ProblemError, match="share a part of their memory"):
