@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from lossviz.api.bar import in_notebook, notebook_bar
 from lossviz.api.options import Asked
 from lossviz.api.problem import held_problem, held_ref
 from lossviz.api.surface import Surface
@@ -232,11 +233,11 @@ WARNING = Watch(warn=_warn)
 @contextmanager
 def _watched(plan: Plan, progress: bool | None) -> Iterator[Watch]:
     """Warnings as warnings; a bar on terminals and in notebooks."""
-    shown = progress if progress is not None else sys.stderr.isatty() or "ipykernel" in sys.modules
+    shown = progress if progress is not None else sys.stderr.isatty() or in_notebook()
     if not shown:
         yield WARNING
         return
     from lossviz.cli.show.progress import show_progress
 
-    with show_progress("bar", plan.grid) as tell:
+    with notebook_bar(plan.grid) if in_notebook() else show_progress("bar", plan.grid) as tell:
         yield replace(WARNING, progress=tell, stage=QUIET.stage)
