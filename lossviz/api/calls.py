@@ -196,7 +196,8 @@ def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path
     except (StoppedError, KeyboardInterrupt):
         if not out.exists():
             raise
-        _warn(f"Interrupted; what was evaluated is in {out}. Call compute again with the same arguments to go on.")
+        text = f"Interrupted; what was evaluated is in {out}. Call compute again with the same arguments to go on."
+        _warn(Remark("doubt", "run", text))
         return Surface.of(read_surface(out), out, plan.problem)
     return Surface.of(report.surface, out, plan.problem)
 
@@ -223,8 +224,8 @@ def _runs(asked: Asked) -> dict[str, str]:
     return {Path(source).name or source: str(source) for source in asked.words["snapshots"]}
 
 
-def _warn(message: str) -> None:
-    warnings.warn(message, LossvizWarning, stacklevel=4)
+def _warn(remark: Remark) -> None:
+    warnings.warn(remark.text, LossvizWarning, stacklevel=4)
 
 
 WARNING = Watch(warn=_warn)

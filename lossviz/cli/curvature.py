@@ -15,6 +15,7 @@ from lossviz.cli.options.common import Mistakes, trust_problem_option
 from lossviz.cli.options.point_options import batchnorm_identity, load_point, point_options
 from lossviz.cli.options.source_options import SourceWords, source_options
 from lossviz.cli.show.table import print_line, print_table
+from lossviz.cli.show.watch import warn
 from lossviz.records.remark import doubt, write_remarks
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def curvature(problem: SourceWords, out: Path | None, as_json: bool, **words: An
     with stop_on_signal() as stop:
         spectrum = measure_spectrum(
             operator, depth, out=out, identity={**_loss_identity(ref), **batchnorm_identity(words)},
-            progress=_tell, stop=stop, warn=lambda sentence: _tell(f"warning: {sentence}"),
+            progress=_tell, stop=stop, warn=warn,
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps({"file": str(out), **summarize(spectrum)}, indent=2))

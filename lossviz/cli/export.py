@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from lossviz.cli.show.watch import warn
+
 ENDINGS = {"csv": ".csv", "npz": ".npz", "netcdf": ".nc", "goldstein": ".goldstein.h5"}
 
 
@@ -21,9 +23,6 @@ def export(file: Path, format: str, out: Path | None) -> None:
     from lossviz.store.exchange import export_surface
     from lossviz.store.schema import canonical_path
     from lossviz.store.surface_file import read_surface
-
-    def warn(text: str) -> None:
-        click.echo(f"lossviz: {text}", err=True)
 
     out = out or file.with_name(file.with_suffix("").name + ENDINGS[format])
     if canonical_path(out) == canonical_path(file):

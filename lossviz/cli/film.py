@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from lossviz.errors import LossvizError
+from lossviz.records.remark import Remark, Warn
 
 if TYPE_CHECKING:
     from lossviz.records.surface import Surface
@@ -47,9 +48,7 @@ def check_film_words(words: dict[str, Any], out: str | None, mistakes: list[str]
     _check_video(out, mistakes)
 
 
-def draw_film(
-    surfaces: Sequence[Surface], path: Path, options: dict[str, Any], command: str, note: Callable[[str], None]
-) -> list[Path]:
+def draw_film(surfaces: Sequence[Surface], path: Path, options: dict[str, Any], command: str, note: Warn) -> list[Path]:
     """Draw and write a film, with a bar on a terminal."""
     from lossviz.render.film.animation import animate
     from lossviz.render.film.film import default_subject, make_film
@@ -58,12 +57,13 @@ def draw_film(
     own.setdefault("subject", default_subject(surfaces))
     if own["subject"] == "flight" and path.suffix.lower() == ".gif":
         own.setdefault("rate", GIF_FLIGHT_RATE)
-        note(
+        text = (
             "Every frame of a flight is new: an MP4 of it (--out x.mp4) is a tenth of the size of a GIF, and smoother."
         )
+        note(Remark("said", "format", text))
     film = make_film(surfaces, **own, **{name: options[name] for name in SHARED})
     for remark in film.remarks:
-        note(remark.text)
+        note(remark)
     if not sys.stderr.isatty():
         return animate(film, path, command=command)
     with click.progressbar(length=len(film.frames), label="Frames", file=sys.stderr) as bar:

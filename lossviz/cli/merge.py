@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from lossviz.cli.show.watch import warn
+
 
 @click.command(epilog="Example: lossviz merge net.h5")
 @click.argument("run", type=click.Path(path_type=Path), metavar="RUN.h5")
@@ -16,7 +18,7 @@ def merge(run: Path, as_json: bool) -> None:
     """Merge the points that all processes have saved into RUN.h5; some may still be missing."""
     from lossviz.store.merge import merge as merge_run
 
-    merged = merge_run(run, warn=lambda text: click.echo(f"lossviz: {text}", err=True))
+    merged = merge_run(run, warn=warn)
     total, count = merged.surface.plan.grid.size, len(merged.segments)
     if as_json:
         found = {"file": str(run), "segments": count, "points": total, "missing": merged.missing}

@@ -17,6 +17,7 @@ from lossviz.cli.options.common import Mistakes, completed_from
 from lossviz.cli.options.log_to import check_log, log_option, send_to_log
 from lossviz.cli.show.figure_name import default_path
 from lossviz.errors import UsageError
+from lossviz.records.remark import Remark
 from lossviz.render.words.easels import EASELS, Easel
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def _draw(read: list[Surface], files: tuple[str, ...], out: str | None, options:
         still = {name: value for name, value in options.items() if name not in OWN}
         scene = make_scene(read, **still)
         for remark in scene.remarks:
-            note(remark.text)
+            note(remark)
         written = draw(scene, path, command=command)
         if scene.table:
             click.echo(f"{scene.table}\n")
@@ -196,9 +197,9 @@ def command_line(words: Sequence[str]) -> str:
     return shlex.join(["lossviz", *map(told, words)])
 
 
-def note(text: str) -> None:
-    """Tell a sentence on standard error."""
-    click.echo(f"Note: {text}", err=True)
+def note(remark: Remark) -> None:
+    """Print a remark on standard error."""
+    click.echo(f"Note: {remark.text}", err=True)
 
 
 def _read_options(words: dict[str, Any], mistakes: Mistakes) -> dict[str, Any]:

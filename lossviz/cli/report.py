@@ -48,5 +48,5 @@ def report(files: tuple[str, ...], out: str | None, titles: tuple[str, ...]) -> 
     surfaces = [surface for surface in read if surface]
     write_whole(path, write_report(surfaces, names, command=command))
     for remark in distinct([*difference_cautions(surfaces, names), *(r for s in surfaces for r in doubts_on(s))]):
-        note(remark.text)
+        note(remark)
     click.echo(f"Wrote {path}. Open it in a browser; it needs nothing else.")

@@ -26,6 +26,7 @@ from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.plane_words import PlaneWords
 from lossviz.records.recipe import Recipe
+from lossviz.records.remark import texts
 from lossviz.records.rule import Rule
 from lossviz.records.watch import QUIET, Watch
 from lossviz.space.params import Params, as_real, norm
@@ -89,8 +90,8 @@ class Making:
             operator = Operator(replace(self.problem, params=params), self.split)
             operator.on_product = lambda: self.watch.stage("products", operator.products, 0)
             self._eigen = eigen_directions(operator, *self.words.eigenvectors, seed=self.spec.seed)
-            if operator.notes:
-                self.say(notes=operator.notes)
+            if operator.remarks:
+                self.say(notes=tuple(texts(operator.remarks)))
         return self._eigen
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from lossviz.directions.normalize import apply_scales, normalize_with_scales
 from lossviz.errors import LayoutError, PlanError, StoreError, UsageError
 from lossviz.records.plan import PlaneSpec
 from lossviz.records.recipe import Recipe
+from lossviz.records.remark import Remark, Warn
 from lossviz.records.rule import Rule
 from lossviz.records.units import format_bytes
 from lossviz.space.params import Params, check_layout
@@ -89,7 +90,7 @@ def draw_directions(
     return Directions(tuple(tensors), recipe_of(spec), tuple(scales))
 
 
-def read_stored(path: Path, spec: PlaneSpec, origin: Params, warn: Callable[[str], None]) -> Directions:
+def read_stored(path: Path, spec: PlaneSpec, origin: Params, warn: Warn) -> Directions:
     """The directions in the file of a run whose plan says ``spec``; made again where it holds only their recipe.
 
     Raises:
@@ -106,7 +107,7 @@ def read_stored(path: Path, spec: PlaneSpec, origin: Params, warn: Callable[[str
     return directions_of(stored, origin, str(path), warn)
 
 
-def directions_of(stored: StoredDirections, origin: Params, where: str, warn: Callable[[str], None]) -> Directions:
+def directions_of(stored: StoredDirections, origin: Params, where: str, warn: Warn) -> Directions:
     """What a directions file holds, as tensors that fit ``origin``.
 
     Raises:
@@ -136,7 +137,7 @@ def _make_again(
     scales: Sequence[Params] | None,
     origin: Params,
     where: str,
-    warn: Callable[[str], None],
+    warn: Warn,
 ) -> tuple[Params, ...]:
     recipe = stored.recipe.innermost
     if recipe.algorithm != ALGORITHM or recipe.seed is None or scales is None:
@@ -153,7 +154,8 @@ def _make_again(
             "fingerprint. Is this the network they were made for?"
         )
     if likeness == "rounding":
-        warn(f"The directions of {where} were made again and are the same plane up to rounding, not to the last bit.")
+        text = f"The directions of {where} were made again and are the same plane up to rounding, not to the last bit."
+        warn(Remark("doubt", "directions", text))
     return tensors
 
 

@@ -25,6 +25,7 @@ from lossviz.problem.kept import Attributes
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
+from lossviz.records.remark import Remark
 
 STATISTICS_BATCH = 256  # fixed, for the spread between batches does not enter their mean variance
 
@@ -47,12 +48,12 @@ def with_batchnorm(problem: Problem, mode: BatchNorm, examples: int | None, seed
     layers = batchnorm_layers(problem.model)
     if not layers:
         nothing = f"--batchnorm {mode} changes nothing: the model has no BatchNorm layer."
-        return replace(problem, warnings=(*problem.warnings, nothing))
+        return replace(problem, remarks=(*problem.remarks, Remark("doubt", "BatchNorm", nothing)))
     if mode == "recompute":
         split = "train" if "train" in problem.examples else next(iter(problem.examples))
         subset = _subset(problem.examples[split], examples, seed)
         note = f"BatchNorm statistics are computed at every point over {subset.count} examples of {split!r}."
-        return replace(problem, statistics=subset, notes=(*problem.notes, note))
+        return replace(problem, statistics=subset, remarks=(*problem.remarks, Remark("said", "BatchNorm", note)))
     problem = replace(problem, habits=Habits())  # tried anew in that mode
     for layer in layers:  # so torch takes the batch's statistics and leaves the running ones alone
         layer.train()

@@ -22,6 +22,7 @@ from lossviz.records.facts import DerivativeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.quantity import split_quantities
+from lossviz.records.remark import Remark, distinct, texts
 from lossviz.space.plane import Plane
 
 
@@ -53,12 +54,13 @@ class Derivatives:
     def facts(self) -> DerivativeFacts:
         """How they are found."""
         methods = {split: ends.operator.method for split, ends in self._ends.items()}
-        return DerivativeFacts(tolerance=TOLERANCE, most=MOST, settle=SETTLE, method=methods, notes=self.notes)
+        notes = tuple(texts(self.remarks))
+        return DerivativeFacts(tolerance=TOLERANCE, most=MOST, settle=SETTLE, method=methods, notes=notes)
 
     @property
-    def notes(self) -> tuple[str, ...]:
-        """What a careful reader should know of how they are found, a sentence each."""
-        return tuple(dict.fromkeys(note for ends in self._ends.values() for note in ends.operator.notes))
+    def remarks(self) -> tuple[Remark, ...]:
+        """What a careful reader should know of how they are found."""
+        return distinct(remark for ends in self._ends.values() for remark in ends.operator.remarks)
 
     def extend(self, points: Sequence[Point], coordinates: Mapping[int, np.ndarray]) -> list[Point]:
         """The points with their derivatives, which have no standard error; ``coordinates`` (k,) by flat index."""

@@ -27,6 +27,7 @@ from lossviz.records.facts import EngineFacts
 from lossviz.records.grid import Grid
 from lossviz.records.order import coarse_to_fine
 from lossviz.records.point import Point
+from lossviz.records.remark import Remark, doubt, texts
 from lossviz.records.surface import Surface
 from lossviz.space.plane import Plane
 
@@ -54,8 +55,7 @@ class Engine:
         way: The way in use.
         settled: Whether that way is the one to stay with.
         trials: What measuring found; empty when nothing was measured.
-        notes: What had to be changed on the run, a sentence each.
-        doubts: Those of them that the reader of the surface should know.
+        remarks: What had to be changed on the run (subject ``"way"``), and what a comparison of fast ways leaves open.
     """
 
     def __init__(
@@ -73,11 +73,10 @@ class Engine:
         self.problem, self.plane, self.sampling = problem, plane, sampling
         self.derivatives, self.group = derivatives, group
         self.trials: list[Trial] = []
-        self.notes: list[str] = []
-        self.doubts = list(doubts)
+        self.remarks: list[Remark] = doubt("earlier session", doubts)
         self._recalled = False
         self._plain_batch = batch_size or (way.batch_size if way and is_plain(way) else None)
-        self._fast, self._limits = Sample(), ""
+        self._fast = Sample()
         layout = problem.layout
         plain = layout.slices > 1 or bool(layout.placement) or sampling is not None or derivatives is not None
         self._unmeasured = way is None and not plain
@@ -94,7 +93,7 @@ class Engine:
         """An engine in the same way whose points stop early; this one where they do not."""
         if sampling is None:
             return self
-        how = {"way": self.way, "sampling": sampling, "group": self.group, "doubts": self.doubts}
+        how = {"way": self.way, "sampling": sampling, "group": self.group, "doubts": texts(self.remarks, "doubt")}
         return Engine(sampling.ordered(self.problem), self.plane, **how)
 
     @property
@@ -106,10 +105,12 @@ class Engine:
             for t in self.trials
         ]
         threads = self.way.threads or torch.get_num_threads()
+        notes = tuple(remark.text for remark in self.remarks if remark.subject == "way")
         facts = EngineFacts(
-            way=self.way.facts, settled=self.settled, threads=threads, trials=tuple(trials), notes=tuple(self.notes)
+            way=self.way.facts, settled=self.settled, threads=threads, trials=tuple(trials), notes=notes
         )
-        return facts.evolve(doubts=self.doubts) if self.doubts else facts
+        doubts = texts(self.remarks, "doubt")
+        return facts.evolve(doubts=doubts) if doubts else facts
 
     def evaluate(self, grid: Grid, pending: Mapping[str, np.ndarray]) -> Iterator[list[Point]]:
         """Evaluate the ``pending`` flat indices of every split, coarse to fine, and yield them chunk by chunk.
@@ -193,11 +194,11 @@ class Engine:
             return
         self._fast = Sample()
         at = ", ".join(f"{c:g}" for c in grid.coordinates([point.index])[0])
-        self.doubts.append(
+        text = (
             f"A fast way ({self.way}) {reason} at ({at}): the {fast.count} values it gave were discarded and evaluated "
             "again by the plain loop."
         )
-        self.notes.append(self.doubts[-1])
+        self.remarks.append(Remark("doubt", "way", text))
         self._take(plain.way)
         for splits, indices in fast.places:
             for index in indices:
@@ -205,9 +206,8 @@ class Engine:
 
     def _say_limits(self, sentence: str) -> None:
         """Keep the last word on what the comparison cannot exclude."""
-        self.doubts = [doubt for doubt in self.doubts if doubt != self._limits]
-        self._limits = sentence
-        self.doubts += [sentence] if sentence else []
+        self.remarks = [remark for remark in self.remarks if remark.subject != "comparison"]
+        self.remarks += doubt("comparison", [sentence] if sentence else [])
 
     def evaluate_points(self, indices: Sequence[int], coordinates: np.ndarray, splits: Sequence[str]) -> list[Point]:
         """Evaluate K points at ``coordinates`` (K, k); with less memory, or plainly, when the way fails."""
@@ -246,13 +246,14 @@ class Engine:
             smaller = replace(
                 self.way, batch_size=half_batch(error, self.way.batch_size, self.problem.examples.values())
             )
-        self.notes.append(f"Memory did not suffice for {self.way}.")
+        self.remarks.append(Remark("said", "way", f"Out of memory with {self.way}."))
         return smaller
 
     def _plainer(self, error: ProblemError) -> Way:
         if self.way.strategy == "loop":
             raise error
-        self.notes.append(f"The plain loop is used, since {self.way} failed: {str(error).splitlines()[0]}")
+        text = f"The plain loop is used, since {self.way} failed: {str(error).splitlines()[0]}"
+        self.remarks.append(Remark("said", "way", text))
         return default_way(self.problem)
 
     def _take(self, way: Way) -> None:

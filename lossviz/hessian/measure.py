@@ -14,6 +14,7 @@ from lossviz.hessian.density import probe_spectrum
 from lossviz.hessian.lanczos import leading_eigenpairs
 from lossviz.hessian.operator import Operator
 from lossviz.hessian.probe import uniform_direction
+from lossviz.records.remark import Warn, ignore, texts
 from lossviz.records.spectrum import EigenvalueFacts, Spectrum, SpectrumFacts, SpectrumIdentity
 from lossviz.space.params import state_sha256
 from lossviz.store.atomic_file import check_writable
@@ -63,7 +64,7 @@ def measure_spectrum(
     identity: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda sentence: None,
     stop: Callable[[], bool] = lambda: False,
-    warn: Callable[[str], None] = lambda sentence: None,
+    warn: Warn = ignore,
 ) -> Spectrum:
     """Measure leading eigenvalues, trace and density of an operator.
 
@@ -74,7 +75,7 @@ def measure_spectrum(
         identity: What else determines the result, as JSON values (of the loss's code, say); compared with the file's.
         progress: Told what is being done, a sentence each.
         stop: Asked before every product.
-        warn: Told what does not stop the measurement.
+        warn: Called with what does not stop the measurement.
 
     Returns:
         The spectrum; more probes than asked for where the file holds more.
@@ -139,7 +140,7 @@ def empty_spectrum(operator: Operator, depth: Depth, identity: Mapping[str, Any]
         split=objective.split,
         tensors=objective.names,
         sizes=np.array([tensor.numel() for tensor in params.values()]),
-        facts=SpectrumFacts(identity=own, problem=problem.name, notes=tuple(operator.notes)),
+        facts=SpectrumFacts(identity=own, problem=problem.name, notes=tuple(texts(operator.remarks))),
     )
 
 
@@ -183,7 +184,7 @@ def _with_eigenvalues(operator: Operator, found: Spectrum, depth: Depth, progres
         found,
         eigenvalues=pairs.values.numpy(),
         residuals=pairs.residuals.numpy(),
-        facts=found.facts.evolve(eigenvalues=made, notes=operator.notes),
+        facts=found.facts.evolve(eigenvalues=made, notes=texts(operator.remarks)),
     )
 
 

@@ -19,6 +19,7 @@ from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import put
+from lossviz.records.remark import Remark, doubt
 from lossviz.space.params import Params, as_real, check_layout, norm, subtract
 
 PROBED_EXAMPLES, PROBED_DIRECTIONS = 4, 3  # a kink between two points spoils a difference, but not all of them
@@ -43,7 +44,7 @@ class Operator:
         method: The method in use.
         products: How many products were made.
         on_product: Called before each; may raise to stop.
-        notes: What a careful reader should know, a sentence each.
+        remarks: What a careful reader should know.
 
     Raises:
         ProblemError: If the loss cannot be differentiated, or cut from the model.
@@ -73,7 +74,7 @@ class Operator:
         check_one_device(problem)
         self.problem, self.objective = problem, Objective(problem, split, quantity=quantity, batch_size=batch_size)
         self.kind: Kind = kind
-        self.products, self.notes = 0, list[str]()
+        self.products, self.remarks = 0, list[Remark]()
         self.on_product: Callable[[], None] = lambda: None
         if kind == "gauss-newton":
             self.objective.fitting(lambda: check_cut(self.objective, self.objective.batches[0]))
@@ -111,7 +112,7 @@ class Operator:
         before = self.objective.batch_size
         made = self.objective.fitting(lambda: PRODUCTS[self.kind, self.method](self.objective, direction))
         if self.objective.batch_size != before:
-            self.notes.append(f"Memory did not suffice; batches of {self.objective.batch_size} are used.")
+            self._doubt(f"Out of memory; batches of {self.objective.batch_size} are used.")
         return made
 
     def doubt(self, vector: Tensor, product: Tensor) -> float:
@@ -139,6 +140,9 @@ class Operator:
         parts = vector.split([params[name].numel() for name in self.objective.names])
         return {name: part.view(params[name].shape) for name, part in zip(self.objective.names, parts, strict=True)}
 
+    def _doubt(self, sentence: str) -> None:
+        self.remarks += doubt("derivatives", [sentence])
+
     def _choose(self) -> Method:
         """Differentiate twice where torch can, and doubt it where differences of gradients say something else."""
         small = _few_examples(self.objective)
@@ -149,19 +153,19 @@ class Operator:
                 raise
             reason = str(error).strip().splitlines()[0]
             if self._goes_forward(small):
-                self.notes.append(
+                self._doubt(
                     "Products are made by forward derivatives of the gradient, since the model cannot be "
                     f"differentiated twice backwards ({reason})."
                 )
                 return "forward-over-reverse"
-            self.notes.append(
+            self._doubt(
                 f"Products are finite differences of gradients, since the model cannot be differentiated twice "
                 f"({reason}). How far they may be off is part of every residual."
             )
             return "finite-differences"
         differing = self._disagreement(small)
         if differing > SUSPICIOUS:
-            self.notes.append(
+            self._doubt(
                 f"Differentiating twice and differences of gradients differ by {differing:.0%} on a few examples, "
                 "though differences with several steps agree with each other: a custom autograd function may hide its "
                 "second derivative. --method finite-differences gives the other."
@@ -194,7 +198,7 @@ class Operator:
         if wide is not None:
             self.objective = wide
             return
-        self.notes.append(
+        self._doubt(
             f"The model does not run in float64, so that differences are taken in {_dtype_of(self.objective)} and are "
             "right to a few digits; what two steps differ by is part of every residual."
         )

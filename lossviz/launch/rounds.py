@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from lossviz.errors import StoreError, UnwritableError
+from lossviz.records.remark import Remark, Warn
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.schema import canonical_path, journal_folder
 from lossviz.store.trust import remember_jobs
@@ -163,7 +164,7 @@ def read_round(run: Path, number: int) -> Round | None:
     return _read(path) if path.exists() else None
 
 
-def read_points(run: Path, number: int | None, size: int, warn: Callable[[str], None]) -> np.ndarray | None:
+def read_points(run: Path, number: int | None, size: int, warn: Warn) -> np.ndarray | None:
     """The points a submission covers, int64 (M,); None for the whole grid, as without a number or a record.
 
     Raises:
@@ -172,7 +173,8 @@ def read_points(run: Path, number: int | None, size: int, warn: Callable[[str], 
     made = None if number is None else read_round(run, number)
     if made is None:
         if number is not None:
-            warn(f"There is no record of round {number} beside {run}; the whole grid is shared.")
+            text = f"There is no record of round {number} beside {run}; the whole grid is shared."
+            warn(Remark("doubt", "round", text))
         return None
     if made.size != size:
         raise StoreError(f"Round {number} of {run} is for {made.size} points, the run has {size}.")

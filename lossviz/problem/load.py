@@ -35,6 +35,7 @@ from lossviz.problem.source.resolve import BUILT_IN, kind_of
 from lossviz.problem.source.words import changed_pieces
 from lossviz.problem.storage import tie_shared
 from lossviz.records.plan import ProblemRef
+from lossviz.records.remark import doubt, said
 from lossviz.space.params import state_sha256
 
 OTHER_SEED = FIXED_SEED + 1  # of the second reading: what the global generators draw is then other
@@ -98,7 +99,7 @@ def load_problem(
             parallelize = None if mesh is None else find_parallelize(definition)
             made, notes = make_model(definition.model, ref)
             placed = is_placed(made)
-            warnings = check_placed(made, dtype) if placed else _narrowed(made, dtype)
+            doubts = check_placed(made, dtype) if placed else _narrowed(made, dtype)
             if placed:  # as the user laid it out, and made for us alone
                 model, device, dtype = made, next(made.parameters()).device, type_of(made, dtype)
             elif mesh is None:
@@ -132,8 +133,7 @@ def load_problem(
         placed=placed,
         name=definition.name,
         chance=definition.chance,
-        notes=notes or [],
-        warnings=[*warnings, *reader.warnings],
+        remarks=[*said("loading", notes or []), *doubt("model", doubts), *reader.remarks],
         read_twice=read_twice,
         move=move,
     )
@@ -250,7 +250,7 @@ def _stored(piece: Piece, ref: ProblemRef) -> dict[str, Any]:
 
 
 def _narrowed(model: nn.Module, dtype: torch.dtype) -> list[str]:
-    """A warning where the model is wider than its passes will be."""
+    """A sentence where the model is wider than its passes will be."""
     if dtype == torch.float64 or not any(p.dtype == torch.float64 for p in model.parameters()):
         return []
     narrow = str(dtype).removeprefix("torch.")

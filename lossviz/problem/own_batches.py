@@ -12,41 +12,44 @@ from lossviz.problem.data.batch import Batch, is_uneven
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.habits import Habits, Loss, try_loss
 from lossviz.problem.kept import Kept
+from lossviz.records.remark import Remark, doubt, said
 
 
 def keep_own_batches(
     model: nn.Module, loss: Loss, examples: Mapping[str, Examples]
-) -> tuple[dict[str, Examples], list[str], list[str]]:
-    """The examples, in the batches of the user's loaders where the loss gives one value a batch.
+) -> tuple[dict[str, Examples], list[Remark]]:
+    """The examples, in the batches of the user's loaders where the loss gives one value per batch.
 
     Such a loss may depend on what shares a batch (contrasts, Dice, a network that takes one example at a time), and
     only the loader's size is what the user trained with.
 
     Returns:
-        The examples by split; notes of what was kept; and warnings.
+        The examples by split, and remarks on what was kept.
 
     Raises:
         ProblemError: If the data of a split are one batch at most, and the loss does not take them as one.
     """
-    kept, notes, warnings = dict(examples), [], []
+    kept, remarks = dict(examples), list[Remark]()
     for split, part in examples.items():
         if part.together:
             if not _gives_one_value(model, loss, part.batches(None)[0], every=True):
                 raise ProblemError(part.together)
-            notes.append(f"The {split} data are one batch, of which the loss gives one value.")
+            remarks += said("loading", [f"The {split} data are one batch, of which the loss gives one value."])
         elif part.own_size is not None and part.own_size < part.count:
             if _gives_one_value(model, loss, part.batches(part.own_size)[0]):
                 kept[split] = part.in_own_batches()
-                notes.append(
-                    f"The loss gives one value a batch, so the {split} loader's batches of {part.own_size} are kept."
+                text = (
+                    f"The loss gives one value per batch, so the {split} loader's batches of {part.own_size} are kept."
                 )
+                remarks += said("loading", [text])
         elif is_uneven(part.batches(None)) and _gives_one_value(model, loss, part.batches(None)[0]):
-            warnings.append(
-                f"The batches of {split!r} are weighed by the rows of their first tensor, and hold others whose rows "
+            text = (
+                f"The batches of {split!r} are weighted by the rows of their first tensor, and hold others whose rows "
                 "are not as many or in proportion. If another one has a row per example, put it first in the batch, "
                 'or let loss() return a "weight".'
             )
-    return kept, notes, warnings
+            remarks += doubt("data", [text])
+    return kept, remarks
 
 
 def _gives_one_value(model: nn.Module, loss: Loss, batch: Batch, *, every: bool = False) -> bool:

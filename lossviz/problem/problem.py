@@ -24,6 +24,7 @@ from lossviz.problem.placed import describe_devices
 from lossviz.problem.rules import rules_of
 from lossviz.problem.source.file import check_chance
 from lossviz.problem.storage import tie_shared, tied_names
+from lossviz.records.remark import Remark, doubt, said
 from lossviz.records.rule import Rule
 from lossviz.records.shown import Shown
 from lossviz.records.table import Table
@@ -48,8 +49,8 @@ class Problem(Shown):
             told.
         buffers: Running statistics and counters, copied; never perturbed.
         chance: Values of the quantities for an answer at random, in their own units; empty if unknown.
-        notes: What was decided while loading, for the record.
-        warnings: What the user should know about the model or data.
+        remarks: What was decided while loading (``"said"``), and what the user should know of model and data
+            (``"doubt"``).
         statistics: Examples whose statistics BatchNorm takes at every point; None leaves it as the model has it.
         read_twice: Whether the data were read a second time as a whole, and were the same.
         matching: How the names in files of its parameters fit the model's.
@@ -70,8 +71,7 @@ class Problem(Shown):
     frozen: tuple[str, ...]
     buffers: Params
     chance: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
     statistics: Examples | None = None
     read_twice: bool = False
     rules: Mapping[str, Rule] = field(default_factory=dict)
@@ -107,9 +107,9 @@ class Problem(Shown):
             **{f"{split} examples": f"{part.count:,}" for split, part in self.examples.items()},
             "loss": getattr(self.loss, "__qualname__", type(self.loss).__name__),
         }
-        told = [("warning", text) for text in self.warnings] + [("note", text) for text in self.notes]
+        remarks = [(remark.level, remark.subject, remark.text) for remark in self.remarks]
         tables = [Table.pairs(rows)]
-        return [*tables, Table.of(("", ""), told, headed=False)] if told else tables
+        return [*tables, Table.of(("level", "subject", "text"), remarks, headed=False)] if remarks else tables
 
     def copied_model(self) -> nn.Module:
         """A copy of the model to be changed.
@@ -177,7 +177,7 @@ class Problem(Shown):
                 device=torch.device(device),
                 name=name,
                 chance=check_chance(chance or {}, name),
-                warnings=reader.warnings,
+                remarks=reader.remarks,
                 move=move,
             )
             return with_own_batches(made)
@@ -191,8 +191,7 @@ def assemble(
     device: torch.device,
     name: str,
     chance: Mapping[str, float],
-    notes: Sequence[str] = (),
-    warnings: Sequence[str] = (),
+    remarks: Sequence[Remark] = (),
     read_twice: bool = False,
     origin_on_host: bool = False,
     move: Sequence[str] = (),
@@ -206,11 +205,11 @@ def assemble(
         ProblemError: If the model has no floating-point parameter, or a pattern of ``move`` matches none.
     """
     folded = fold_weight_norm(model)
-    moving, frozen, note = _divide(model, move)
-    note += [f"{' and '.join(names)} are one tensor and move as one." for names in tied_names(model)[:TIES_SHOWN]]
+    moving, frozen, notes = _divide(model, move)
+    notes += [f"{' and '.join(names)} are one tensor and move as one." for names in tied_names(model)[:TIES_SHOWN]]
     if folded:
-        note.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
-    note += [*_complex_moved(model, moving), *_padding_held(model)]
+        notes.append(f"{len(folded)} weight-norm pairs were folded into the weights they stand for, which move.")
+    notes += [*_complex_moved(model, moving), *_padding_held(model)]
     try:
         model = (model if placed else model.to(device)).eval()
         tensors, host = dict(model.named_parameters()), torch.device("cpu") if origin_on_host else None
@@ -231,8 +230,11 @@ def assemble(
         frozen=tuple(frozen),
         buffers=buffers,
         chance=dict(chance),
-        notes=(*notes, *note),
-        warnings=(*warnings, *_not_finite({**tensors, **buffers})),
+        remarks=(
+            *remarks,
+            *said("loading", notes),
+            *doubt("parameters", _not_finite({**tensors, **buffers})),
+        ),
         read_twice=read_twice,
         rules={name: rule for name, rule in rules_of(model).items() if name in moving},
         layout=Layout(placement=describe_devices(model) if placed else ""),
@@ -245,9 +247,8 @@ def with_own_batches(problem: Problem) -> Problem:
     Raises:
         ProblemError: If the data are one batch at most, and the loss does not take them as one.
     """
-    kept, notes, warnings = keep_own_batches(problem.model, problem.loss, problem.examples)
-    notes, warnings = [*problem.notes, *notes], [*problem.warnings, *warnings]
-    return replace(problem, examples=kept, notes=tuple(notes), warnings=tuple(warnings))
+    kept, remarks = keep_own_batches(problem.model, problem.loss, problem.examples)
+    return replace(problem, examples=kept, remarks=(*problem.remarks, *remarks))
 
 
 def private_copy(model: nn.Module, dtype: torch.dtype) -> nn.Module:

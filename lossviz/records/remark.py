@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,9 @@ class Remark:
     text: str
 
 
+Warn = Callable[[Remark], None]
+
+
 def doubt(subject: str, sentences: Iterable[object]) -> list[Remark]:
     """A doubt for each sentence, such as those stored in a file.
 
@@ -37,6 +40,15 @@ def doubt(subject: str, sentences: Iterable[object]) -> list[Remark]:
         [Remark(level='doubt', subject='run', text='Half the points are missing.')]
     """
     return [Remark("doubt", subject, str(sentence)) for sentence in sentences]
+
+
+def said(subject: str, sentences: Iterable[object]) -> list[Remark]:
+    """The same of facts without a judgement."""
+    return [Remark("said", subject, str(sentence)) for sentence in sentences]
+
+
+def ignore(_: Remark) -> None:
+    """Drop a remark that nobody asked for."""
 
 
 def is_sound(remarks: Iterable[Remark]) -> bool:
@@ -52,9 +64,9 @@ def distinct(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
     return tuple(first.values())
 
 
-def texts(remarks: Iterable[Remark]) -> list[str]:
-    """The sentences alone, as files store them."""
-    return [remark.text for remark in remarks]
+def texts(remarks: Iterable[Remark], level: Level | None = None) -> list[str]:
+    """The sentences alone, as files store them; only those of one level if it is named."""
+    return [remark.text for remark in remarks if level in (None, remark.level)]
 
 
 def write_remarks(remarks: Sequence[Remark], medium: Medium) -> list[str]:

@@ -7,9 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lossviz.records.remark import ignore
+
 if TYPE_CHECKING:
     from lossviz.records.point import Point
-    from lossviz.records.remark import Remark
+    from lossviz.records.remark import Remark, Warn
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Watch:
     Attributes:
         progress: Called with an :class:`Update` after points were saved.
         stage: Called with what is being done, how much of it is done, and how much there is (0: not known).
-        warn: Called with sentences that do not stop the run.
+        warn: Called with each doubt that does not stop the run.
         tell: Called with the verdict of the self-check of a new run.
         stop: Asked between chunks of points, and between steps of a stage; true ends the run with everything saved.
         interruptible: Entered while a chunk is evaluated; may raise :class:`~lossviz.errors.PointDropped` inside it, so
@@ -51,13 +53,13 @@ class Watch:
     Example:
         >>> said = []
         >>> watch = Watch(warn=said.append)
-        >>> watch.warn("the loss is nan"), watch.stop(), said
-        (None, False, ['the loss is nan'])
+        >>> watch.warn(Remark("doubt", "loss", "It is nan.")), watch.stop(), said
+        (None, False, [Remark(level='doubt', subject='loss', text='It is nan.')])
     """
 
     progress: Callable[[Update], None] = _ignore
     stage: Callable[[str, int, int], None] = _ignore
-    warn: Callable[[str], None] = _ignore
+    warn: Warn = ignore
     tell: Callable[[list[Remark]], None] = _ignore
     stop: Callable[[], bool] = _never
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext

@@ -37,8 +37,8 @@ def check_plan(
     other = OtherRun.read(plane_from) if plane_from else None
     plan = other.plan_on(plan) if other else plan
     made = assemble(plan, Source(other=other, reread_s=math.inf), settings, watch)
-    for warning in made.problem.warnings:
-        watch.warn(warning)
+    for remark in [remark for remark in made.problem.remarks if remark.level == "doubt"]:
+        watch.warn(remark)
     try:
         return _verdict(made, settings)
     except (ProblemError, LayoutError) as error:

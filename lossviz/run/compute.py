@@ -133,7 +133,7 @@ def fill(run: Run, engine: Engine, watch: Watch) -> tuple[Surface, float, int]:
     seconds = time.perf_counter() - start
     engine.check_state()
     modules, changed = modules_now(surface, before)
-    engine.doubts += changed
+    engine.remarks += doubt("modules", changed)
     surface.facts = surface.facts.evolve(engine=engine.facts, modules_sha256=modules)
     surface.facts = closing_facts(surface)
     run.publish(final=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -26,6 +25,7 @@ from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
+from lossviz.records.remark import Warn
 from lossviz.records.rule import Rule, override
 from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane, check_plane
@@ -113,7 +113,7 @@ def _load(plan: Plan, device: str, *, splits: tuple[str, ...] | None = None, **h
 
 
 def find_directions(
-    plan: Plan, problem: Problem, out: Path, warn: Callable[[str], None], *, stored: bool, other: OtherRun | None = None
+    plan: Plan, problem: Problem, out: Path, warn: Warn, *, stored: bool, other: OtherRun | None = None
 ) -> Directions:
     """The directions of a run: ``stored`` beside one that exists, or those of another run, or newly drawn.
 

@@ -27,6 +27,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan
 from lossviz.records.plane_words import PlaneRequest, window_text
 from lossviz.records.recipe import Recipe
+from lossviz.records.remark import doubt, texts
 from lossviz.records.watch import QUIET, Watch
 from lossviz.run.load import find_rules, held_unused, load_plan_problem, used_on
 from lossviz.run.settings import DEFAULT, Settings
@@ -87,13 +88,13 @@ def settle_plane(
         if request.is_plain or (other := used_on(plan, problem, plane)) is problem:
             break
         problem = other
-    warnings = list(_warnings(plan, request, problem, runs))
-    for warning in warnings:
-        watch.warn(warning)
+    doubts = doubt("plane", _doubts(plan, request, problem, runs))
+    for remark in doubts:
+        watch.warn(remark)
     if request.is_plain:
         return plan, None
     file = directions_path(canonical_path(out))
-    recipe = directions.recipe.evolve(request=wanted, warnings=warnings)
+    recipe = directions.recipe.evolve(request=wanted, warnings=texts(doubts))
     replace(directions, recipe=recipe).write(file, plane.origin, "always")
     return plan, file
 
@@ -121,7 +122,7 @@ def _may_move(plan: Plan, request: PlaneRequest, problem: Problem) -> dict[str, 
     return {name: tensor for name, tensor in _host(problem).items() if name not in still}
 
 
-def _warnings(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots]) -> Iterator[str]:
+def _doubts(plan: Plan, request: PlaneRequest, problem: Problem, runs: Sequence[Snapshots]) -> Iterator[str]:
     """What a careful reader should know of such a plane."""
     for run in runs if request.words.components else ():
         gaps = np.diff([fact.step for fact in run.facts])[:-1]  # the last snapshot is where training ended

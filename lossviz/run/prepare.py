@@ -25,6 +25,7 @@ from lossviz.records.facts import Facts, ProbeFacts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.recipe import Recipe
+from lossviz.records.remark import doubt, texts
 from lossviz.records.verdict import verdict_of
 from lossviz.records.watch import Watch
 from lossviz.render.trial import find_drawing_fault
@@ -109,8 +110,8 @@ def prepare(
         facts = facts.evolve(plane_from=source.other.describe(plan, carried), warnings=warnings)
     if not source.known:
         fault = find_drawing_fault(plan) if (facts.point_s or 0.0) * plan.grid.size > TRIAL_FROM_S else ""
-        for warning in [*facts.warnings, *([fault] if fault else [])]:
-            watch.warn(warning)
+        for remark in [*doubt("problem", facts.warnings), *doubt("figure", [fault] if fault else [])]:
+            watch.warn(remark)
     facts = facts.evolve(warnings=(*facts.warnings, *recipe.warnings))  # said when the plane was made
     # 2. the run itself
     if run is None:
@@ -129,6 +130,7 @@ def probe(made: Assembly) -> ProbeFacts:
 def prepare_facts(made: Assembly) -> Facts:
     """Check the problem at the centre, and gather what the file should say about model, data and plane."""
     plan, problem, plane, engine = made.plan, made.problem, made.plane, made.engine
+    derived = engine.derivatives.remarks if engine.derivatives else ()
     facts = Facts(
         problem=problem.name,
         model=type(problem.model).__name__,
@@ -148,8 +150,8 @@ def prepare_facts(made: Assembly) -> Facts:
         norm_ratios=tuple(norm_ratios(plane, made.rules)),
         rules=tuple(rule_table(made.rules, problem.params)),
         modules_sha256=dict(problem.modules),
-        notes=tuple(problem.notes),
-        warnings=(*problem.warnings, *(engine.derivatives.notes if engine.derivatives else ())),
+        notes=tuple(texts(problem.remarks, "said")),
+        warnings=tuple(texts([*problem.remarks, *derived], "doubt")),
         engine=engine.facts,
         precision=made.precision,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from lossviz.errors import DamagedFileError, StoreError
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
+from lossviz.records.remark import Remark, Warn
 from lossviz.run.load import find_rules
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import directions_path
@@ -18,7 +18,7 @@ from lossviz.store.schema import directions_path
 
 def restore_directions(
     out: Path, facts: Facts, plan: Plan, problem: Problem, keep: StoreDirections,
-    warn: Callable[[str], None],
+    warn: Warn,
 ) -> str:  # fmt: skip
     """Make sure that the directions of a run lie beside it.
 
@@ -28,7 +28,7 @@ def restore_directions(
         plan: Of the run.
         problem: Freshly loaded, with the run's parameters.
         keep: Whether tensors or only the recipe are stored.
-        warn: Told where the file is made again.
+        warn: Called with a remark if the file is made again.
 
     Returns:
         What is wrong with the file, if it cannot be made again; else nothing.
@@ -50,5 +50,6 @@ def restore_directions(
     if drawn.fingerprint(problem.params).sha256 != facts.directions_sha256:
         return found
     drawn.write(path, problem.params, keep)
-    warn(f"{found}; it is made again from its seed: the same directions to the last bit.")
+    text = f"{found}; it is made again from its seed: the same directions to the last bit."
+    warn(Remark("doubt", "directions", text))
     return ""

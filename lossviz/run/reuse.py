@@ -13,6 +13,7 @@ from lossviz.problem.source.local_modules import changed_modules, hash_modules
 from lossviz.records.expected import compare_expected, demand_expected
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
+from lossviz.records.remark import Remark
 from lossviz.records.surface import Surface
 from lossviz.records.watch import Watch
 from lossviz.run.load import load_plan_problem
@@ -38,12 +39,13 @@ def check_reused(out: Path, surface: Surface, plan: Plan, settings: Settings, wa
     demand_expected(compare_expected(settings.expect, facts.origin))
     check_modules(out, facts.modules_sha256, plan)
     if not facts.state_sha256 or plan.ranks_divide == "model":
-        watch.warn(f"{out} was finished before; its parameters and examples were not compared with what is there now.")
+        text = f"{out} was finished before; its parameters and examples were not compared with what is there now."
+        watch.warn(Remark("doubt", "reuse", text))
         return
     lean = bool(facts.engine.way.lean)
     problem = load_plan_problem(plan, settings.device, low_memory=settings.low_memory or lean)
     if lost := restore_directions(out, facts, plan, problem, settings.store_directions, watch.warn):
-        watch.warn(f"{lost}. {WITHOUT_DIRECTIONS}")
+        watch.warn(Remark("doubt", "directions", f"{lost}. {WITHOUT_DIRECTIONS}"))
     problem = in_precision(problem, facts.precision.used)
     found = Facts(
         state_sha256=problem.state_sha256(),

@@ -83,9 +83,9 @@ def work(
         engine.recall(run.surface, share(plan.grid, part, points))
         evaluated = _fill_share(run, engine, pending, watch)
         engine.check_state()
-        for doubt in engine.doubts:
-            if doubt not in run.surface.facts.engine.doubts:
-                watch.warn(doubt)
+        for remark in engine.remarks:
+            if remark.level == "doubt" and remark.text not in run.surface.facts.engine.doubts:
+                watch.warn(remark)
         return Report(run.surface, out, sum(seconds for seconds in evaluated), len(evaluated))
 
 

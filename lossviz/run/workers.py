@@ -81,8 +81,8 @@ def fill_with_workers(
                     run.publish_when_due()
                 workers.end()
                 run.take_in()
-                for warning in workers.warnings:
-                    watch.warn(warning)
+                for remark in doubt("worker", workers.warnings):
+                    watch.warn(remark)
                 if not watch.stop():
                     workers.check()
         # 2. what they saved, published whole

@@ -13,6 +13,7 @@ import numpy as np
 from lossviz.errors import DamagedFileError, UsageError
 from lossviz.records.point import Status
 from lossviz.records.recipe import Recipe
+from lossviz.records.remark import Warn, ignore
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import check_writable, replace_file
 from lossviz.store.directions_file import write_directions
@@ -27,9 +28,7 @@ from lossviz.store.schema import canonical_path, directions_path, to_text
 from lossviz.store.surface_file import write_surface
 
 
-def export_surface(
-    surface: Surface, path: Path | str, format: str, *, warn: Callable[[str], None] = lambda _: None
-) -> None:
+def export_surface(surface: Surface, path: Path | str, format: str, *, warn: Warn = ignore) -> None:
     """Write a surface in a format of :data:`FORMATS`, whole or not at all.
 
     Raises:
@@ -115,7 +114,7 @@ def columns_of(surface: Surface) -> dict[str, np.ndarray]:
     return columns
 
 
-def write_csv(path: Path, surface: Surface, warn: Callable[[str], None] = lambda _: None) -> None:
+def write_csv(path: Path, surface: Surface, warn: Warn = ignore) -> None:
     """A line a grid point with its coordinates; floats in full, NaN and infinities as ``nan``, ``inf``, ``-inf``."""
     columns = columns_of(surface)
     text = io.StringIO(newline="")
@@ -126,7 +125,7 @@ def write_csv(path: Path, surface: Surface, warn: Callable[[str], None] = lambda
     replace_file(path, data, lambda written: _check_bytes(written, data))
 
 
-def write_npz(path: Path, surface: Surface, warn: Callable[[str], None] = lambda _: None) -> None:
+def write_npz(path: Path, surface: Surface, warn: Warn = ignore) -> None:
     """A compressed numpy archive of axes, means, standard errors, counts and status; plan and facts as JSON text."""
     arrays = {axis.name: axis.coordinates for axis in surface.plan.grid.axes}
     for name in surface.names:
@@ -144,12 +143,12 @@ def write_npz(path: Path, surface: Surface, warn: Callable[[str], None] = lambda
     replace_file(path, image.getvalue(), lambda written: _check_bytes(written, image.getvalue()))
 
 
-def write_netcdf(path: Path, surface: Surface, warn: Callable[[str], None] = lambda _: None) -> None:
+def write_netcdf(path: Path, surface: Surface, warn: Warn = ignore) -> None:
     """A surface file, which netCDF-4 programs read as it is; the name should end in ``.nc`` for them."""
     write_surface(path, surface, compressed=True)
 
 
-def _write_goldstein(path: Path, surface: Surface, warn: Callable[[str], None]) -> None:
+def _write_goldstein(path: Path, surface: Surface, warn: Warn) -> None:
     write_goldstein_surface(path, surface, warn=warn)
 
 
@@ -158,7 +157,7 @@ def _check_bytes(path: Path, data: bytes) -> None:
         raise DamagedFileError(f"{path} does not read back as it was written.")
 
 
-FORMATS: dict[str, Callable[[Path, Surface, Callable[[str], None]], None]] = {
+FORMATS: dict[str, Callable[[Path, Surface, Warn], None]] = {
     "goldstein": _write_goldstein,
     "npz": write_npz,
     "csv": write_csv,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from lossviz.records.facts import Facts
 from lossviz.records.grid import AXIS_NAMES, Axis, Grid
 from lossviz.records.plan import Normalization, Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
+from lossviz.records.remark import Remark, Warn, ignore
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import replace_file
 from lossviz.store.hdf5 import guarded, image_of, text_of
@@ -202,7 +203,7 @@ def read_goldstein_projection(
     return coordinates / np.array(norms[: coordinates.shape[1]])
 
 
-def write_goldstein_surface(path: Path, surface: Surface, *, warn: Callable[[str], None] = lambda _: None) -> None:
+def write_goldstein_surface(path: Path, surface: Surface, *, warn: Warn = ignore) -> None:
     """Write a surface file as the reference tool's plotting programs read it.
 
     What is not evaluated becomes −1, error becomes accuracy in percent; a diverged point keeps its NaN or infinity.
@@ -231,20 +232,21 @@ def write_goldstein_surface(path: Path, surface: Surface, *, warn: Callable[[str
     replace_file(path, image_of(fill))
 
 
-def _their_tables(surface: Surface, warn: Callable[[str], None]) -> Mapping[str, np.ndarray]:
+def _their_tables(surface: Surface, warn: Warn) -> Mapping[str, np.ndarray]:
     tables = {}
     for name in surface.names:
         split = surface.split_of(name)
         quantity, evaluated = name[len(split) + 1 :], surface.evaluated(split)
         theirs, missing = _their_name(split, quantity)
         if theirs is None:
-            warn(f"{name} is left out: loss-landscape has no name for it.")
+            warn(Remark("doubt", name, f"{name} is left out: loss-landscape has no name for it."))
             continue
         values = surface.values(name)
         if theirs.endswith("_acc"):
             values = _PERCENT * (1.0 - values if quantity == "error" else values)
         if clashes := int((values[evaluated] == missing).sum()):
-            warn(f"{clashes} values of {name} are exactly {missing:g}, which means not computed there.")
+            text = f"{clashes} values of {name} are exactly {missing:g}, which means not computed there."
+            warn(Remark("doubt", name, text))
         tables[theirs] = np.where(evaluated, values, missing)
     return tables
 

@@ -12,6 +12,7 @@ from typing import Any
 from lossviz.errors import UnsavedError
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.remark import Remark, Warn
 from lossviz.store.line import point_lines, to_line
 from lossviz.store.segment import SegmentWriter
 
@@ -34,7 +35,7 @@ class Journal:
         folder: Path,
         plan: Plan,
         session: Mapping[str, Any],
-        warn: Callable[[str], None],
+        warn: Warn,
         *,
         sync_interval_s: float,
         disk_wait_s: float,
@@ -153,10 +154,11 @@ class Journal:
             if error.errno not in _FULL or time.monotonic() >= deadline or self._stopped():
                 raise self._unsaved_error(error) from error
             if not warned:
-                self._warn(
+                text = (
                     f"{self._folder.parent}: {error.strerror}. {self.unsaved} points are kept in memory; "
-                    f"waiting up to {self._disk_wait_s:g} s for room."
+                    f"waiting up to {self._disk_wait_s:g} s for space."
                 )
+                self._warn(Remark("doubt", "disk", text))
                 warned = True
             time.sleep(min(pause_s, max(deadline - time.monotonic(), 0.0)))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

@@ -12,11 +12,11 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
 from lossviz.errors import StoppedError, UnwritableError
+from lossviz.records.remark import Remark, Warn
 from lossviz.store.plain_file import open_folder, open_plain
 from lossviz.store.schema import lock_file
 
@@ -43,7 +43,7 @@ class RunLock:
         self.locked = locked
 
     @classmethod
-    def take(cls, path: Path, warn: Callable[[str], None]) -> RunLock:
+    def take(cls, path: Path, warn: Warn) -> RunLock:
         """Lock the run at ``path``.
 
         Raises:
@@ -59,7 +59,7 @@ class RunLock:
             raise
 
     @classmethod
-    def _take(cls, path: Path, name: Path, folder: int | None, warn: Callable[[str], None]) -> RunLock:
+    def _take(cls, path: Path, name: Path, folder: int | None, warn: Warn) -> RunLock:
         for attempt in range(_ATTEMPTS):
             descriptor = _opened(name, path, folder)
             try:
@@ -74,9 +74,10 @@ class RunLock:
                 os.close(descriptor)
                 if error.errno == errno.ESTALE:  # removed on another host
                     continue
-                warn(
+                text = (
                     f"Locks do not work in {path.parent} ({error.strerror}): do not run the same command twice at once."
                 )
+                warn(Remark("doubt", "lock", text))
                 return cls(None, locked=False, folder=folder)
             there = _is_at(descriptor, name, folder)
             if there or attempt == _ATTEMPTS - 1:

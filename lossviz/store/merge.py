@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from lossviz.records.grid import Grid
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point, Status
 from lossviz.records.quantity import RESIDUAL, is_derivative, split_quantities
+from lossviz.records.remark import Warn, ignore
 from lossviz.records.surface import Surface
 from lossviz.store.run import Run
 from lossviz.store.schema import canonical_path
@@ -36,7 +36,7 @@ class Merged:
     missing: int
 
 
-def merge(path: Path | str, *, warn: Callable[[str], None] = lambda _: None) -> Merged:
+def merge(path: Path | str, *, warn: Warn = ignore) -> Merged:
     """Publish all points of a run, also while some are missing; merging twice gives the same file.
 
     Raises:

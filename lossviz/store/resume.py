@@ -13,6 +13,7 @@ import numpy as np
 from lossviz.errors import DamagedFileError, PlanError, StoreError, UnwritableError
 from lossviz.records.plan import ALL_QUANTITIES, Plan
 from lossviz.records.point import Point
+from lossviz.records.remark import Remark, Warn
 from lossviz.records.surface import Surface
 from lossviz.records.units import format_bytes
 from lossviz.store.atomic_file import free_bytes, sync_folder
@@ -52,7 +53,7 @@ def check_same_plan(path: Path, plan: Plan) -> None:
 
 
 def read_known(
-    path: Path, plan: Plan, lock: RunLock | None, warn: Callable[[str], None], *, strict: bool = False
+    path: Path, plan: Plan, lock: RunLock | None, warn: Warn, *, strict: bool = False
 ) -> tuple[Surface, list[SegmentHealth]]:
     """All points of the file and of the segments; a damaged file is kept aside if the lock is ours to decide.
 
@@ -77,7 +78,7 @@ def read_known(
         check_plan(segment, plan)
         health.append(enter_segment(surface, segment, _note_in(disagreements, surface, segment) if strict else None))
         if not health[-1].healthy:
-            warn(str(health[-1]))
+            warn(Remark("doubt", "journal", str(health[-1])))
     if disagreements:
         raise StoreError(_story(disagreements))
     if damage:
@@ -110,7 +111,7 @@ def _story(disagreements: list[str]) -> str:
     )
 
 
-def _keep_aside(path: Path, surface: Surface, damage: DamagedFileError, warn: Callable[[str], None]) -> None:
+def _keep_aside(path: Path, surface: Surface, damage: DamagedFileError, warn: Warn) -> None:
     stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
     aside = path.with_name(f"{path.name}.damaged-{stamp}-{os.getpid()}")
     path.replace(aside)
@@ -119,7 +120,7 @@ def _keep_aside(path: Path, surface: Surface, damage: DamagedFileError, warn: Ca
     missing = np.flatnonzero(~done)
     story = f"{damage} It was kept as {aside}."
     if done.sum() >= _points_said(aside, surface.plan.grid.size):
-        warn(f"{story} The journal holds all its points, so nothing is gone.")
+        warn(Remark("doubt", "file", f"{story} The journal holds all its points, so nothing is lost."))
         return
     places = ", ".join(str(tuple(row)) for row in surface.plan.grid.coordinates(missing[:4]).tolist())
     raise DamagedFileError(
@@ -136,7 +137,7 @@ def _points_said(path: Path, otherwise: int) -> int:
         return otherwise
 
 
-def check_room(path: Path, surface: Surface, warn: Callable[[str], None]) -> None:
+def check_room(path: Path, surface: Surface, warn: Warn) -> None:
     """Warn where the rest of the run may not fit on the disk.
 
     Raises:
@@ -154,7 +155,8 @@ def check_room(path: Path, surface: Surface, warn: Callable[[str], None]) -> Non
             f"{path} needs about {format_bytes(file_bytes)}, {format_bytes(free)} are free in {path.parent}."
         )
     if free < left * _LINE_BYTES + 2 * file_bytes:
-        warn(f"Only {format_bytes(free)} are free in {path.parent}; the run may have to wait for room.")
+        text = f"Only {format_bytes(free)} are free in {path.parent}; the run may have to wait for space."
+        warn(Remark("doubt", "disk", text))
 
 
 def remove_temporaries(path: Path) -> None:

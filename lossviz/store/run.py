@@ -16,6 +16,7 @@ from typing import Any, Literal
 from lossviz.errors import DamagedFileError, UnsavedError
 from lossviz.records.plan import Plan
 from lossviz.records.point import Point
+from lossviz.records.remark import Remark, Warn
 from lossviz.records.surface import Surface
 from lossviz.store.atomic_file import check_writable as check_writable
 from lossviz.store.atomic_file import sync_folder
@@ -70,7 +71,7 @@ class Run:
         resumed: bool,
         session: dict[str, Any],
         journal: Journal,
-        warn: Callable[[str], None],
+        warn: Warn,
         publish_interval_s: float,
     ) -> None:
         self.path, self.surface, self.resumed, self.session = path, surface, resumed, session
@@ -88,7 +89,7 @@ class Run:
         plan: Plan,
         *,
         session: Mapping[str, Any],
-        warn: Callable[[str], None],
+        warn: Warn,
         role: Role = "filler",
         publish_interval_s: float = 60.0,
         sync_interval_s: float = 1.0,
@@ -102,7 +103,7 @@ class Run:
             path: The surface file; its folder must exist.
             plan: What determines the values.
             session: Flat JSON values: host, device, versions, start.
-            warn: Called with whole sentences about what is not as it should be.
+            warn: Called with a remark on each thing that is not as it should be.
             role: ``"filler"`` locks the run and publishes; any number of ``"worker"`` only save points.
             publish_interval_s: Least time between publications.
             sync_interval_s: Most work a power cut may take.
@@ -244,7 +245,7 @@ class Run:
             self._journal.end(reason)
         except UnsavedError as error:
             if str(error) != said:
-                self._warn(str(error))
+                self._warn(Remark("doubt", "journal", str(error)))
         finally:
             if self._lock:
                 self._lock.release()
@@ -263,14 +264,15 @@ class Run:
     def _report_failure(self, error: Exception, final: bool) -> None:
         why = getattr(error, "strerror", None) or str(error)
         if not final:
-            self._warn(f"{self.path} could not be published ({why}); the journal holds every saved point.")
+            text = f"{self.path} could not be written ({why}); the journal holds every saved point."
+            self._warn(Remark("doubt", "file", text))
             return
         with contextlib.suppress(UnsavedError):
             self._journal.flush()
         where = f"Every point is in {journal_folder(self.path)}"
         if self.unsaved:
             where = f"{self.unsaved} points are lost, every other is in {journal_folder(self.path)}"
-        raise UnsavedError(f"{self.path} could not be published ({why}). {where}; make room and run the command again.")
+        raise UnsavedError(f"{self.path} could not be written ({why}). {where}; make room and run the command again.")
 
     def _tidy_up(self) -> None:
         mine = self._journal.segment_path

@@ -7,7 +7,7 @@ dimension scales ``/alpha``, ``/beta``, ``/gamma``; so plain h5py, xarray and th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -17,6 +17,7 @@ from lossviz.errors import DamagedFileError, StoreError
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
 from lossviz.records.point import Status
+from lossviz.records.remark import Remark, Warn, ignore
 from lossviz.records.session import Session
 from lossviz.records.surface import SplitCounts, Surface
 from lossviz.store.atomic_file import replace_file
@@ -157,14 +158,14 @@ def _write_split(file: h5py.File, surface: Surface, split: str, compressed: bool
 # ---------------------------------------------------------------- reading
 
 
-def read_surface(path: Path | str, warn: Callable[[str], None] = lambda _: None) -> Surface:
+def read_surface(path: Path | str, warn: Warn = ignore) -> Surface:
     """Read all that is known of a run: the published file, and the points in segments beside it.
 
     Takes no lock and writes nothing, so it works while the run goes on and in folders that are read-only.
 
     Args:
         path: The surface file.
-        warn: Called with a sentence for every segment that is damaged.
+        warn: Called with a remark on every segment that is damaged.
 
     Raises:
         StoreError: If there is no such file, or it is not a surface file.
@@ -180,7 +181,7 @@ def read_surface(path: Path | str, warn: Callable[[str], None] = lambda _: None)
         check_plan(segment, surface.plan)
         health = enter_segment(surface, segment)
         if not health.healthy:
-            warn(str(health))
+            warn(Remark("doubt", "journal", str(health)))
     return surface
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from torch import Tensor
 from lossviz.errors import CheckpointError, UsageError
 from lossviz.problem.checkpoint.match import map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
+from lossviz.records.remark import Remark, Warn, ignore
 from lossviz.space.params import Params, as_held, as_real
 from lossviz.trajectory.snapshot_file import Snapshot, parse_name, read_facts
 from lossviz.trajectory.snapshot_folder import find_files, natural_key
@@ -100,7 +101,7 @@ class _Found:
 
 
 def open_snapshots(
-    source: str | Path, problem: Problem, *, order: str = "", warn: Callable[[str], None] = lambda message: None
+    source: str | Path, problem: Problem, *, order: str = "", warn: Warn = ignore
 ) -> dict[str, Snapshots]:
     """Find the snapshots of one run; files that are not among them are named and left out.
 
@@ -112,7 +113,7 @@ def open_snapshots(
         source: A folder, a glob pattern (``'runs/*.pt'``) or a file.
         problem: Whose model they are of.
         order: As :func:`~lossviz.trajectory.snapshot_order.order_by` takes it, in place of all that.
-        warn: Called with a sentence for what was left out.
+        warn: Called with a remark on what was left out.
 
     Returns:
         By series: ``""`` for what was trained, further ones for averages (``"ema"``), which are never mixed with it.
@@ -128,7 +129,7 @@ def open_snapshots(
     twins = _drop_duplicates(found, problem)
     left_out = [*mistakes, *twins]
     for message in [*mistakes, *_summed_up(twins)]:
-        warn(f"Left out of the trajectory: {message}")
+        warn(Remark("doubt", "snapshots", f"Left out of the trajectory: {message}"))
     series: dict[str, list[_Found]] = {}
     for item in found:
         if not item.dropped:

@@ -93,7 +93,7 @@ def test_trap_56_compute_says_that_it_takes_differences(tmp_path):
     source = resolve_problem(str(tmp_path / "bag.py"), model_args={}, checkpoint=None)
     plan = Plan(source, PlaneSpec(), Grid.parse("-.5:.5:2"), quantities=("loss", "max_eigenvalue"))
     said = []
-    report = compute(plan, tmp_path / "bag.h5", watch=Watch(warn=said.append))
+    report = compute(plan, tmp_path / "bag.h5", watch=Watch(warn=lambda remark: said.append(remark.text)))
     assert report.surface.facts["derivatives"]["method"]["train"] != "double-backward"
     assert any("differentiated twice" in sentence for sentence in said)
 
@@ -140,4 +140,4 @@ def test_trap_58_kinks_do_not_cast_doubt_on_differentiating_twice(seed):
     model = nn.Sequential(*layers, nn.Linear(64, 3))
     problem = Problem.make(model, cases.classes(64, 64), cases.cross_entropy, dtype=torch.float32)
     operator = Operator(problem, "train")
-    assert operator.method == "double-backward" and not operator.notes
+    assert operator.method == "double-backward" and not operator.remarks

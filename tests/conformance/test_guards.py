@@ -25,6 +25,7 @@ from lossviz.records.doubts import agree
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from lossviz.records.point import Point
+from lossviz.records.remark import texts
 from tests import cases
 
 SIZES = [1.0, 1e-9]  # of the loss, in its own units
@@ -138,8 +139,8 @@ def test_trap_44_a_fast_way_that_is_wrong_in_places_is_found_out_at_the_end_and_
                         if way.strategy == "compiled" else Loop(problem, plane, batch_size=256))  # fmt: skip
     engine = Engine(problem, plane_for(problem), way=Way("compiled", 256))
     np.testing.assert_allclose(filled(engine, grid), expected, rtol=1e-6)
-    assert "evaluated again by the plain loop" in engine.doubts[0] and engine.way.strategy == "loop"
-    assert list(engine.facts.doubts) == engine.doubts
+    assert "evaluated again by the plain loop" in engine.remarks[0].text and engine.way.strategy == "loop"
+    assert list(engine.facts.doubts) == texts(engine.remarks, "doubt")
 
 
 def test_trap_44_a_fast_way_is_compared_at_spread_points_before_it_is_chosen(monkeypatch):

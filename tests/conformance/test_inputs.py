@@ -21,6 +21,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
+from lossviz.records.remark import texts
 from lossviz.store.directions_file import read_directions
 from lossviz.store.schema import directions_path
 from lossviz.store.surface_file import read_surface
@@ -213,7 +214,7 @@ def test_trap_62_examples_are_the_items_of_the_loader_whatever_holds_them(kind, 
     loader = DataLoader(GRAPHS, batch_size=10, collate_fn=lambda items: HOLDERS[kind](*collated(items)))
     problem = Problem.make(net, loader, loss)
     assert problem.examples["train"].count == len(GRAPHS) == 35
-    assert not problem.warnings
+    assert not texts(problem.remarks, "doubt")
     plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
     plan = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:3,-1:1:3"))
     engine = Engine(problem, plane, way=Way("loop", 256))
@@ -256,8 +257,8 @@ def test_trap_62_batches_that_would_be_weighed_otherwise_by_another_tensor_are_d
         x, index, y = batch
         return nn.functional.cross_entropy(model(x, index, len(y)), y)
 
-    (warning,) = Problem.make(GraphNet(), batches, loss).warnings
-    assert "weighed by the rows of their first tensor" in warning and "put it first" in warning
+    (warning,) = texts(Problem.make(GraphNet(), batches, loss).remarks, "doubt")
+    assert "weighted by the rows of their first tensor" in warning and "put it first" in warning
 
 
 POINTS = """

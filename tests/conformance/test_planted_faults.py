@@ -182,7 +182,7 @@ def test_trap_53_a_fault_in_a_fast_way_is_found_at_the_end_and_its_values_are_re
     plant(monkeypatch)
     engine = Engine(problem, plane_for(problem), way=way)
     np.testing.assert_allclose(fill(engine, GRID), expected, rtol=1e-6)
-    assert len(engine.doubts) == 1 and "evaluated again by the plain loop" in engine.doubts[0]
+    assert len(engine.facts.doubts) == 1 and "evaluated again by the plain loop" in engine.facts.doubts[0]
     assert engine.way.strategy == "loop" and not engine.way.folded
 
 
@@ -232,7 +232,7 @@ def test_trap_53_of_many_points_the_comparison_finds_a_twentieth_that_is_wrong(s
     engine = Engine(problem, plane_for(problem), way=Way("compiled", 20))
     engine._fast.random = np.random.Generator(np.random.Philox(key=seed))
     np.testing.assert_allclose(fill(engine, WIDE), expected, rtol=1e-6)
-    assert "evaluated again by the plain loop" in engine.doubts[0]
+    assert "evaluated again by the plain loop" in engine.facts.doubts[0]
     assert 20 * guard.missable(90) < 1.01 and guard.missable(90) <= 0.0501
 
 

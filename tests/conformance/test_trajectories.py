@@ -111,7 +111,7 @@ def test_trap_39_the_window_holds_the_path_and_the_path_ends_at_the_checkpoint(t
             recorder.step(averages={"ema": average})
     torch.save(model.state_dict(), tmp_path / "last.pt")  # the final snapshot once more
     warned = []
-    found = open_snapshots(tmp_path, problem, warn=warned.append)
+    found = open_snapshots(tmp_path, problem, warn=lambda remark: warned.append(remark.text))
     # averages are apart and duplicates are dropped, said aloud
     assert {name: len(path) for name, path in found.items()} == {"": 9, "ema": 1}
     assert any("last.pt is the same as step-0000000008.pt" in text for text in warned)

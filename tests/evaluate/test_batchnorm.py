@@ -85,7 +85,7 @@ def test_compiled_agrees_and_stacked_refuses():
 def test_without_batchnorm_nothing_changes_and_it_is_said():
     problem = with_batchnorm(cases.mlp(), "recompute", 12, 0)
     assert problem.statistics is None
-    assert "no BatchNorm" in problem.warnings[-1]
+    assert "no BatchNorm" in problem.remarks[-1].text
 
 
 def test_even_batches_leave_no_straggler():

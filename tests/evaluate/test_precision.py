@@ -89,7 +89,7 @@ def test_narrow_values_agree_between_ways(way):
     plane = make_plane(PlaneSpec(vectors="keep"), 2, problem.params)
     engine = Engine(problem, plane, way=way)
     points = engine.evaluate_points(range(9), probe_coordinates(PLAN.grid), ["train"])
-    assert engine.way.strategy == way.strategy, engine.notes
+    assert engine.way.strategy == way.strategy, engine.remarks
     exact = values(cases.mlp(dtype=torch.float32), "float32")
     np.testing.assert_allclose([p.mean("loss") for p in points], exact, rtol=0.03)
 

@@ -9,6 +9,7 @@ from lossviz.hessian.objective import Objective
 from lossviz.hessian.operator import Operator
 from lossviz.hessian.probe import sign_direction, uniform_direction
 from lossviz.problem.problem import Problem
+from lossviz.records.remark import texts
 from lossviz.space.params import entries
 from tests import cases
 
@@ -209,7 +210,7 @@ def test_models_that_cannot_be_differentiated_twice_take_differences():
     direction = uniform_direction(problem.params, 0, 1)
     for kind in ("hessian", "gauss-newton"):
         operator = Operator(problem, "train", kind=kind)
-        assert operator.method == "finite-differences" and "differentiated twice" in operator.notes[0]
+        assert operator.method == "finite-differences" and "differentiated twice" in operator.remarks[0].text
         want = Operator(smooth(examples=40), "train", kind=kind).product(direction)
         for name, tensor in operator.product(direction).items():
             torch.testing.assert_close(tensor, want[name], rtol=1e-6, atol=1e-7)
@@ -221,9 +222,9 @@ def test_a_hidden_second_derivative_is_doubted():
 
     hidden = with_activation(Hidden)
     problem = Problem.make(hidden.model.requires_grad_(True), cases.classes(40, 5), squares, dtype=torch.float64)
-    assert "differ by" in " ".join(Operator(problem, "train").notes)
+    assert "differ by" in " ".join(texts(Operator(problem, "train").remarks))
     honest = Problem.make(smooth().model.requires_grad_(True), cases.classes(40, 5), squares, dtype=torch.float64)
-    assert not Operator(honest, "train").notes
+    assert not Operator(honest, "train").remarks
 
 
 def test_attention_and_recurrence_have_products():
@@ -248,7 +249,7 @@ def test_attention_and_recurrence_have_products():
 def test_the_hessian_of_a_linear_loss_is_zero():
     problem = Problem.make(nn.Linear(3, 1), (cases.philox(1, 5, 3),), lambda m, b: m(b[0]).flatten())
     operator = Operator(problem, "train")
-    assert not operator.apply(operator.flatten(problem.params)).any() and not operator.notes
+    assert not operator.apply(operator.flatten(problem.params)).any() and not operator.remarks
 
 
 def test_float32_products_are_summed_in_float64():
@@ -331,7 +332,7 @@ def test_a_method_is_chosen_that_gives_what_differences_say():
     data = (cases.philox(1, 9, 2),)
     problem = Problem.make(model, data, lambda m, b: OnceBackwards.apply(m(b[0])).flatten() ** 2, dtype=torch.float64)
     operator = Operator(problem, "train")
-    assert operator.method in ("forward-over-reverse", "finite-differences") and len(operator.notes) == 1
+    assert operator.method in ("forward-over-reverse", "finite-differences") and len(operator.remarks) == 1
     x = data[0]
     hessian = (30 * (x @ problem.params["weight"][0])[:, None, None] ** 4 * x[:, :, None] * x[:, None, :]).mean(0)
     v = uniform_direction(problem.params, 0, 0)

@@ -13,6 +13,7 @@ from lossviz.errors import CheckpointError, ProblemError
 from lossviz.problem.isolation import preserved_globals
 from lossviz.problem.load import load_problem
 from lossviz.problem.source.resolve import kind_of, resolve_problem
+from lossviz.records.remark import texts
 
 GOOD = """
 import torch
@@ -80,7 +81,7 @@ def test_the_precision_is_the_models_and_the_datas(write):
     assert problem.params["0.weight"].dtype == torch.float64
     assert problem.examples["train"].batches(None)[0][0].dtype == torch.float64
     narrowed = load(write(GOOD.replace("2))", "2)).double()")), dtype=torch.float32)
-    assert "--precision float64" in narrowed.warnings[0]
+    assert "--precision float64" in texts(narrowed.remarks, "doubt")[0]
 
 
 def test_a_module_is_loaded_from_the_current_folder(write, tmp_path, monkeypatch):
@@ -167,7 +168,7 @@ def test_a_checkpoint_is_loaded(write, tmp_path):
     torch.save({"state_dict": trained}, tmp_path / "net.pt")
     problem = load(path, checkpoint=tmp_path / "net.pt")
     assert all(torch.equal(problem.params[n], t) for n, t in trained.items())
-    assert "'state_dict'" in problem.notes[0]
+    assert "'state_dict'" in problem.remarks[0].text
 
 
 def test_files_that_changed_since_the_plan_are_refused(write, tmp_path):

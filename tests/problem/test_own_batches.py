@@ -33,7 +33,7 @@ def test_trap_79_a_batch_loss_keeps_the_loaders_batches():
         true = sum(float(contrast(NET, (x,))) for x in X.split(10)) / 10
     assert mean_over(problem) == pytest.approx(true, rel=1e-6)
     assert [len(b[0]) for b in problem.examples["train"].batches(64)] == [10] * 10
-    assert "batches of 10 are kept" in problem.notes[-1]
+    assert "batches of 10 are kept" in problem.remarks[-1].text
 
 
 def test_trap_79_so_do_examples_on_the_host():

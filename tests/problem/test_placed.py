@@ -14,6 +14,7 @@ from lossviz.evaluate.ways.way import Way
 from lossviz.hessian.operator import Operator
 from lossviz.problem.placed import check_placed, describe_devices, is_placed, type_of
 from lossviz.problem.stand import Placement
+from lossviz.records.remark import texts
 from lossviz.run.compute import compute
 from lossviz.run.load import find_directions, load_plan_problem, prepare_plane
 from lossviz.run.settings import Settings
@@ -75,7 +76,7 @@ def test_a_model_of_another_type_keeps_it_and_says_so(plans, tmp_path):
     problem = load_plan_problem(plan_of(tmp_path / "half.py"), "cpu")
     assert {p.dtype for p in problem.model.parameters()} == {torch.bfloat16}
     assert {p.dtype for p in problem.params.values()} == {torch.float32}  # or small steps would round away
-    assert any("runs in its own type, bfloat16" in warning for warning in problem.warnings)
+    assert any("runs in its own type, bfloat16" in warning for warning in texts(problem.remarks, "doubt"))
     with pytest.raises(ProblemError, match="leave --precision float64 out"):
         load_plan_problem(replace(plan_of(tmp_path / "half.py"), precision="float64"), "cpu")
 

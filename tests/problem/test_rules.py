@@ -13,6 +13,7 @@ from lossviz.errors import PlanError
 from lossviz.problem.effective import fold_pairs, fold_weight_norm
 from lossviz.problem.problem import Problem
 from lossviz.problem.rules import rules_of
+from lossviz.records.remark import texts
 from lossviz.records.rule import Rule, override
 from tests import cases
 
@@ -164,7 +165,7 @@ def test_a_model_with_weight_norm_is_copied_and_left_as_it_was(norm):
     model(data[0])
     problem = Problem.make(model, data, cases.cross_entropy)
     assert set(problem.params) == {"0.weight", "0.bias", "2.weight", "2.bias"}
-    assert any("weight-norm" in note for note in problem.notes)
+    assert any("weight-norm" in note for note in texts(problem.remarks))
     assert len(list(model.parameters())) == 5  # the pair is still there
     expected = nn.functional.cross_entropy(model(data[0]), data[1])
     torch.testing.assert_close(problem.loss(problem.model, data)["loss"].mean(), expected.detach())

@@ -229,7 +229,7 @@ def test_with_batchnorm_recomputed_the_plane_passes_through_its_checkpoints_and_
         difference = np.abs(seen.projected["train_loss"] - seen.own["train_loss"])
         if batchnorm == "fixed":
             assert difference[1:].max() > 1e-3
-            assert "Pass --batchnorm recompute" in warned[0]
+            assert "Pass --batchnorm recompute" in warned[0].text
         else:
             np.testing.assert_allclose(difference, 0, atol=1e-6)
             assert not warned
@@ -242,4 +242,4 @@ def test_uneven_snapshots_are_said(folder):
     warned = []
     asked = PlaneRequest(PlaneWords.parse("pca", 2), snapshots=("run",))
     settle_plane(plan_of(), asked, folder / "net.h5", settings=Settings(device="cpu"), watch=Watch(warn=warned.append))
-    assert "1 to 38 steps apart" in warned[0]
+    assert "1 to 38 steps apart" in warned[0].text

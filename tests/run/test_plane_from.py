@@ -149,7 +149,13 @@ def test_another_checkpoint_is_evaluated_on_the_plane_as_it_is(folder, old, keep
     said = []
     plan = plan_of(folder, "-1:1:4,-0.5:0.5:3", net=5)
     out = folder / "other.h5"
-    report = compute(plan, out, plane_from=old, settings=Settings(store_directions=keep), watch=Watch(warn=said.append))
+    report = compute(
+        plan,
+        out,
+        plane_from=old,
+        settings=Settings(store_directions=keep),
+        watch=Watch(warn=lambda remark: said.append(remark.text)),
+    )
     here, there = read_directions(directions_path(out)), read_directions(directions_path(old))
     assert here.fingerprint.sha256 == there.fingerprint.sha256
     assert (here.directions is None) == (keep == "recipe")
@@ -157,7 +163,10 @@ def test_another_checkpoint_is_evaluated_on_the_plane_as_it_is(folder, old, keep
     assert len(said) == 1 and "norms of the network there" in said[0] and said[0] in texts(report.doubts)
     # a plane from a plane, with another network's points in between: still the first one's directions
     back = compute(
-        plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "back.h5", plane_from=out, watch=Watch(warn=said.append)
+        plan_of(folder, "-1:1:9,-0.5:0.5:3"),
+        folder / "back.h5",
+        plane_from=out,
+        watch=Watch(warn=lambda remark: said.append(remark.text)),
     )
     straight = compute(plan_of(folder, "-1:1:9,-0.5:0.5:3"), folder / "straight.h5")
     np.testing.assert_array_equal(back.surface.values("train_loss"), straight.surface.values("train_loss"))

@@ -112,7 +112,7 @@ def fill(given: argparse.Namespace, signals: list[int]) -> int:
         given.path,
         plan,
         session={"host": "here"},
-        warn=lambda text: sys.stderr.write(f"{text}\n") and None,
+        warn=lambda remark: sys.stderr.write(f"{remark.text}\n") and None,
         role="worker" if given.part else "filler",
         disk_wait_s=given.disk_wait_s,
         stopped=lambda: bool(signals),

@@ -103,7 +103,7 @@ def test_what_is_exported_comes_back(tmp_path, grid):
         surface.put(Point(index, "test", 9, 9.0, {"loss": 3.0, "error": index / 8}, {"loss": 1.0}))
     surface.facts = surface.facts.evolve(directions_file="net.directions.h5")
     warnings = []
-    write_goldstein_surface(tmp_path / "s.h5", surface, warn=warnings.append)
+    write_goldstein_surface(tmp_path / "s.h5", surface, warn=lambda remark: warnings.append(remark.text))
     back = read_goldstein_surface(tmp_path / "s.h5")
     assert not warnings and back.facts["dir_file"] == "net.directions.h5"
     assert list(back.pending()) == list(surface.pending())
@@ -133,7 +133,7 @@ def test_what_cannot_be_said_there_is_warned_about(tmp_path):
     surface = Surface.empty(plan)
     surface.put(Point(0, "train", 1, 1.0, {"loss": -1.0, "perplexity": 2.0}, {}))
     warnings = []
-    write_goldstein_surface(tmp_path / "s.h5", surface, warn=warnings.append)
+    write_goldstein_surface(tmp_path / "s.h5", surface, warn=lambda remark: warnings.append(remark.text))
     assert [("exactly -1" in w, "perplexity" in w) for w in warnings] == [(True, False), (False, True)]
     cube = Surface.empty(Plan(ProblemRef("digits", "1"), PlaneSpec(), Grid.parse("0:1:2,0:1:2,0:1:2")))
     with pytest.raises(UsageError, match="one or two directions"):

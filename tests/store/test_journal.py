@@ -28,7 +28,7 @@ def warnings():
 def journal(path, warnings):
     def make(**options):
         options = {"sync_interval_s": 0.0, "disk_wait_s": 0.0, "stopped": lambda: False, **options}
-        return Journal(journal_folder(path), PLAN, {"id": "me"}, warnings.append, **options)
+        return Journal(journal_folder(path), PLAN, {"id": "me"}, lambda remark: warnings.append(remark.text), **options)
 
     return make
 

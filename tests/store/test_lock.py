@@ -45,7 +45,7 @@ def test_locks_that_do_not_work_are_warned_about_and_survived(tmp_path, monkeypa
 
     monkeypatch.setattr(lock_module, "lock_descriptor", no_locks)
     warnings = []
-    lock = RunLock.take(tmp_path / "net.h5", warnings.append)
+    lock = RunLock.take(tmp_path / "net.h5", lambda remark: warnings.append(remark.text))
     assert not lock.locked and len(warnings) == 1 and "no locks here" in warnings[0]
     lock.release()
 

@@ -136,7 +136,7 @@ def test_without_working_locks_it_warns_goes_on_and_keeps_the_segments(path, mon
     monkeypatch.setattr(lock_module, "lock_descriptor", no_locks)
     warnings = []
     (path.parent / "net.h5.tmp-other-1").touch()
-    with open_run(path, warn=warnings.append) as run:
+    with open_run(path, warn=lambda remark: warnings.append(remark.text)) as run:
         assert not run.locked
         save(run, PLACES)
         run.publish(final=True)
@@ -164,13 +164,13 @@ def test_too_little_room_is_refused_and_little_room_warned_about(path, monkeypat
         open_run(path)
     warnings = []
     monkeypatch.setattr(resume_module, "free_bytes", lambda folder: 200_000)
-    open_run(path, warn=warnings.append).close("done")
-    assert len(warnings) == 1 and "wait for room" in warnings[0]
+    open_run(path, warn=lambda remark: warnings.append(remark.text)).close("done")
+    assert len(warnings) == 1 and "wait for space" in warnings[0]
 
 
 def test_a_publication_that_fails_only_warns_and_the_last_one_is_74(path, monkeypatch):
     warnings = []
-    with open_run(path, warn=warnings.append) as run:
+    with open_run(path, warn=lambda remark: warnings.append(remark.text)) as run:
         save(run, PLACES[:20])
         run.publish()
         save(run, PLACES[20:])
@@ -226,7 +226,7 @@ def test_a_damaged_file_is_kept_aside_and_the_journal_fills_in(path):
         save(run, PLACES)
         run.publish()
     data, warnings = damage(path), []
-    with open_run(path, warn=warnings.append) as run:
+    with open_run(path, warn=lambda remark: warnings.append(remark.text)) as run:
         check_results(run.surface, FULL, complete=True)
     assert aside_of(path).read_bytes() == data and "kept as" in warnings[0]
 
@@ -251,7 +251,7 @@ def test_a_damaged_segment_is_named_and_kept_aside_at_the_end(path):
     data = segment.read_bytes().replace(b'"i":[0,2]', b'"i":[0,1]')
     segment.write_bytes(data)
     warnings = []
-    with open_run(path, warn=warnings.append) as run:
+    with open_run(path, warn=lambda remark: warnings.append(remark.text)) as run:
         assert next(iter(run.surface.pending("train"))) == 2
         save(run, [(2, "train"), *PLACES[6:]])
         run.publish(final=True)

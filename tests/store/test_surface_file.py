@@ -92,7 +92,7 @@ def test_reading_warns_about_a_damaged_segment_and_goes_on(tmp_path):
     folder.mkdir()
     (folder / "1.jsonl").write_bytes(b"\0" * 50)
     warnings = []
-    check_results(read_surface(path, warnings.append), full_surface(plan), complete=True)
+    check_results(read_surface(path, lambda remark: warnings.append(remark.text)), full_surface(plan), complete=True)
     assert len(warnings) == 1 and "header" in warnings[0]
 
 

@@ -194,7 +194,7 @@ def test_killed_in_the_middle_the_folder_is_readable(tmp_path):
     child.stdout.close()
     problem = Problem.make(nn.Linear(300, 300), (torch.zeros(2, 300),), lambda m, b: m(b[0]).sum(1))
     warned = []
-    path = open_snapshots(folder, problem, warn=warned.append)[""]
+    path = open_snapshots(folder, problem, warn=lambda remark: warned.append(remark.text))[""]
     assert len(path) > 1
     assert not warned
     steps = [fact.step for fact in path.facts]

@@ -63,7 +63,7 @@ def test_a_snapshot_that_is_there_twice_is_taken_once_under_its_number(tmp_path,
     torch.save(net(2).state_dict(), tmp_path / "best.pt")
     torch.save({"state_dict": net(3).state_dict()}, tmp_path / "last.pt")
     warned = []
-    path = open_snapshots(tmp_path, problem, warn=warned.append)[""]
+    path = open_snapshots(tmp_path, problem, warn=lambda remark: warned.append(remark.text))[""]
     assert (values(path), [fact.step for fact in path.facts]) == ([1, 2, 3], [1, 2, 3])
     assert ["best.pt is the same as net-2.pt" in warned[0], "last.pt is the same as net-3.pt" in warned[1]] == [
         True
@@ -87,7 +87,7 @@ def test_bad_files_are_named_and_nothing_else_is_lost(tmp_path, problem):
     torch.save(net(0, width=5).state_dict(), tmp_path / "net-5.pt")
     torch.save({"lr": 0.1}, tmp_path / "net-6.pt")
     warned = []
-    path = open_snapshots(tmp_path, problem, warn=warned.append)[""]
+    path = open_snapshots(tmp_path, problem, warn=lambda remark: warned.append(remark.text))[""]
     assert values(path) == [1, 2, 4]
     assert [next(n for n in (3, 5, 6) if f"net-{n}.pt" in text) for text in warned] == [3, 5, 6]
     assert path.left_out == tuple(text.removeprefix("Left out of the trajectory: ") for text in warned)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lossviz.errors import UsageError
 from lossviz.records.plan import Plan
+from lossviz.records.remark import texts
 from lossviz.records.table import Table
 
 
@@ -34,7 +35,9 @@ def describe_rules(plan: Plan, device: str) -> str:
     problem = load_plan_problem(plan, device, for_new_plane=True)
     table = rule_table(find_rules(plan, problem), problem.params)
     held = f"A vector is {'held fixed' if plan.plane.vectors == 'zero' else 'moved as one filter'} (--vectors)."
-    return "\n".join([*rule_lines(table, problem.frozen, held_unused(plan, problem)), held, *problem.notes])
+    return "\n".join(
+        [*rule_lines(table, problem.frozen, held_unused(plan, problem)), held, *texts(problem.remarks, "said")]
+    )
 
 
 def rule_lines(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
@@ -12,20 +12,22 @@ import click
 from lossviz.cli.show.signals import Signals
 from lossviz.errors import StoppedError
 from lossviz.launch.requeue import ENDS_WITHIN_S, WARNINGS, own_job, requeue, what_hinders
+from lossviz.records.remark import Remark, Warn
 
 
 @contextmanager
-def requeued_when_warned(stop: Signals, asked: bool, warn: Callable[[str], None]) -> Iterator[None]:
+def requeued_when_warned(stop: Signals, asked: bool, warn: Warn) -> Iterator[None]:
     """Requeue this process's Slurm job if the block ends because Slurm's warning came.
 
     Args:
         stop: What the block asks whether to stop.
         asked: Whether to; else nothing is done.
-        warn: Called with a sentence, at the start too where it will not be possible.
+        warn: Called with a remark if it does not work, at the start too.
     """
     job = own_job(os.environ)
     if asked and (hindrance := what_hinders(job)):
-        warn(f"--requeue will not work: {hindrance}. When stopped, everything is saved; start the same command again.")
+        text = f"--requeue will not work: {hindrance}. When stopped, everything is saved; start the same command again."
+        warn(Remark("doubt", "requeue", text))
         asked = False
     try:
         yield

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from lossviz.records.remark import Remark
 
 
-def warn(message: str) -> None:
+def warn(remark: Remark) -> None:
     """Print what does not stop the command."""
-    click.echo(f"lossviz: warning: {message}", err=True)
+    click.echo(f"lossviz: warning: {remark.text}", err=True)
 
 
 def _tell(remarks: list[Remark]) -> None:

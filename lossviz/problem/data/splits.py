@@ -26,6 +26,7 @@ from lossviz.errors import ProblemError
 from lossviz.problem.data.batch import Batch, Counted, children, count_examples, find_count, is_uneven, move, rebuild
 from lossviz.problem.data.dataset import ENDLESS, check_repeatable, fetch, is_map_style, read_stream, stack
 from lossviz.problem.data.examples import Examples, choose_subset, columns, is_column, map_columns
+from lossviz.records.remark import Remark, doubt
 
 # what data without splits may be called
 ONE_SPLIT = ("train", "test", "val", "valid", "validation", "dev", "eval", "all")
@@ -44,7 +45,7 @@ class NoData:
 
 
 class Reader:
-    """Reads splits onto a device, collecting warnings.
+    """Reads splits onto a device, collecting remarks.
 
     Args:
         device: Where the examples are to lie.
@@ -55,7 +56,7 @@ class Reader:
 
     def __init__(self, device: torch.device, dtype: torch.dtype, *, samples: int | None = None, seed: int = 0) -> None:
         self.device, self.dtype, self.samples, self.seed = device, dtype, samples, seed
-        self.warnings: list[str] = []
+        self.remarks: list[Remark] = []
 
     def read_splits(self, data: Any, splits: Sequence[str]) -> dict[str, Examples]:
         """Read the splits asked for.
@@ -65,7 +66,7 @@ class Reader:
         """
         by_split = _by_split(data, splits)
         if not isinstance(data, Mapping) and list(splits) != ["train"]:
-            self.warnings.append(
+            self._doubt(
                 f"data() has no splits: all of its examples are taken, under the name {splits[0]!r} that --split gives."
             )
         return {split: self.read(by_split[split], split) for split in splits}
@@ -146,7 +147,7 @@ class Reader:
             chosen = sorted(order[:enough].tolist())
             batches, taken = [batches[i] for i in chosen], sum(counts[i] for i in chosen)
             if taken > self.samples:
-                self.warnings.append(
+                self._doubt(
                     f"Split {split!r} has ready-made batches, which are taken whole: {taken} examples instead of the "
                     f"{self.samples} asked for."
                 )
@@ -166,11 +167,14 @@ class Reader:
         if isinstance(sampler, SubsetRandomSampler):
             return Subset(loader.dataset, sorted(int(i) for i in sampler.indices))
         if not isinstance(sampler, (SequentialSampler, RandomSampler)):
-            self.warnings.append(
+            self._doubt(
                 f"The sampler {type(sampler).__name__} of split {split!r} was passed over: every example of the "
                 "dataset counts once. For a part of it, return torch.utils.data.Subset(dataset, indices)."
             )
         return loader.dataset
+
+    def _doubt(self, sentence: str) -> None:
+        self.remarks += doubt("data", [sentence])
 
     def _indices(self, count: int, split: str) -> np.ndarray:
         chosen = self._choose(count, split)
@@ -183,7 +187,7 @@ class Reader:
         if self.samples is None or self.samples == count:
             return None
         if self.samples > count:
-            self.warnings.append(f"Split {split!r} holds {count} examples, fewer than --samples {self.samples}.")
+            self._doubt(f"Split {split!r} holds {count} examples, fewer than --samples {self.samples}.")
             return None
         return choose_subset(count, self.samples, self.seed)
 

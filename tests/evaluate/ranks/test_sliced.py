@@ -226,7 +226,7 @@ def test_want_of_memory_on_one_rank_halves_the_batches_of_all(short):
         return problem, plane_of(problem)
 
     engine, points = in_group(2, load)
-    assert engine.way.batch_size == 2 and sizes[short] <= {1, 2} and "Memory" in engine.notes[0]
+    assert engine.way.batch_size == 2 and sizes[short] <= {1, 2} and "Out of memory" in engine.remarks[0].text
     assert bits(points) == bits(points_of(problem_of(slices=2), Way("loop", 2))[1])
 
 

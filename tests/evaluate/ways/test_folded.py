@@ -52,7 +52,7 @@ def test_folded_ways_agree_with_the_reference(make, way):
     problem = make()
     engine, points = evaluate(problem, way)
     check_against_reference(problem, points)
-    assert engine.way == way, engine.notes
+    assert engine.way == way, engine.remarks
 
 
 @pytest.mark.slow
@@ -61,7 +61,7 @@ def test_folded_and_compiled_agrees_with_the_reference():
     problem = residual_problem()
     engine, points = evaluate(problem, Way("compiled", 7, channels_last=True, folded=True))
     check_against_reference(problem, points)
-    assert engine.way.folded, engine.notes
+    assert engine.way.folded, engine.remarks
 
 
 def test_what_fits_is_folded_and_nothing_else():

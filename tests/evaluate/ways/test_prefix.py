@@ -77,7 +77,7 @@ def test_values_are_the_references(make, pattern, way):
     plane = restricted(problem, pattern)
     engine = Engine(problem, plane, way=way)
     points = [p for chunk in engine.evaluate(GRID, {"train": np.arange(GRID.size)}) for p in chunk]
-    assert engine.way == way and not engine.notes
+    assert engine.way == way and not engine.remarks
     for point in points:
         expected = evaluate_params(problem, plane.point(GRID.coordinates([point.index])[0]), "train")
         assert point.mean("loss") == pytest.approx(expected.mean("loss"), rel=1e-6)

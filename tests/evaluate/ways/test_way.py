@@ -144,7 +144,7 @@ def test_compiled_agrees_with_the_reference(name):
     problem = PROBLEMS[name]()
     engine, points = evaluate(problem, Way("compiled", 6))
     check_against_reference(problem, points)
-    assert engine.way.strategy == "compiled", engine.notes
+    assert engine.way.strategy == "compiled", engine.remarks
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -152,7 +152,7 @@ def test_the_compiled_loop_follows_its_parameters():
     problem = cases.mlp(dtype=torch.float32)
     engine, points = evaluate(problem, Way("compiled", 20))
     check_against_reference(problem, points)
-    assert engine.way.strategy == "compiled", engine.notes
+    assert engine.way.strategy == "compiled", engine.remarks
 
 
 def test_a_model_that_cannot_be_stacked_falls_back_with_a_sentence():
@@ -160,9 +160,8 @@ def test_a_model_that_cannot_be_stacked_falls_back_with_a_sentence():
     engine, points = evaluate(problem, Way("stacked", 14, points=4))
     check_against_reference(problem, points)
     assert engine.way == default_way(problem)
-    (note,) = engine.notes
-    assert note.startswith("The plain loop is used, since stacked")
-    assert "item" in note
+    (note,) = engine.remarks
+    assert note.text.startswith("The plain loop is used, since stacked") and "item" in note.text
 
 
 def test_a_graph_needs_a_cuda_device():

@@ -9,6 +9,7 @@ from lossviz.problem.checkpoint.candidate import AVERAGED
 from lossviz.problem.checkpoint.match import Matching, map_checkpoint, read_checkpoint
 from lossviz.problem.problem import Problem, private_copy
 from lossviz.problem.storage import tie_shared
+from lossviz.records.remark import texts
 
 
 class Tied(nn.Module):
@@ -134,7 +135,7 @@ def test_trap_73_tied_by_storage_moves_as_one(dtype):
     )
     assert list(problem.params) == ["e.weight", "h.weight", "h.bias"]
     assert problem.model.o.weight is problem.model.e.weight and net.o.weight is not net.e.weight
-    assert "e.weight and o.weight are one tensor and move as one." in problem.notes
+    assert "e.weight and o.weight are one tensor and move as one." in texts(problem.remarks)
 
 
 def test_trap_73_what_shares_a_part_of_its_memory_cannot_move(tmp_path):

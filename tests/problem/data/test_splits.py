@@ -17,6 +17,7 @@ from torch.utils.data import (
 from lossviz.errors import ProblemError
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.problem import Problem
+from lossviz.records.remark import texts
 
 X, Y = torch.arange(600.0).reshape(300, 2), torch.arange(300)
 
@@ -113,13 +114,13 @@ def test_ready_made_batches_are_taken_whole():
     r = reader(samples=50)
     examples = r.read(KINDS["batches"], "train")
     assert examples.count in (100, 200)
-    assert "instead of the 50" in r.warnings[0]
+    assert "instead of the 50" in r.remarks[0].text
 
 
 def test_more_samples_than_examples_take_all_and_say_so():
     r = reader(samples=301)
     assert r.read((X, Y), "train").count == 300
-    assert "300 examples, fewer than --samples 301" in r.warnings[0]
+    assert "300 examples, fewer than --samples 301" in r.remarks[0].text
 
 
 def test_a_samplers_own_part_is_kept():
@@ -127,7 +128,7 @@ def test_a_samplers_own_part_is_kept():
     assert whole(read(loader))[1].tolist() == [3, 5, 200]
     r = reader()
     r.read(DataLoader(Items(), sampler=WeightedRandomSampler([1.0] * 300, 10)), "train")
-    assert "WeightedRandomSampler" in r.warnings[0]
+    assert "WeightedRandomSampler" in r.remarks[0].text
 
 
 class Texts(Dataset):
@@ -221,9 +222,9 @@ def test_an_unknown_split_lists_those_there():
 
 def test_without_a_dict_there_is_one_split_that_goes_by_a_usual_name():
     quiet, told = reader(), reader()
-    assert list(quiet.read_splits((X, Y), ["train"])) == ["train"] and not quiet.warnings
+    assert list(quiet.read_splits((X, Y), ["train"])) == ["train"] and not quiet.remarks
     assert list(told.read_splits((X, Y), ["test"])) == ["test"]
-    assert told.warnings == [
+    assert texts(told.remarks) == [
         "data() has no splits: all of its examples are taken, under the name 'test' that --split gives."
     ]
     with pytest.raises(ProblemError, match=r"no split 'tset': .* there is one, 'train'.* return \{\"tset\": …\}"):
