@@ -38,6 +38,7 @@ COMMANDS = {
     "curvature": "Measure eigenvalues, trace and density of the Hessian, with errors.",
     "sharpness": "Measure how sharply the loss rises around solutions, in one table.",
     "bench": "Time one grid point in every way of evaluating.",
+    "selftest": "Test every way of evaluating on this machine against float64.",
     "teach": "Show optimizers on a classic function or a formula.",
     "demo": "Train two small networks on real digits and draw their landscapes.",
 }

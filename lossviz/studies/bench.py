@@ -75,7 +75,7 @@ def bench(
     reference = ReferenceLoop(problem, plane, split)
     rows, runs = [Row(reference.name)], [lambda: reference.evaluate(coordinates[0])]
     expected = reference.evaluate(coordinates[0])
-    for way in _ways(problem, compiled):
+    for way in ways_of(problem, compiled=compiled):
         progress(str(way))
         row, run = _set_up(way, problem, plane, split, coordinates, expected)
         rows.append(row)
@@ -140,7 +140,8 @@ class _Singly(Dataset[Any]):
         return map_columns(self.tree, lambda column: column[index])
 
 
-def _ways(problem: Problem, compiled: bool) -> list[Way]:
+def ways_of(problem: Problem, *, compiled: bool = True) -> list[Way]:
+    """The plain loop, and every other way worth trying on this problem and device."""
     plain = default_way(problem)
     ways = [plain, *list_ways(problem, plain)]
     return [way for way in ways if compiled or not ABILITIES[way.strategy].compiles]
