@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import fx, nn
 
 from lossviz.errors import UsageError
+from lossviz.problem.kept import Kept
 
 HOOKS = (
     "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks", "_forward_hooks_with_kwargs",
@@ -28,11 +29,14 @@ def trace(model: nn.Module) -> fx.GraphModule:
     """
     if found := outside_graph(model):
         raise UsageError(f"The model's graph does not hold all that it does: {found}.")
+    kept = Kept(model)  # tracing runs forward, with what it does to buffers
     try:
         return fx.symbolic_trace(model)
     except Exception as error:  # whatever the user's forward does with a stand-in for a tensor
         reason = (str(error).splitlines() or [repr(error)])[0]
         raise UsageError(f"The model's graph cannot be read: {reason}") from error
+    finally:
+        kept.put_back()
 
 
 def outside_graph(model: nn.Module) -> str:
