@@ -40,5 +40,5 @@ class Shown:
         tables = "".join(table.to_html() for table in self.tables())
         tables = tables.replace('<td class="name">', '<td style="text-align:left">')
         tables = tables.replace('<td class="number">', '<td style="text-align:right">')
-        tables = tables.replace("<th>", '<th style="text-align:left">')
+        tables = tables.replace("<th>", '<th style="text-align:left;padding-right:1em">')
         return f"<div><b>{html.escape(self.heading())}</b>{tables}</div>"
