@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lossviz.errors import UsageError
@@ -33,7 +33,7 @@ class Request:
         partition: Where to run.
         account: Who pays.
         qos: Quality of service.
-        gpus_per_task: GPUs of a task of the array; its ranks share them.
+        gpus_per_task: GPUs of a task of the array, each with a process of its own; ranks of a point share them.
         cpus_per_task: CPU cores of a task of the array; its ranks share them.
         mem: Memory of a node, as sbatch takes it.
         time: Time limit, as sbatch takes it.
@@ -78,6 +78,7 @@ class Job:
         request: What is asked of the cluster.
         ranks: Processes of a task, which evaluate each point together.
         trust: Options by which the tasks may run what the run's file names.
+        spread: Whether each GPU of a task has a process of its own, unless its ranks share them.
     """
 
     run: Path
@@ -88,15 +89,24 @@ class Job:
     request: Request
     ranks: int = 1
     trust: tuple[str, ...] = ()
+    spread: bool = True
 
-    def of_rank(self, option: str, of_task: int | None) -> int | None:
-        """What of something that a task of the array asks for is one rank's.
+    @property
+    def processes(self) -> int:
+        """Processes of a task: its ranks, or one for each of its GPUs, with a share of the task's points each."""
+        on_gpus = self.request.worker_device.startswith("cuda") and ":" not in self.request.worker_device
+        return self.ranks if self.ranks > 1 or not (on_gpus and self.spread) else self.request.gpus_per_task or 1
+
+    def of_process(self, option: str, of_task: int | None) -> int | None:
+        """What of something that a task of the array asks for is one process's.
 
         Raises:
-            UsageError: If it cannot be shared evenly.
+            UsageError: If ranks cannot share it evenly.
         """
-        if of_task is None or of_task % self.ranks == 0:
-            return of_task and of_task // self.ranks
+        if of_task is None or of_task % self.processes == 0:
+            return of_task and of_task // self.processes
+        if self.ranks == 1:
+            return max(1, of_task // self.processes)
         most = -(-of_task // self.ranks) * self.ranks
         raise UsageError(
             f"{option} {of_task} is for a whole task of the array, and {self.ranks} ranks evaluate each point together "
@@ -122,11 +132,16 @@ def array_script(job: Job, *, number: int, tasks: int, indices: int) -> str:
         UsageError: If what a task asks for cannot be shared by its ranks.
     """
     index = "$SLURM_ARRAY_TASK_ID" if indices >= tasks else "$((SLURM_ARRAY_TASK_ID + ${1:-0}))"
+    count, several = job.processes, job.ranks == 1 and job.processes > 1
+    # Slurm numbers the processes of a task, one on each GPU, when it starts them
+    own = f'set -- "$@" --part $(((TASK - 1) * {count} + SLURM_PROCID + 1))/{tasks * count}' if several else ""
     worker = [
-        "work", shlex.quote(str(job.run)), "--part", f'"{index}/{tasks}"', "--round", str(number),
+        "work", shlex.quote(str(job.run)), *([] if several else ["--part", f'"{index}/{tasks}"']),
+        "--round", str(number),
         "--device", shlex.quote(job.request.worker_device), "--progress", "json", *job.trust, "--requeue",
     ]  # fmt: skip
-    return _script(job, _array_header(job, min(indices, tasks)), worker)
+    chosen = [f"export TASK={index}"] if several else []
+    return _script(job, _array_header(job, min(indices, tasks)), worker, chosen, own)
 
 
 def runs_script(job: Job, commands: Sequence[Sequence[str]]) -> str:
@@ -138,7 +153,10 @@ def runs_script(job: Job, commands: Sequence[Sequence[str]]) -> str:
     """
     cases = [f"  {k}) run=({shlex.join(words)}) ;;" for k, words in enumerate(commands, 1)]
     chosen = ['case "$SLURM_ARRAY_TASK_ID" in', *cases, "esac"]
-    worker = ['"${run[@]}"', "--device", shlex.quote(job.request.worker_device), "--progress", "json", "--requeue"]
+    job = replace(job, spread=False)
+    every = job.request.worker_device == "cuda" and (job.request.gpus_per_task or 1) > 1 and job.ranks == 1
+    device = "cuda:all" if every else job.request.worker_device
+    worker = ['"${run[@]}"', "--device", shlex.quote(device), "--progress", "json", "--requeue"]
     return _script(job, _array_header(job, len(commands)), worker, chosen)
 
 
@@ -158,11 +176,11 @@ def merge_script(job: Job) -> str:
     return "\n".join([*_top(job), *header, *kept, "", *_setup(job), command, ""])
 
 
-def _script(job: Job, header: list[str], worker: list[str], chosen: Sequence[str] = ()) -> str:
-    cpus = job.of_rank("--cpus-per-task", job.request.cpus_per_task)
+def _script(job: Job, header: list[str], worker: list[str], chosen: Sequence[str] = (), own: str = "") -> str:
+    cpus = job.of_process("--cpus-per-task", job.request.cpus_per_task)
     # srun does not take this from the batch job's own options
     srun = ["exec srun --kill-on-bad-exit=1 --unbuffered", *([f"--cpus-per-task={cpus}"] if cpus else [])]
-    start = [*_START, *(_MEET if job.ranks > 1 else ()), 'exec "$@"\'']
+    start = [*_START, *(_MEET if job.ranks > 1 else ()), *([own] if own else []), 'exec "$@"\'']
     command = [
         " ".join([*srun, 'bash -c "$start" lossviz \\']),
         " ".join([f"  {job.request.python} -m lossviz", *worker]),
@@ -183,9 +201,9 @@ def _array_header(job: Job, indices: int) -> list[str]:
             ("array", f"1-{indices}{at_once}"),
             *_site(asked),
             ("nodes", "1"),
-            ("ntasks", job.ranks),
-            ("gpus-per-task", job.of_rank("--gpus-per-task", asked.gpus_per_task)),
-            ("cpus-per-task", job.of_rank("--cpus-per-task", asked.cpus_per_task)),
+            ("ntasks", job.processes),
+            ("gpus-per-task", job.of_process("--gpus-per-task", asked.gpus_per_task)),
+            ("cpus-per-task", job.of_process("--cpus-per-task", asked.cpus_per_task)),
             ("mem", asked.mem),
             ("time", asked.time),
             ("signal", f"USR1@{asked.signal_lead_s}"),

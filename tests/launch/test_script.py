@@ -1,5 +1,6 @@
 """The scripts as recorded text, compared whole."""
 
+import os
 import shutil
 import subprocess
 from dataclasses import replace
@@ -186,3 +187,30 @@ def test_a_gpu_that_was_asked_for_must_work_and_a_device_that_was_named_counts()
     assert Request().worker_device == "auto"
     assert Request(gpus_per_task=2).worker_device == "cuda"
     assert Request(gpus_per_task=2, device="cpu").worker_device == "cpu"
+
+
+def test_each_gpu_of_a_task_has_a_process_with_a_share_of_its_own(tmp_path):
+    bin_, out = tmp_path / "bin", tmp_path / "out"
+    bin_.mkdir()
+    # as Slurm starts the processes of a task
+    srun = 'while [[ $1 == --* ]]; do shift; done\nfor k in 0 1 2 3; do SLURM_PROCID=$k "$@"; done\n'
+    (bin_ / "srun").write_text(f"#!/bin/bash\n{srun}")
+    (bin_ / "python4").write_text(f'#!/bin/bash\necho "$@" >> {out}\n')
+    for stub in bin_.iterdir():
+        stub.chmod(0o755)
+    request = replace(REQUEST, gpus_per_task=4, python="python4", setup="")
+    job = replace(JOB, folder=tmp_path, request=request)
+    script = array_script(job, number=2, tasks=3, indices=1000)
+    assert "#SBATCH --ntasks=4\n#SBATCH --gpus-per-task=1\n#SBATCH --cpus-per-task=2\n" in script
+    for task in range(1, 4):
+        environment = {"PATH": f"{bin_}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": str(task)}
+        subprocess.run(["bash", "-c", script], env=environment, check=True)
+    parts = [line.split("--part ")[1] for line in out.read_text().splitlines()]
+    assert parts == [f"{k}/12" for k in range(1, 13)]
+
+
+def test_a_whole_run_takes_all_gpus_of_its_task():
+    request = Request(python="python3", gpus_per_task=4)
+    script = runs_script(replace(JOB, request=request), [["compute", "problem.py"]])
+    assert "#SBATCH --ntasks=1\n#SBATCH --gpus-per-task=4\n" in script
+    assert "--device cuda:all" in script
