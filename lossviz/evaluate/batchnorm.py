@@ -76,7 +76,7 @@ def even_batches(examples: Examples, size: int) -> Examples:
     if not examples.recuttable:
         return examples
     cuts = np.array_split(np.arange(examples.count), max(1, examples.count // size))
-    return Examples([examples.taken(cut) for cut in cuts])
+    return examples.in_cuts(cuts)
 
 
 def statistics_examples(problem: Problem, mode: BatchNorm) -> int | None:

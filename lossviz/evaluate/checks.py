@@ -294,5 +294,7 @@ def _relative(a: float, b: float) -> float:
     return abs(a - b) / max(abs(a), abs(b)) if a != b else 0.0
 
 
-def _random_state() -> bytes:
-    return torch.get_rng_state().numpy().tobytes()
+def _random_state() -> list[bytes]:
+    """Of the generators of the host and of every GPU in use."""
+    states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return [state.numpy().tobytes() for state in (torch.get_rng_state(), *states)]

@@ -15,6 +15,7 @@ from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.examples import Examples
+from lossviz.problem.data.streamed import StreamedExamples
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from tests import cases
@@ -104,3 +105,10 @@ def test_the_mode_is_part_of_the_plan():
     other = Plan(ProblemRef("p", "0"), PlaneSpec(), Grid.parse("-1:1:3"), batchnorm="batch", batchnorm_examples=64)
     assert plain.digest() != other.digest()
     assert Plan.from_json(other.to_json()) == other
+
+
+def test_batches_of_their_own_statistics_stay_on_the_host_with_low_memory():
+    streamed = StreamedExamples(Examples([torch.arange(11.0)[:, None]], recuttable=True), torch.device("cpu"))
+    cut = even_batches(streamed, 5)
+    assert isinstance(cut, StreamedExamples) and not cut.recuttable
+    assert [batch.flatten().tolist() for batch in cut.batches(None)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]

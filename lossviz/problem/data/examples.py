@@ -111,6 +111,10 @@ class Examples:
         whole = self._batches[0]
         return [Examples([map_columns(whole, lambda c, cut=cut: c[cut])], recuttable=True) for cut in cuts]
 
+    def in_cuts(self, cuts: Sequence[np.ndarray]) -> Examples:
+        """Ready-made batches of the examples at some indices each; only of examples that may be cut."""
+        return Examples([self.taken(cut) for cut in cuts])
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """The same examples with every tensor replaced by ``function`` of it, which must keep the leading dimension."""
         other = Examples([map_tensors(function, batch) for batch in self._batches], recuttable=self.recuttable)

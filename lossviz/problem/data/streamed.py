@@ -54,6 +54,10 @@ class StreamedExamples(Examples):
         """As :meth:`Examples.slices`, on the host too."""
         return [StreamedExamples(one, self.device) for one in super().slices(count)]
 
+    def in_cuts(self, cuts: Sequence[np.ndarray]) -> Examples:
+        """As :meth:`Examples.in_cuts`, on the host too."""
+        return StreamedExamples(Examples([Examples.taken(self, cut) for cut in cuts]), self.device)
+
     def mapped(self, function: Callable[[Tensor], Tensor]) -> Examples:
         """As :meth:`Examples.mapped`, on the host too."""
         return StreamedExamples(super().mapped(function), self.device)
