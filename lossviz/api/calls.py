@@ -185,7 +185,7 @@ def reference(
 
 def _in_file(plan: Plan, out: Path, asked: Asked, watch: Watch, plane_from: Path | None) -> Surface:
     if asked.words["force"] and (kept := move_aside(out, plan if asked.request.is_plain else None)):
-        _warn(f"The earlier run is kept as {kept}.")
+        _warn(Remark("said", "run", f"The earlier run is kept as {kept}."))
     try:
         report = run_compute(plan, out, asked.settings, watch, plane_from=plane_from)
         if runs := _runs(asked):
