@@ -25,7 +25,7 @@ from lossviz.problem.load import load_problem
 from lossviz.problem.problem import Problem
 from lossviz.records.facts import Facts
 from lossviz.records.plan import Plan
-from lossviz.records.remark import Warn
+from lossviz.records.remark import Remark, Warn
 from lossviz.records.rule import Rule, override
 from lossviz.run.settings import DEFAULT, Settings
 from lossviz.space.plane import Plane, check_plane
@@ -164,7 +164,7 @@ def used_on(plan: Plan, problem: Problem, plane: Plane) -> Problem:
         "the window: does a router send examples elsewhere there?"
     )
     unused = tuple(name for name in problem.unused or () if name not in used)
-    return replace(problem, unused=unused, notes=(*problem.notes, note))
+    return replace(problem, unused=unused, remarks=(*problem.remarks, Remark("said", "not moved", note)))
 
 
 def prepare_plane(plan: Plan, problem: Problem, directions: Directions, *, on_host: bool = False) -> Plane:
