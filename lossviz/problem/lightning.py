@@ -74,8 +74,9 @@ def loaders_of(data: Any) -> Any:
 
 def stored_arguments(made_by: Callable[..., Any], checkpoint: str | None, *, trust_pickle: bool) -> dict[str, Any]:
     """The arguments that a class of Lightning's was made with, which its checkpoint has where they were saved."""
-    lightnings = inspect.isclass(made_by) and hasattr(made_by, "load_from_checkpoint")
-    if not lightnings or checkpoint is None or Path(checkpoint).suffix != LIGHTNING:
+    if not inspect.isclass(made_by) or not hasattr(made_by, "load_from_checkpoint") or checkpoint is None:
+        return {}
+    if Path(checkpoint).suffix != LIGHTNING:
         return {}
     key = "hyper_parameters" if issubclass(made_by, nn.Module) else "datamodule_hyper_parameters"
     content = read_content(Path(checkpoint), trust_pickle=trust_pickle)

@@ -54,10 +54,11 @@ class Compiled(Loop):
 def autotuning() -> dict[str, Any]:
     """Options of torch's own mode for it, without the tables that it would print into the progress."""
     from torch import _inductor
+    from torch._inductor import config
 
     quiet = "autotune_num_choices_displayed"
     options = dict(_inductor.list_mode_options("max-autotune-no-cudagraphs"))
-    return options | ({quiet: 0} if hasattr(_inductor.config, quiet) else {})
+    return options | ({quiet: 0} if hasattr(config, quiet) else {})
 
 
 def many_programs() -> AbstractContextManager[None]:
