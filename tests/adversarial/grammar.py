@@ -60,6 +60,8 @@ def draw(seed: int) -> Case:
     for part in (*blocks, *decorations, loss):
         case.moving += getattr(part, "moving", [])
         case.still += getattr(part, "still", [])
+    if "all-frozen" in case.ingredients:  # then all move
+        case.still = [name for name in case.still if "unused" in case.ingredients and "frozen" not in case.ingredients]
     batchnorm = any(block.name in BATCHNORM_BLOCKS for block in blocks)
     draw_way(chance, case, examples=examples, rows=rows, batchnorm=batchnorm)
     case.own = rows == "ready" or (rows == "loader" and loss.is_mean)

@@ -53,6 +53,10 @@ def evaluate(
     for module in net.modules():
         if parametrize.is_parametrized(module, "weight") and "WeightNorm" in str(module.parametrizations.weight):
             parametrize.remove_parametrizations(module, "weight")
+            if not isinstance(module.weight, torch.nn.Parameter):  # a bare tensor where it was frozen
+                weight = module.weight.detach()
+                del module.weight
+                module.weight = torch.nn.Parameter(weight)
     norms = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     if batch:  # each batch's own statistics
         for norm in norms:

@@ -39,6 +39,7 @@ REFUSALS = {
     "hidden state": "Evaluating the loss changes",
     "mode": "BatchNorm layer .* in (training|evaluation) mode|to (training|evaluation) mode",
     "not finite": "whose own loss is not finite",
+    "batch of one": "Expected more than 1 value per channel when training",
     "shared memory": "shares? (its|their|a part of their) memory",
 }
 OF_LOSS = ("batch", "random", "repeat", "hidden state")  # kinds with a reason in the case itself
