@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from lossviz.evaluate.checks import check_repeats
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.problem.data.splits import Reader
 from lossviz.problem.data.streamed import StreamedExamples
@@ -101,3 +102,24 @@ def test_trap_62_examples_are_not_counted_by_the_nodes_of_graphs():
         parts = [[Bags()[i] for i in range(start, min(20, start + 6))] for start in range(0, 20, 6)]
         true = sum(float(loss(NET, first(part))) * len(part) for part in parts) / 20
     assert [point.mean("loss") for point in points] == [pytest.approx(true, rel=1e-6)] * 2
+
+
+def test_a_mean_by_class_weights_is_taken_in_the_loaders_batches_or_weighed_by_them():
+    x, y = X, torch.arange(100) % 4
+    weights = torch.tensor([0.5, 2.0, 1.0, 0.1])
+    criterion = nn.CrossEntropyLoss(weight=weights)
+    loader = DataLoader(TensorDataset(x, y), batch_size=32)
+
+    def plain(model, batch):
+        return criterion(model(batch[0]), batch[1])
+
+    def weighed(model, batch):
+        return {"loss": criterion(model(batch[0]), batch[1]), "weight": weights[batch[1]]}
+
+    with torch.no_grad():
+        whole = criterion(NET(x), y).item()
+        batches = sum(len(b) * criterion(NET(a), b).item() for a, b in zip(x.split(32), y.split(32), strict=True)) / 100
+    for loss, expected in ((plain, batches), (weighed, whole)):
+        problem = Problem.make(NET, loader, loss)
+        check_repeats(problem, "train")
+        assert evaluate_params(problem, problem.params, "train").mean("loss") == pytest.approx(expected, rel=1e-5)

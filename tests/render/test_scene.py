@@ -260,3 +260,18 @@ def test_a_camera_or_height_that_means_nothing_is_refused(bowl, words, said):
 def test_named_cameras(bowl, coarse):
     assert make_scene([bowl], kind="surface", camera="profile").camera.elevation == 8
     assert make_scene([bowl], kind="surface", camera="map").camera.elevation == 85
+
+
+def test_every_checkpoint_that_a_plane_passes_through_is_marked(surface_of):
+    x = np.linspace(-1, 2, 7)
+    gx, gy = np.meshgrid(x, x)
+    points = {"a.pt": [0.0, 0.0], "b.pt": [1.0, 0.0], "c.pt": [0.4, 0.9]}
+    made = make_scene([surface_of(x, x, train_loss=1 + gx**2 + gy**2, facts={"plane": {"points": points}})])
+    (panel,) = made.panels
+    marks = {mark.kind: (mark.x, mark.y, mark.value) for mark in panel.marks}
+    assert marks["checkpoint B"] == (1.0, 0.0, 2.0)
+    assert marks["checkpoint C"][:2] == (0.4, 0.9) and np.isnan(marks["checkpoint C"][2])  # between grid points
+    assert {"checkpoint B", "checkpoint C"} <= {entry.text for row in made.legend for entry in row}
+    outside = {"plane": {"points": {**points, "b.pt": [3.0, 0.0]}}}
+    (panel,) = make_scene([surface_of(x, x, train_loss=1 + gx**2, facts=outside)]).panels
+    assert "checkpoint B" not in {mark.kind for mark in panel.marks}

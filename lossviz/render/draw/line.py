@@ -197,5 +197,6 @@ def _draw_holes(axes: Axes, panel: Panel, scene: Scene) -> None:
 def _draw_marks(axes: Axes, panels: list[Panel], key: Key, scene: Scene) -> None:
     for panel in panels:
         for mark in panel.marks:
-            if mark.kind == "trained" and np.isfinite(mark.value) and (key.scale.kind != "log" or mark.value > 0):
-                axes.add_line(mark_line(mark, 0.0, float(key.scale.forward(mark.value)), scene.style, clip_on=False))
+            of_checkpoint = mark.kind not in ("minimum", "maximum") and np.isfinite(mark.value)
+            if of_checkpoint and (key.scale.kind != "log" or mark.value > 0):
+                axes.add_line(mark_line(mark, mark.x, float(key.scale.forward(mark.value)), scene.style, clip_on=False))

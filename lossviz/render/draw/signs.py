@@ -26,6 +26,7 @@ from lossviz.render.values.panel import Mark
 from lossviz.render.words.colours import colour_at, luminance
 from lossviz.render.words.style import Style, Theme
 
+FURTHER = {"checkpoint B": "s", "checkpoint C": "^"}  # markers of further checkpoints on the plane
 CHANCE_DASHES = (0, (4, 2))
 MEDIAN_PT, SEED_PT = 1.9, 0.55  # widths of the median of several seeds, and of one seed
 RANGE_ALPHA, SEED_ALPHA = 0.22, 0.75
@@ -44,6 +45,9 @@ def mark_line(mark: Mark, x: float, y: float, style: Style, **line: Any) -> Line
     k = style.line_scale
     if mark.kind == "trained":
         look: dict[str, Any] = {"marker": "o", "ms": 3.8 * k, "mfc": "#ffffff", "mec": "#14171c", "mew": 1.1 * k}
+        halo = []
+    elif mark.kind in FURTHER:
+        look = {"marker": FURTHER[mark.kind], "ms": 3.8 * k, "mfc": "#ffffff", "mec": "#14171c", "mew": 1.1 * k}
         halo = []
     else:
         look = {"marker": "P", "ms": 4.4 * k, "mfc": "#14171c", "mec": "#ffffff", "mew": 0.6 * k}
@@ -133,7 +137,7 @@ def draw_legend(scene: Scene, figure: Figure, curves: Mapping[int, Artist] = Map
 def sign_of(scene: Scene, entry: LegendEntry, curves: Mapping[int, Artist] = MappingProxyType({})) -> Any:
     """The artist that stands for an entry in a legend."""
     style, k = scene.style, scene.style.line_scale
-    if entry.sign in ("trained", "minimum", "maximum"):
+    if entry.sign in ("trained", "minimum", "maximum", *FURTHER):
         return mark_line(Mark(entry.sign, 0, 0, 0), 0, 0, style)  # type: ignore[arg-type]
     if entry.sign == "chance":
         return Line2D([], [], color=style.theme.ink, lw=0.9 * k, ls=(0, (4.6, 2.2, 4.6, 20)))  # two whole dashes

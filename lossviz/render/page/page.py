@@ -155,7 +155,11 @@ def _view(scene: Scene, panel: Panel, index: int, block: Block) -> dict[str, Any
         "scales": scales,
         "paths": [make_page_path(path, panel, block) for path in panel.paths],
         "source": panel.view.source,
-        "marks": [{"kind": mark.kind, "x": mark.x, "y": mark.y} for mark in panel.shown_marks],
+        "marks": [
+            {"kind": mark.kind, "x": mark.x, "y": mark.y}
+            for mark in panel.shown_marks
+            if mark.kind in ("trained", "minimum", "maximum")
+        ],
     }
 
 

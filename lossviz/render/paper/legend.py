@@ -22,6 +22,8 @@ MOST_EVENTS = 6
 SIGN_EM, LETTER_EM = 3.2, 0.52  # of one entry: sign and gaps, and a letter, in units of the base type size
 Sign = Literal[
     "trained",
+    "checkpoint B",
+    "checkpoint C",
     "minimum",
     "maximum",
     "chance",
@@ -89,6 +91,7 @@ def choose_entries(
         entries.append(
             LegendEntry("trained", " or ".join(centres).replace("trained parameters", "trained parameters θ*"))
         )
+    entries += [LegendEntry(kind, kind) for kind in ("checkpoint B", "checkpoint C") if kind in marks]
     for best, words in BEST.items():
         if best in marks and easel.planar:
             everywhere = all(any(m.kind == best for m in p.marks) for p in panels)

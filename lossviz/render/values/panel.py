@@ -21,9 +21,9 @@ from lossviz.render.words.plane_text import axis_label
 
 @dataclass(frozen=True)
 class Mark:
-    """A place on the plane worth a sign: the trained parameters, or the best grid point where that is another."""
+    """A place on the plane worth a sign: a checkpoint that it passes through, or the best grid point elsewhere."""
 
-    kind: Literal["trained", "minimum", "maximum"]
+    kind: Literal["trained", "minimum", "maximum", "checkpoint B", "checkpoint C"]
     x: float
     y: float
     value: float
@@ -198,7 +198,8 @@ def _marks(
     axes = (x,) if y is None else (x, y)
     inside = all(axis[0] <= 0.0 <= axis[-1] for axis in axes) and view.holds_origin()
     if inside and not view.surface.plan.problem.is_formula:
-        marks.append(Mark("trained", 0.0, 0.0, _origin_value(view, values, axes)))
+        marks.append(Mark("trained", 0.0, 0.0, _value_at(view, values, axes, (0.0, 0.0))))
+    marks += _checkpoints(view, values, axes)
     if extremes is not None and extremes.low != extremes.high:
         higher = is_higher_better(view.quantity)
         best, value = (extremes.high_at, extremes.high) if higher else (extremes.low_at, extremes.low)
@@ -208,9 +209,22 @@ def _marks(
     return tuple(marks)
 
 
-def _origin_value(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...]) -> float:
-    at = [np.flatnonzero(axis == 0.0) for axis in reversed(axes)]
+def _checkpoints(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...]) -> list[Mark]:
+    """The second and third checkpoint that the plane was laid through, where the window holds them."""
+    whole = len(axes) == view.surface.plan.grid.dimension
+    points = list(view.surface.facts.plane.points.values())[1:3] if whole else []
+    marks = []
+    for kind, point in zip(("checkpoint B", "checkpoint C"), points, strict=False):
+        if all(axis[0] <= c <= axis[-1] for axis, c in zip(axes, point, strict=True)):
+            at = (*point, 0.0)
+            marks.append(Mark(kind, at[0], at[1], _value_at(view, values, axes, at)))
+    return marks
+
+
+def _value_at(view: View, values: np.ndarray, axes: tuple[np.ndarray, ...], point: tuple[float, ...]) -> float:
+    """The value of a grid point; of the origin elsewhere the checkpoint's own, NaN where it is not known."""
+    at = [np.flatnonzero(np.isclose(axis, c, rtol=0, atol=1e-9)) for axis, c in zip(axes, point, strict=False)]
     if all(len(index) for index in at):
-        return float(values[tuple(int(index[0]) for index in at)])
-    known = view.surface.facts.origin.get(view.name)
+        return float(values[tuple(int(index[0]) for index in reversed(at))])
+    known = view.surface.facts.origin.get(view.name) if not any(point[: len(axes)]) else None
     return float(known) if known is not None else float("nan")
