@@ -18,6 +18,7 @@ from lossviz.problem.stand import placement_of, walking
 from lossviz.records.point import Point
 from lossviz.space.plane import Plane
 
+FIRST_BATCH = 512  # of a point that may stop early
 Forward = Callable[[Any], Outcome]
 
 
@@ -49,7 +50,9 @@ class Loop:
         self.problem, self.batch_size, self.sampling = problem, batch_size, sampling
         self.placement = placement_of(problem, plane, lean=lean)
         self.batches: Mapping[str, Sequence[Any]] = {
-            split: examples.batches(batch_size) for split, examples in problem.examples.items()
+            # a point can stop after a batch, so that the first ones are small
+            split: examples.growing_batches(FIRST_BATCH, batch_size) if sampling else examples.batches(batch_size)
+            for split, examples in problem.examples.items()
         }
 
     def forward(self, batch: Any) -> Outcome:

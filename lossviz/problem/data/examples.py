@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,21 @@ class Examples:
         if not self.recuttable or batch_size is None or batch_size >= self.count:
             return list(self._batches)
         cuts = [slice(start, start + batch_size) for start in range(0, self.count, batch_size)]
+        return [map_columns(self._batches[0], lambda column, cut=cut: column[cut]) for cut in cuts]
+
+    def growing_batches(self, first: int, batch_size: int) -> Sequence[Batch]:
+        """All examples in their order, cut into views that begin with ``first`` and are doubled up to ``batch_size``.
+
+        Example:
+            >>> [len(batch) for batch in Examples([torch.arange(50)], recuttable=True).growing_batches(4, 16)]
+            [4, 4, 8, 16, 16, 2]
+        """
+        if not self.recuttable or first >= batch_size:
+            return Examples.batches(self, batch_size)
+        ends = [0, first]
+        while ends[-1] < self.count:
+            ends.append(ends[-1] + min(ends[-1], batch_size))
+        cuts = [slice(start, end) for start, end in itertools.pairwise(ends)]
         return [map_columns(self._batches[0], lambda column, cut=cut: column[cut]) for cut in cuts]
 
     def in_own_batches(self) -> Examples:

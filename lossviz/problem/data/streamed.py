@@ -42,6 +42,10 @@ class StreamedExamples(Examples):
         """All examples in their order, each batch moved when its turn comes, see :meth:`Examples.batches`."""
         return Ahead(super().batches(batch_size), self._move)
 
+    def growing_batches(self, first: int, batch_size: int) -> Sequence[Batch]:
+        """As :meth:`Examples.growing_batches`, each batch moved when its turn comes."""
+        return Ahead(super().growing_batches(first, batch_size), self._move)
+
     def in_own_batches(self) -> Examples:
         """As :meth:`Examples.in_own_batches`, on the host too."""
         return StreamedExamples(Examples(super().batches(self.own_size)), self.device)
