@@ -14,7 +14,7 @@ import torch
 from lossviz.directions.axes import axis_direction
 from lossviz.directions.gradient import mean_gradient
 from lossviz.directions.interpolate import interpolate
-from lossviz.directions.normalize import model_normalize
+from lossviz.directions.normalize import normalize
 from lossviz.directions.pca import Components, Joined, principal_components
 from lossviz.directions.saved import read_direction
 from lossviz.directions.stored import Directions, draw_directions
@@ -107,7 +107,7 @@ def _gradient(making: Making, axis: int) -> Params:
     gradient = mean_gradient(making.problem, making.split)
     making.say(gradient_norm=norm(gradient))
     # as long as the parameters, which is what a random direction normalized to them is too
-    return model_normalize({name: gradient[name] for name in making.moved}, _host(making.moved), vectors="keep")
+    return normalize({name: gradient[name] for name in making.moved}, _host(making.moved), "model", vectors="keep")
 
 
 def _hessian(making: Making, axis: int) -> Params:

@@ -20,17 +20,20 @@ from lossviz.space.params import Params, check_layout, norm
 Rules = Mapping[str, Rule]
 
 
-def filter_normalize(
-    direction: Params, origin: Params, *, vectors: Vectors = "zero", rules: Rules | None = None
+def normalize(
+    direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero", rules: Rules | None = None
 ) -> Params:
-    """Give every filter of ``direction`` the norm of its filter in ``origin`` (Li et al., NeurIPS 2018, sec. 4).
+    """Give the filters, layers or the whole of ``direction`` the norm that they have in ``origin``.
 
-    A filter is what makes one output. Without ``rules`` that is a slice along axis 0, all other axes together, which
-    is wrong for transposed convolutions, stacked experts and others; see :func:`lossviz.problem.rules.rules_of`.
+    Filters as in Li et al. (NeurIPS 2018, sec. 4). A filter is what makes one output. Without ``rules`` that is a slice
+    along axis 0, all other axes together, which is wrong for transposed convolutions, stacked experts and others; see
+    :func:`lossviz.problem.rules.rules_of`.
 
     Args:
         direction: One tensor per parameter name, at any scale; not modified.
         origin: The point the plane passes through, with the same names and shapes.
+        how: ``"filter"``, ``"layer"`` (every tensor as a whole), ``"model"`` (all that moves as a whole), or
+            ``"none"``, which leaves the direction at its own scale, but for the treatment of ``vectors``.
         vectors: What becomes of parameters with fewer than two axes (biases, gains): ``"zero"`` holds them fixed,
             ``"keep"`` scales each as one filter.
         rules: Which slices of each parameter are its filters; a parameter without a rule has
@@ -45,36 +48,9 @@ def filter_normalize(
 
     Example:
         >>> origin = {"weight": torch.tensor([[3.0, 4.0], [0.0, 2.0]])}
-        >>> filter_normalize({"weight": torch.ones(2, 2)}, origin)["weight"].norm(dim=1).round()
+        >>> normalize({"weight": torch.ones(2, 2)}, origin, "filter")["weight"].norm(dim=1).round()
         tensor([5., 2.])
-    """
-    return normalize(direction, origin, "filter", vectors=vectors, rules=rules)
-
-
-def model_normalize(
-    direction: Params, origin: Params, *, vectors: Vectors = "zero", rules: Rules | None = None
-) -> Params:
-    """Give the whole ``direction`` the norm of the parameters of ``origin`` that it moves.
-
-    Arguments, result and errors are as for :func:`filter_normalize`.
-
-    Example:
-        >>> model_normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)})["w"].norm()
-        tensor(6.)
-    """
-    return normalize(direction, origin, "model", vectors=vectors, rules=rules)
-
-
-def normalize(
-    direction: Params, origin: Params, how: Normalization, *, vectors: Vectors = "zero", rules: Rules | None = None
-) -> Params:
-    """Apply the normalization named ``how``; arguments, result and errors are as for :func:`filter_normalize`.
-
-    ``"filter"`` and ``"model"`` are the functions of that name; ``"layer"`` gives every tensor of ``direction`` the
-    norm of its tensor in ``origin``; ``"none"`` leaves it at its own scale, but for the treatment of ``vectors``.
-
-    Example:
-        >>> normalize({"w": torch.ones(2, 2)}, {"w": torch.full((2, 2), 3.0)}, "layer")["w"].norm()
+        >>> normalize({"weight": torch.ones(2, 2)}, {"weight": torch.full((2, 2), 3.0)}, "layer")["weight"].norm()
         tensor(6.)
     """
     return normalize_with_scales(direction, origin, how, vectors=vectors, rules=rules)[0]

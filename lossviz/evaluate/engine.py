@@ -32,7 +32,6 @@ from lossviz.records.surface import Surface
 from lossviz.space.plane import Plane
 
 CHUNK_S = 0.25  # a chunk lasts about this long: progress moves, signals are heard, and transfers cost nothing
-Chunk = tuple[np.ndarray, np.ndarray]  # flat indices (K,), coordinates (K, k)
 
 
 class Engine:

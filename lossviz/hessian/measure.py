@@ -16,6 +16,7 @@ from lossviz.hessian.operator import Operator
 from lossviz.hessian.probe import uniform_direction
 from lossviz.records.remark import Warn, ignore, texts
 from lossviz.records.spectrum import EigenvalueFacts, Spectrum, SpectrumFacts, SpectrumIdentity
+from lossviz.records.watch import never
 from lossviz.space.params import state_sha256
 from lossviz.store.atomic_file import check_writable
 from lossviz.store.lock import RunLock
@@ -62,8 +63,8 @@ def measure_spectrum(
     *,
     out: Path | None = None,
     identity: Mapping[str, Any] | None = None,
-    progress: Callable[[str], None] = lambda sentence: None,
-    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[str], None] = ignore,
+    stop: Callable[[], bool] = never,
     warn: Warn = ignore,
 ) -> Spectrum:
     """Measure leading eigenvalues, trace and density of an operator.
@@ -103,7 +104,7 @@ def measure_spectrum(
     lock = RunLock.take(out, warn) if out is not None else None
     operator.on_product = lambda: _check_stop(stop, out)
     try:
-        found, save = (empty, lambda spectrum: None) if out is None else _open(out, empty)
+        found, save = (empty, ignore) if out is None else _open(out, empty)
         found = _with_eigenvalues(operator, found, depth, progress)
         save(found)
         for number in range(found.probes, depth.probes):
@@ -113,7 +114,7 @@ def measure_spectrum(
             save(found)
         return found
     finally:
-        operator.on_product = lambda: None
+        operator.on_product = ignore
         if lock is not None:
             lock.release()
 

@@ -19,7 +19,7 @@ from lossviz.problem.data.examples import Examples
 from lossviz.problem.float64 import in_float64
 from lossviz.problem.problem import Problem
 from lossviz.problem.stand import put
-from lossviz.records.remark import Remark, doubt
+from lossviz.records.remark import Remark, doubt, ignore
 from lossviz.space.params import Params, as_real, check_layout, norm, subtract
 
 PROBED_EXAMPLES, PROBED_DIRECTIONS = 4, 3  # a kink between two points spoils a difference, but not all of them
@@ -75,7 +75,7 @@ class Operator:
         self.problem, self.objective = problem, Objective(problem, split, quantity=quantity, batch_size=batch_size)
         self.kind: Kind = kind
         self.products, self.remarks = 0, list[Remark]()
-        self.on_product: Callable[[], None] = lambda: None
+        self.on_product: Callable[[], None] = ignore
         if kind == "gauss-newton":
             self.objective.fitting(lambda: check_cut(self.objective, self.objective.batches[0]))
         self.method: Method = self._choose() if method == "auto" else method

@@ -14,7 +14,6 @@ from typing import IO
 
 from lossviz.errors import LaunchError
 
-STOPPED = 75  # exit status of a worker that was told to stop
 _WARNING = "lossviz: warning: "
 
 

@@ -17,6 +17,7 @@ from lossviz.launch import slurm
 from lossviz.launch.division import Division, Speed
 from lossviz.launch.rounds import Array, Round, logs_folder, next_number, read_rounds, round_path, write_round
 from lossviz.launch.script import Job, Request, array_script, merge_script
+from lossviz.records.remark import ignore
 from lossviz.store.lock import RunLock
 from lossviz.store.plain_file import write_plain
 from lossviz.store.schema import canonical_path
@@ -128,7 +129,7 @@ def submit_round(draft: Draft) -> Round:
         UnwritableError: If the record cannot be written; the message names the jobs that Slurm has.
         StoppedError: If a round of the run is alive.
     """
-    lock = RunLock.take(draft.run, lambda text: None)
+    lock = RunLock.take(draft.run, ignore)
     try:
         check_no_round_alive(draft.run)
         slurm.check_script(draft.script)

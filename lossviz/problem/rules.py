@@ -8,14 +8,13 @@ class tokens and layer scales have as many axes as their author liked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
 from lossviz.records.rule import Rule, default_rule
 
-Decide = Callable[[Any, str, tuple[int, ...], str], "Rule | None"]
 VECTOR = Rule("vector")
 TRANSPOSED = {"ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"}
 PLAIN = {"Linear", "Bilinear", "Conv1d", "Conv2d", "Conv3d"}

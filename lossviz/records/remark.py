@@ -47,8 +47,8 @@ def said(subject: str, sentences: Iterable[object]) -> list[Remark]:
     return [Remark("said", subject, str(sentence)) for sentence in sentences]
 
 
-def ignore(_: Remark) -> None:
-    """Drop a remark that nobody asked for."""
+def ignore(*_: object) -> None:
+    """A callback that does nothing."""
 
 
 def is_sound(remarks: Iterable[Remark]) -> bool:

@@ -29,11 +29,8 @@ class Update:
     total: int
 
 
-def _ignore(*_: object) -> None:
-    """Tell nobody."""
-
-
-def _never() -> bool:
+def never() -> bool:
+    """A callback that stops nothing."""
     return False
 
 
@@ -57,11 +54,11 @@ class Watch:
         (None, False, [Remark(level='doubt', subject='loss', text='It is nan.')])
     """
 
-    progress: Callable[[Update], None] = _ignore
-    stage: Callable[[str, int, int], None] = _ignore
+    progress: Callable[[Update], None] = ignore
+    stage: Callable[[str, int, int], None] = ignore
     warn: Warn = ignore
-    tell: Callable[[list[Remark]], None] = _ignore
-    stop: Callable[[], bool] = _never
+    tell: Callable[[list[Remark]], None] = ignore
+    stop: Callable[[], bool] = never
     interruptible: Callable[[], AbstractContextManager[None]] = nullcontext
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lossviz.errors import StoreError, UnwritableError
 from lossviz.records.plan import Plan
+from lossviz.records.remark import ignore
 from lossviz.store.hdf5 import is_ours
 from lossviz.store.lock import RunLock
 from lossviz.store.schema import canonical_path, directions_path, journal_folder
@@ -35,7 +36,7 @@ def move_aside(path: Path, plan: Plan | None) -> Path | None:
         raise StoreError(f"{path} is not a result of lossviz, and --force leaves it alone. Choose another --out.")
     free = (path.with_name(f"{path.stem}.{n}{path.suffix}") for n in itertools.count(1))
     new = next(other for other in free if not any(place.exists() for place in _places(other)))
-    lock = RunLock.take(path, lambda _: None)
+    lock = RunLock.take(path, ignore)
     try:
         for old, other in zip(_places(path), _places(new), strict=True):
             if old.exists():

@@ -18,6 +18,7 @@ from lossviz.records.plan import Plan
 from lossviz.records.point import Point
 from lossviz.records.remark import Remark, Warn
 from lossviz.records.surface import Surface
+from lossviz.records.watch import never
 from lossviz.store.atomic_file import check_writable as check_writable
 from lossviz.store.atomic_file import sync_folder
 from lossviz.store.journal import Journal
@@ -94,7 +95,7 @@ class Run:
         publish_interval_s: float = 60.0,
         sync_interval_s: float = 1.0,
         disk_wait_s: float = 600.0,
-        stopped: Callable[[], bool] = lambda: False,
+        stopped: Callable[[], bool] = never,
         strict: bool = False,
     ) -> Run:
         """Begin a run, or go on with the one at ``path``.

@@ -21,6 +21,7 @@ from lossviz.problem.blame import blamed_on_loss
 from lossviz.problem.data.examples import Examples, map_columns
 from lossviz.problem.loss_call import take_loss
 from lossviz.problem.problem import Problem
+from lossviz.records.remark import ignore
 from lossviz.space.params import as_held
 from lossviz.space.plane import Plane
 
@@ -57,7 +58,7 @@ def bench(
     rounds: int = 5,
     compiled: bool = True,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Callable[[str], None] = lambda name: None,
+    progress: Callable[[str], None] = ignore,
 ) -> list[Row]:
     """Time a point in every way; the first row is the reference loop.
 

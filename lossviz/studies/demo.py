@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,8 +35,6 @@ PATH_POINTS = 17  # of each axis of the plane of the training path
 OPTIMIZER_STEPS = 72
 SPLITS = ("train", "test")
 TITLES = ("With skip connections", "Without skip connections")
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True)

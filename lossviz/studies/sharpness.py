@@ -14,6 +14,7 @@ from lossviz.hessian.objective import Objective, check_one_device
 from lossviz.hessian.rise import average_rise, rise_radius, worst_rise
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import PlaneSpec
+from lossviz.records.remark import ignore
 from lossviz.space.params import Params, norm
 
 Progress = Callable[[str], None]
@@ -67,7 +68,7 @@ def measure_sharpness(
     *,
     quantity: str = "loss",
     batch_size: int | None = None,
-    progress: Progress = lambda sentence: None,
+    progress: Progress = ignore,
 ) -> dict[str, Any]:
     """Measure the rises of the loss around a problem's parameters.
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from lossviz.directions.gaussian import sample_gaussian
 from lossviz.directions.make import make_plane, norm_ratios
-from lossviz.directions.normalize import filter_normalize
+from lossviz.directions.normalize import normalize
 from lossviz.evaluate.unused import find_unused
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.problem.problem import Problem
@@ -149,9 +149,9 @@ def test_rescaling_a_relu_network_does_not_change_its_filter_normalized_directio
     torch.testing.assert_close(e["2.weight"], d["2.weight"] / 4)
 
 
-def test_filter_normalize_works_on_a_plane_by_hand():
+def test_normalizing_works_on_a_plane_by_hand():
     origin = {"w": CONV}
-    by_hand = filter_normalize(sample_gaussian(origin, 0, 0), origin)
+    by_hand = normalize(sample_gaussian(origin, 0, 0), origin, "filter")
     assert torch.equal(by_hand["w"], direction_of(origin)["w"])
     assert isinstance(make_plane(PlaneSpec(), 1, origin), Plane)
 

@@ -58,9 +58,9 @@ def test_a_permuted_network_has_the_same_surface_along_the_permuted_directions()
 def test_normalization_and_permutation_commute():
     plain, order = cases.mlp(), torch.tensor([3, 0, 6, 1, 5, 2, 4])
     noise = make_plane(PlaneSpec(normalize="none"), 1, plain.params).directions[0]
-    from lossviz.directions.normalize import filter_normalize
+    from lossviz.directions.normalize import normalize
 
-    first = permuted(filter_normalize(noise, plain.params), order)
-    second = filter_normalize(permuted(noise, order), permuted(plain.params, order))
+    first = permuted(normalize(noise, plain.params, "filter"), order)
+    second = normalize(permuted(noise, order), permuted(plain.params, order), "filter")
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, rtol=1e-14, atol=0)

@@ -5,9 +5,7 @@ import torch
 
 from lossviz.directions.make import make_plane, norm_ratios
 from lossviz.directions.normalize import (
-    filter_normalize,
     filter_norms,
-    model_normalize,
     normalize,
 )
 from lossviz.errors import LayoutError
@@ -25,7 +23,7 @@ ORIGIN, RAW = params_of(0), params_of(1)
 
 
 def test_every_filter_has_the_norm_of_its_filter():
-    scaled = filter_normalize(RAW, ORIGIN)
+    scaled = normalize(RAW, ORIGIN, "filter")
     for name in ("conv", "linear"):
         ratio = filter_norms(scaled[name]) / filter_norms(ORIGIN[name])
         torch.testing.assert_close(ratio, torch.ones_like(ratio), rtol=1e-6, atol=0)
@@ -42,13 +40,13 @@ def test_vectors_are_held_or_scaled_as_one(how):
 
 
 def test_kept_vectors_take_the_origins_norm():
-    kept = filter_normalize(RAW, ORIGIN, vectors="keep")
+    kept = normalize(RAW, ORIGIN, "filter", vectors="keep")
     assert kept["bias"].norm() == pytest.approx(float(ORIGIN["bias"].norm()), rel=1e-6)
     assert kept["scalar"].abs() == pytest.approx(float(ORIGIN["scalar"].abs()), rel=1e-6)
 
 
 def test_layer_and_model_norms():
-    layer, model = normalize(RAW, ORIGIN, "layer"), model_normalize(RAW, ORIGIN)
+    layer, model = normalize(RAW, ORIGIN, "layer"), normalize(RAW, ORIGIN, "model")
     for name in ("conv", "linear"):
         assert layer[name].norm() == pytest.approx(float(ORIGIN[name].norm()), rel=1e-6)
     moved = {name: ORIGIN[name] for name in ("conv", "linear")}
@@ -59,7 +57,7 @@ def test_a_zero_filter_stays_zero_and_nothing_is_nan():
     origin = {**ORIGIN, "linear": ORIGIN["linear"] * torch.tensor([0.0, 1, 1, 1])[:, None]}
     raw = {**RAW, "linear": RAW["linear"] * torch.tensor([1.0, 0, 1, 1])[:, None]}
     for vectors in ("zero", "keep"):
-        scaled = filter_normalize(raw, {**origin, "bias": torch.zeros(4)}, vectors=vectors)
+        scaled = normalize(raw, {**origin, "bias": torch.zeros(4)}, "filter", vectors=vectors)
         assert not scaled["linear"][:2].any()
         assert not scaled["bias"].any()
         assert all(torch.isfinite(t).all() for t in scaled.values())
@@ -67,10 +65,10 @@ def test_a_zero_filter_stays_zero_and_nothing_is_nan():
 
 def test_inputs_are_not_modified_and_layouts_are_checked():
     raw = {name: t.clone() for name, t in RAW.items()}
-    filter_normalize(raw, ORIGIN)
+    normalize(raw, ORIGIN, "filter")
     assert all(torch.equal(raw[name], RAW[name]) for name in RAW)
     with pytest.raises(LayoutError):
-        filter_normalize({"conv": RAW["conv"]}, ORIGIN)
+        normalize({"conv": RAW["conv"]}, ORIGIN, "filter")
 
 
 def test_plane_from_a_plan_reports_ratios_of_one():

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
-from lossviz.directions.normalize import apply_scales, filter_normalize, filter_norms, normalize, scale_factors
+from lossviz.directions.normalize import apply_scales, filter_norms, normalize, scale_factors
 from lossviz.errors import PlanError
 from lossviz.problem.effective import fold_pairs, fold_weight_norm
 from lossviz.problem.problem import Problem
@@ -109,7 +109,7 @@ def test_every_filter_of_every_rule_has_the_norm_of_its_own():
     model = zoo()
     origin = {name: p.detach().double() for name, p in model.named_parameters()}
     rules = rules_of(model)
-    made = filter_normalize(drawn(origin), origin, vectors="keep", rules=rules)
+    made = normalize(drawn(origin), origin, "filter", vectors="keep", rules=rules)
     for name, tensor in made.items():
         torch.testing.assert_close(filter_norms(tensor, rules[name]), filter_norms(origin[name], rules[name]))
 
@@ -117,7 +117,7 @@ def test_every_filter_of_every_rule_has_the_norm_of_its_own():
 def test_a_grouped_transposed_convolution_scales_as_the_outputs_it_makes():
     layer = cases.seeded(nn.ConvTranspose1d, 4, 6, 3, 1, 0, 0, 2)
     origin = {"weight": layer.weight.detach()}
-    made = filter_normalize(drawn(origin), origin, rules=rules_of(layer))["weight"]
+    made = normalize(drawn(origin), origin, "filter", rules=rules_of(layer))["weight"]
     for group in range(2):
         for out in range(3):
             at = (slice(2 * group, 2 * group + 2), out)

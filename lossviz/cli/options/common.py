@@ -164,21 +164,14 @@ def trust_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def stages_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--progress``, of a command that goes through stages."""
-    return click.option(
-        "--progress",
-        type=click.Choice(["bar", "json", "none"]),
-        default="bar",
-        show_default=True,
-        help="json prints one line per step of a stage.",
-    )(function)
+    return _progress(function, "json prints one line per step of a stage.")
 
 
 def progress_option(function: Callable[..., Any]) -> Callable[..., Any]:
     """``--progress``."""
-    return click.option(
-        "--progress",
-        type=click.Choice(["bar", "json", "none"]),
-        default="bar",
-        show_default=True,
-        help="json prints one line per point once it is safe on disk.",
-    )(function)
+    return _progress(function, "json prints one line per point once it is safe on disk.")
+
+
+def _progress(function: Callable[..., Any], text: str) -> Callable[..., Any]:
+    shown = click.Choice(["bar", "json", "none"])
+    return click.option("--progress", type=shown, default="bar", show_default=True, help=text)(function)

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import click
 
 from lossviz.errors import DamagedFileError, LossvizError
+from lossviz.records.remark import ignore
 from lossviz.records.surface import Surface
+from lossviz.records.watch import never
 
 _PATIENCE = 3  # readings in a row that may fail while files are being replaced
 
@@ -20,8 +22,8 @@ def follow(
     redraw: Callable[[list[Surface]], None],
     *,
     interval_s: float = 2.0,
-    tell: Callable[[str], None] = lambda text: None,
-    stop: Callable[[], bool] = lambda: False,
+    tell: Callable[[str], None] = ignore,
+    stop: Callable[[], bool] = never,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Call ``redraw`` with the surfaces in ``files`` whenever points were added, until all runs are finished.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lossviz.records.remark import ignore
+
 if TYPE_CHECKING:
     from lossviz.records.grid import Grid
     from lossviz.records.watch import Update
@@ -25,7 +27,7 @@ def show_progress(kind: str, grid: Grid | None) -> Iterator[Callable[[Update], N
 
 @contextmanager
 def _silence(*_: Any) -> Iterator[Callable[..., None]]:
-    yield lambda *_: None
+    yield ignore
 
 
 @contextmanager

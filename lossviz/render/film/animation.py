@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lossviz.errors import UsageError
+from lossviz.records.remark import ignore
 from lossviz.render.draw.colour_bar import draw_colour_bar
 from lossviz.render.draw.contour import draw_contours
 from lossviz.render.draw.figure import about_file, settings
@@ -43,7 +44,7 @@ VEIL = 0.82  # how much of the strip's future is covered
 
 
 def animate(
-    film: Film, path: File | str, *, command: str | None = None, tell: Callable[[int, int], None] = lambda i, n: None
+    film: Film, path: File | str, *, command: str | None = None, tell: Callable[[int, int], None] = ignore
 ) -> list[File]:
     """Write a film by its suffix, and beside it ``<name>.poster.png``, its last frame, and ``<name>.caption.txt``.
 

@@ -13,6 +13,8 @@ import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
+from lossviz.records.remark import ignore
+
 CLEAR = 255  # the palette's place for what has not changed
 
 
@@ -22,7 +24,7 @@ def encode_gif(
     *,
     reserved: Sequence[str] = (),
     about: str = "",
-    tell: Callable[[int, int], None] = lambda i, n: None,
+    tell: Callable[[int, int], None] = ignore,
 ) -> bytes:
     """A GIF that repeats.
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from lossviz.errors import MissingExtraError, UnwritableError
+from lossviz.records.remark import ignore
 
 CODERS = {
     # per suffix the encoders in order of preference, with their settings
@@ -58,7 +59,7 @@ def encode_video(
     suffix: str,
     *,
     about: str = "",
-    tell: Callable[[int, int], None] = lambda i, n: None,
+    tell: Callable[[int, int], None] = ignore,
 ) -> bytes:
     """A film file that any player shows (4:2:0), its index first so that it starts while it loads.
 
