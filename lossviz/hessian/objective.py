@@ -32,7 +32,7 @@ class Objective:
         problem: Model, loss and resident examples.
         split: Which part of the data.
         quantity: Which of the values that the loss returns; None takes the first.
-        batch_size: Examples a pass, B; None takes 256 on a CPU and 2048 elsewhere.
+        batch_size: Examples per pass, B; None takes 256 on a CPU and 2048 elsewhere.
 
     Attributes:
         parameters: The model's own that move, where derivatives arise.

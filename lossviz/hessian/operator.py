@@ -38,7 +38,7 @@ class Operator:
         method: ``"double-backward"``, ``"forward-over-reverse"``, ``"finite-differences"``, or ``"auto"``: the first of
             them that torch can do with this model.
         quantity: Which of the values that the loss returns.
-        batch_size: Examples a pass; halved where memory does not suffice.
+        batch_size: Examples per pass; halved where memory does not suffice.
 
     Attributes:
         method: The method in use.

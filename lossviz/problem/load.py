@@ -62,7 +62,7 @@ def load_problem(
     Args:
         ref: Which problem; its files must still have the content they had.
         splits: Which splits of the data; none reads no data.
-        samples: Examples a split, a fixed random subset; None takes all.
+        samples: Examples per split, a fixed random subset; None takes all.
         seed: Chooses the subset.
         device: Where model and examples are to lie.
         dtype: Floating-point type of the forward passes.

@@ -43,8 +43,8 @@ def check_placed(model: nn.Module, dtype: torch.dtype) -> list[str]:
     tensors = [*model.named_parameters(), *model.named_buffers()]
     if away := [name for name, tensor in tensors if tensor.is_meta]:
         raise ProblemError(
-            f"device_map left {len(away)} tensors ({away[0]}) on the disk or in an offload folder, whence they are "
-            "fetched for every pass: nothing can move them. Give it devices that hold the whole model."
+            f"device_map left {len(away)} tensors ({away[0]}) on disk or in an offload folder and fetches them for "
+            "every pass, so lossviz cannot move them. Use devices that hold the whole model."
         )
     own = type_of(model, dtype)
     if dtype == torch.float64 and own != dtype:

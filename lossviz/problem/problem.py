@@ -115,7 +115,7 @@ class Problem(Shown):
         """A copy of the model to be changed.
 
         Raises:
-            ProblemError: If the user laid it out himself, so that it has no copy.
+            ProblemError: If the user placed it on devices, so that it cannot be copied.
         """
         if self.layout.placement:
             raise ProblemError(
@@ -150,7 +150,7 @@ class Problem(Shown):
             splits: Which splits to read; None takes every key of a dict, else ``"train"``.
             name: What titles and messages call it.
             chance: Values of the quantities for an answer at random.
-            samples: Examples a split, a fixed random subset; None takes all.
+            samples: Examples per split, a fixed random subset; None takes all.
             seed: Chooses the subset.
             device: Where everything is to lie.
             dtype: Floating-point type of the forward passes; model and examples are cast to it.

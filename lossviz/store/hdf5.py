@@ -104,7 +104,7 @@ def open_ours(path: Path, wanted: str) -> h5py.File:
     try:
         found = guarded(path, lambda: (text_of(file.attrs.get("format")), text_of(file.attrs.get("format_version"))))
         if found[0] in _FORMATS and found[0] != wanted:
-            raise StoreError(f"{path} is a {found[0]} file, and a {wanted} file is wanted here; name that one.")
+            raise StoreError(f"{path} is a {found[0]} file, but this needs a {wanted} file; name that one.")
         if found[0] != wanted and (is_ours(path) or guarded(path, lambda: any(name in file for name in _OWN_NAMES))):
             raise DamagedFileError(f"{path} is damaged: its attributes do not read, or say {found[0]} for {wanted}.")
         if found[0] != wanted:

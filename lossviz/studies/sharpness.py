@@ -77,7 +77,7 @@ def measure_sharpness(
         split: Which part of the data.
         balls: What; None takes the defaults.
         quantity: Which of the values that the loss returns.
-        batch_size: Examples a pass.
+        batch_size: Examples per pass.
         progress: Told what is being done.
 
     Returns:

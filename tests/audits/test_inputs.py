@@ -32,7 +32,7 @@ def test_many_snapshots_that_equal_others_are_told_in_one_sentence(tmp_path):
     (run,) = open_snapshots(tmp_path / "run", problem, warn=said.append).values()
     assert len(run) == 4
     (sentence,) = said
-    assert "17 snapshots that equal an earlier one" in sentence
+    assert "17 snapshots that equal an earlier one" in sentence.text
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits are those of POSIX")

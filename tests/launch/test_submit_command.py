@@ -138,7 +138,7 @@ def foreign(folder):
     [
         ("foreign.h5", "foreign.h5 is an HDF5 file, but not a lossviz-surface file; lossviz leaves it alone"),
         ("problem.py", "problem.py is not an HDF5 file; lossviz leaves it alone"),
-        ("net.directions.h5", "is a lossviz-directions file, and a lossviz-surface file is wanted here"),
+        ("net.directions.h5", "is a lossviz-directions file, but this needs a lossviz-surface file"),
         ("nix.h5", "There is no"),
     ],
 )

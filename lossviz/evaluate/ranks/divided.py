@@ -263,7 +263,7 @@ def _is_lost(error: BaseException) -> bool:
 
 
 def _too_large(count: int, group: Group) -> ProblemError:
-    where = f"Memory does not suffice on rank {group.rank} of {group.count}"
+    where = f"Out of memory on rank {group.rank} of {group.count}"
     if count < 2:
         return ProblemError(f"{where}: divide the model among more ranks with --ranks-per-point.")
     return ProblemError(f"{where} for batches of {count}: run the same command with --batch-size {count // 2}.")

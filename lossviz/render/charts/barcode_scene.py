@@ -87,7 +87,7 @@ def make_barcode_scene(
         titles: One for each surface.
         style: Name of a style, or a style.
         dark: Whether the ground is dark.
-        dpi: Dots an inch of rasters; by default the style's.
+        dpi: Dots per inch of rasters; by default the style's.
 
     Raises:
         UsageError: If a surface lacks the quantity, or has no finite value.

@@ -106,7 +106,7 @@ def make_spectrum_scene(
         title: Of the figure.
         style: Name of a style, or a style.
         dark: Whether the ground is dark.
-        dpi: Dots an inch of rasters; by default the style's.
+        dpi: Dots per inch of rasters; by default the style's.
 
     Raises:
         UsageError: If there is nothing to draw, or more than fits.

@@ -62,7 +62,7 @@ class Film:
         subject: One of :data:`SUBJECTS`.
         plates: What it is drawn from, on one paper: a map and a surface, or for a flight a surface.
         frames: In the order they are seen.
-        rate: Frames a second of the motion.
+        rate: Frames per second of the motion.
         title: Above the picture.
         strip: For a sequence, the box of its values at the centre, file by file.
         caption: Factual text to go beside it.
@@ -108,12 +108,12 @@ def make_film(
         subject: One of :data:`SUBJECTS`; by default a sequence of several files, the path that a file holds, or a
             flight.
         seconds: How long the motion lasts.
-        rate: Frames a second.
+        rate: Frames per second.
         turn: Degrees a flight turns in all; 360 goes once around.
         time: One of :data:`~lossviz.render.film.growth.TIMES`: how a path's steps go by; the frames of ``"log"`` say
             so.
         dark: Whether the ground is dark.
-        dpi: Dots an inch; 100 makes a picture 960 dots wide.
+        dpi: Dots per inch; 100 makes a picture 960 dots wide.
         words: As for :func:`~lossviz.render.scene.make_scene`: quantity, titles, scale, clip, levels, colours, camera.
 
     Raises:

@@ -66,7 +66,7 @@ def encode_video(
     Args:
         picture: Frame by its number, uint8 (height, width, 3), the same size each; width and height even.
         seconds: For how long each is seen; held frames are repeated.
-        rate: Frames a second.
+        rate: Frames per second.
         suffix: ``".mp4"`` or ``".webm"``.
         about: A comment in the file.
         tell: Called with the number of frames drawn and of all.

@@ -38,7 +38,7 @@ class Request:
         colours: Name of a colour map, ours or any of Matplotlib's; by default one on which paths can be told apart.
         style: Name of a style, or a style.
         dark: Whether the ground is dark.
-        dpi: Dots an inch of rasters; by default the style's.
+        dpi: Dots per inch of rasters; by default the style's.
         samples: Whether to dot the grid points.
         smooth: False draws cells instead of interpolating.
         camera: Azimuth and elevation in degrees, or ``"cover"`` (low, from where the basin is seen), ``"map"`` or
