@@ -137,7 +137,7 @@ def foreign(folder):
     ("name", "said"),
     [
         ("foreign.h5", "foreign.h5 is an HDF5 file, but not a lossviz-surface file; lossviz leaves it alone"),
-        ("problem.py", "problem.py is not an HDF5 file; lossviz leaves it alone"),
+        ("problem.py", "problem.py is not an HDF5 file, but a program (lossviz check takes a problem file)"),
         ("net.directions.h5", "is a lossviz-directions file, but this needs a lossviz-surface file"),
         ("nix.h5", "There is no"),
     ],
