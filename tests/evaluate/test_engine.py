@@ -100,7 +100,7 @@ def test_parameters_are_restored_when_the_loss_raises():
 
     def loss(model, batch):
         calls.append(1)
-        if len(calls) == 3:
+        if len(calls) >= 3:
             raise RuntimeError("broken on purpose")
         return cases.cross_entropy(model, batch)
 

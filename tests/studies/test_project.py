@@ -1,5 +1,6 @@
 """Training runs on the plane of a stored surface, end to end."""
 
+import re
 import numpy as np
 import pytest
 import torch
@@ -139,7 +140,7 @@ def test_the_command_says_what_it_found(run):
     done = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
     assert "SGD: 2 snapshots, steps 0 to 1." in done.output
-    assert "starts at (-1, 1)" in done.output
+    assert re.search(r"starts +at \(-1, 1\)", done.output)
     assert "off the plane; train_loss" in done.output
     wrong = CliRunner().invoke(cli, [*words, "--name", "two"], catch_exceptions=False)
     assert (wrong.exit_code, "1 --snapshots have 2 --name" in wrong.output) == (2, True)
