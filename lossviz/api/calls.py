@@ -87,7 +87,7 @@ def compute(
     Example:
         >>> import torch
         >>> model, data = torch.nn.Linear(3, 2), (torch.randn(20, 3), torch.arange(20) % 2)
-        >>> surface = compute(model, data, torch.nn.CrossEntropyLoss(), grid="-1:1:5,-1:1:3")
+        >>> surface = compute(model, data, torch.nn.CrossEntropyLoss(), grid="-1:1:5,-1:1:3", progress=False)
         >>> surface.values("train_loss").shape, surface.evaluated().all()
         ((3, 5), np.True_)
     """

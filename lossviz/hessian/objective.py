@@ -186,7 +186,7 @@ class GradientSums:
     def __init__(self, objective: Objective) -> None:
         self._names = objective.names
         with outside_inference_mode():
-            self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in objective.parameters]
+            self._sums = [torch.zeros_like(t, dtype=wide_dtype(t)) for t in map(as_real, objective.parameters)]
         self.weight: float | Tensor = 0.0
 
     def add(self, tensors: Sequence[Tensor], weight: float | Tensor) -> None:

@@ -27,10 +27,11 @@ def copy_model(model: nn.Module) -> nn.Module:
         Exception: What ``copy.deepcopy`` raises.
 
     Example:
-        >>> net = nn.Linear(1, 1)
-        >>> old = net.forward
-        >>> net.forward = lambda x: 2 * old(x)
-        >>> copied = copy_model(net)
+        >>> def doubled(net):
+        ...     old = net.forward
+        ...     net.forward = lambda x: 2 * old(x)
+        ...     return net
+        >>> copied = copy_model(doubled(nn.Linear(1, 1)))
         >>> _ = nn.init.zeros_(copied.weight), nn.init.zeros_(copied.bias)
         >>> copied(torch.ones(1)).item()
         0.0

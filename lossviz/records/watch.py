@@ -48,6 +48,7 @@ class Watch:
             that a stop need not wait for a long point.
 
     Example:
+        >>> from lossviz.records.remark import Remark
         >>> said = []
         >>> watch = Watch(warn=said.append)
         >>> watch.warn(Remark("doubt", "loss", "It is nan.")), watch.stop(), said

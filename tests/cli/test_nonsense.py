@@ -75,9 +75,9 @@ def test_what_trace_says_to_type_next_is_a_command_that_runs(folder):
 def test_files_of_another_kind_are_told_apart_from_damaged_ones(folder):
     assert run(*SMALL, "--out", "x.h5").exit_code == 0
     done = run("info", "x.directions.h5")
-    assert done.exit_code == 2 and "is a lossviz-directions file, and a lossviz-surface file is wanted" in done.output
+    assert done.exit_code == 2 and "is a lossviz-directions file, but this needs a lossviz-surface file" in done.output
     done = run("plot", "x.h5", "--kind", "density")
-    assert done.exit_code == 2 and "a lossviz-spectrum file is wanted" in done.output
+    assert done.exit_code == 2 and "this needs a lossviz-spectrum file" in done.output
     (folder / "sub").mkdir()
     done = run("info", "sub")
     assert done.exit_code == 2 and "is a folder; name a file in it" in done.output and "errno" not in done.output
@@ -103,7 +103,7 @@ def test_an_imported_surface_has_no_points_to_evaluate_again(folder):
 def test_curvature_leaves_nothing_beside_a_file_that_is_not_its_own(folder):
     torch.save({}, "net.pt")
     done = run("curvature", "problem.py", "--out", "net.pt", "--probes", 1)
-    assert done.exit_code == 2 and "not an HDF5 file; lossviz leaves it alone" in done.output
+    assert done.exit_code == 2 and "not an HDF5 file, but a checkpoint" in done.output
     assert not (folder / "net.pt.lock").exists()
 
 

@@ -87,7 +87,7 @@ def recipe_only(tmp_path, change):
 def test_the_same_plane_up_to_rounding_is_used_and_said(tmp_path):
     path, said = recipe_only(tmp_path, lambda t: t * (1 + 1e-7)), []
     read_stored(path, PlaneSpec(seed=1), ORIGIN, said.append)
-    assert len(said) == 1 and "up to rounding" in said[0]
+    assert len(said) == 1 and "up to rounding" in said[0].text
 
 
 def test_another_plane_is_refused(tmp_path):

@@ -123,6 +123,6 @@ def test_every_kind_of_model_is_within_the_stated_error_of_float64(name, precisi
         truths.append(point.mean(next(iter(point.sums))))
     found = Loop(in_precision(problem, precision), plane, batch_size=5).evaluate(range(9), coordinates, ["train"])
     values = np.array([point.mean(next(iter(point.sums))) for point in found])
-    assert relative_error(values, np.array(truths)) <= facts.get("error", 0.0) + 2e-5
+    assert relative_error(values, np.array(truths)) <= (facts.error or 0.0) + 2e-5
     if precision == "bfloat16" and name not in ("batch means", "embedding"):  # which hold no matrix product to narrow
         assert facts.error > 1e-6

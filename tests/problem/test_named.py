@@ -12,8 +12,8 @@ from lossviz.problem.source.words import find_pieces
 
 @pytest.mark.parametrize("entry", [*READERS.values(), *LOSSES.values()], ids=[*READERS, *LOSSES])
 def test_every_name_stands_for_a_function_that_is_there(entry):
-    first = next(iter(inspect.signature(entry.function).parameters.values()))
-    assert (first.name == "path") == (entry in READERS.values())
+    first = next(iter(inspect.signature(entry.function).parameters.values()), None)
+    assert (first is not None and first.name == "path") == (entry in READERS.values())
 
 
 def test_every_usual_loss_is_a_named_one():

@@ -14,7 +14,7 @@ from lossviz.render.paper.layout import RELIEF_MARGINS_EM
 from lossviz.render.scene import make_scene
 from lossviz.render.values.cells import HATCHES, Cell
 from lossviz.render.values.terrain import HEIGHT
-from lossviz.render.values.track import PALETTE, SHAPES
+from lossviz.render.values.track import MOST_PATHS, PALETTE, SHAPES
 from lossviz.render.words.colours import colour_at
 from lossviz.render.write import draw
 from tests.render.words.test_colours import SIGHTS, uniform
@@ -97,4 +97,4 @@ def test_lines_are_told_apart_by_every_sight(colours):
 
 def test_every_kind_of_cell_has_its_own_pattern_and_every_path_its_own_shape():
     assert len(set(HATCHES.values())) == len(HATCHES) == len(Cell) - 1
-    assert len(set(SHAPES)) == len(SHAPES) == len(PALETTE)
+    assert len(set(SHAPES)) == len(SHAPES) == MOST_PATHS

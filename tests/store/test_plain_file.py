@@ -16,7 +16,7 @@ from lossviz.store.atomic_file import check_writable, replace_file
 from lossviz.store.lock import RunLock, is_locked
 from lossviz.store.plain_file import create_plain, open_plain, write_plain
 from lossviz.store.run import Run
-from lossviz.store.schema import journal_folder, lock_file, temporary_path
+from lossviz.store.schema import directions_path, journal_folder, lock_file, temporary_path
 from lossviz.store.segment import SegmentWriter
 from lossviz.trajectory.snapshot_file import Snapshot, write_snapshot
 
@@ -59,7 +59,7 @@ def test_trap_71_a_lock_is_never_a_link(tmp_path, victim, planted):
 
 def test_trap_71_a_temporary_file_is_never_a_link(tmp_path, victim, planted):
     path = tmp_path / "net.h5"
-    planted(temporary_path(path))
+    planted(temporary_path(directions_path(path)))
     check_writable(path)
     planted(temporary_path(path))
     replace_file(path, b"content", lambda file: None)

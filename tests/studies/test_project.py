@@ -1,6 +1,7 @@
 """Training runs on the plane of a stored surface, end to end."""
 
 import re
+
 import numpy as np
 import pytest
 import torch

@@ -23,8 +23,8 @@ def wrap_title(title: str, room: float, style: Style) -> tuple[str, ...]:
 
     Example:
         >>> from lossviz.render.words.style import make_style
-        >>> wrap_title(r"a long title with $x + y$ in it", 1.3, make_style("text"))
-        ('a long title', 'with $x + y$ in it')
+        >>> wrap_title(r"a long title with $x + y$ in it", 1.5, make_style("text"))
+        ('a long title with', '$x + y$ in it')
         >>> wrap_title("short", 1.2, make_style("text"))
         ('short',)
     """

@@ -33,6 +33,7 @@ class Ends:
             UsageError: If two words name one end, or one of them means nothing for this kind.
 
         Example:
+            >>> from lossviz.render.words.easels import EASELS
             >>> Ends.read(EASELS["surface"], "auto", None, None, (0.0, 2.0))
             Ends(low=0.0, high=2.0)
         """
