@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from lossviz.problem.data.batch import count_examples
 from lossviz.problem.data.examples import Examples, choose_subset
 from lossviz.problem.habits import Habits
 from lossviz.problem.kept import Attributes
-from lossviz.problem.loss_call import take_loss
+from lossviz.problem.loss_call import habits_of, take_loss
 from lossviz.problem.problem import Problem
 from lossviz.records.plan import BatchNorm
 from lossviz.records.remark import Remark
@@ -93,12 +94,11 @@ def refresh_statistics(problem: Problem) -> None:
     """
     if problem.statistics is None:
         return
-    kept = Attributes(problem.model) if problem.habits.remembers else None
+    remembers = habits_of(problem).remembers  # tried before calls are counted
+    kept = Attributes(problem.model) if remembers else None
     layers = batchnorm_layers(problem.model)
     with torch.no_grad(), _gathering(layers):
-        for before, batch in enumerate(problem.statistics.batches(STATISTICS_BATCH)):
-            for layer in layers:  # a plain average; with momentum None torch reads a count from the GPU for it
-                layer.momentum = 1.0 / (before + 1)
+        for batch in problem.statistics.batches(STATISTICS_BATCH):
             try:
                 take_loss(problem, batch)
             except (RuntimeError, MemoryError) as error:
@@ -122,16 +122,30 @@ def _too_large(count: int) -> ProblemError:
     )
 
 
+class _Averaged:
+    """Counts the calls of a layer, several in one pass where it is shared; with momentum None torch asks the GPU."""
+
+    calls = 0
+
+    def __call__(self, layer: Any, _: object) -> None:
+        """Let the next call weigh as much as each before it."""
+        self.calls += 1
+        layer.momentum = 1.0 / self.calls
+
+
 @contextmanager
 def _gathering(layers: Sequence[_BatchNorm]) -> Iterator[None]:
-    """BatchNorm layers in training mode, their statistics begun anew."""
-    momenta = [layer.momentum for layer in layers]
+    """BatchNorm layers in training mode, their statistics begun anew: a plain average over all calls of each."""
+    momenta, handles = [layer.momentum for layer in layers], []
     try:
         for layer in layers:
             layer.reset_running_stats()
             layer.train()
+            handles.append(layer.register_forward_pre_hook(_Averaged()))
         yield
     finally:
+        for handle in handles:
+            handle.remove()
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
             layer.eval()

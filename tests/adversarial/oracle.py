@@ -64,7 +64,7 @@ def evaluate(
     named = dict(net.named_parameters(remove_duplicate=False))
     origin = {name: named[name].detach().clone() for name in directions[0]}
     kept = [(m, n, b, b.clone()) for m in net.modules() for n, b in m._buffers.items() if b is not None]
-    held = [(vars(m), dict(vars(m))) for m in net.modules()]
+    held = [(table, dict(table)) for m in net.modules() for table in (vars(m), m._buffers)]
     rows, found = {split: batches(space["data"](), split, cut, own) for split in splits}, {}
     source = "train" if "train" in splits else splits[0]
     seen = batches(space["data"](), source, None, own) if statistics else ()

@@ -9,13 +9,14 @@ from torch import nn
 
 from lossviz.directions.make import make_plane
 from lossviz.errors import PlanError, UsageError
-from lossviz.evaluate.batchnorm import batchnorm_layers, even_batches, with_batchnorm
+from lossviz.evaluate.batchnorm import batchnorm_layers, even_batches, refresh_statistics, with_batchnorm
 from lossviz.evaluate.reference import evaluate_params
 from lossviz.evaluate.ways.compiled import Compiled
 from lossviz.evaluate.ways.loop import Loop
 from lossviz.evaluate.ways.way import Way
 from lossviz.problem.data.examples import Examples
 from lossviz.problem.data.streamed import StreamedExamples
+from lossviz.problem.problem import Problem
 from lossviz.records.grid import Grid
 from lossviz.records.plan import Plan, PlaneSpec, ProblemRef
 from tests import cases
@@ -112,3 +113,20 @@ def test_batches_of_their_own_statistics_stay_on_the_host_with_low_memory():
     cut = even_batches(streamed, 5)
     assert isinstance(cut, StreamedExamples) and not cut.recuttable
     assert [batch.flatten().tolist() for batch in cut.batches(None)] == [[0, 1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+
+
+def test_statistics_of_a_layer_that_is_called_twice_are_the_average_of_both_calls():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.last = nn.BatchNorm1d(3), nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.last(self.norm(x) + self.norm(3 * x + 1))
+
+    x = cases.philox(2, 20, 3).float()
+    problem = Problem.make(Twice(), (x,), lambda m, b: m(b[0]).square().sum(1))
+    problem = with_batchnorm(problem, "recompute", 20, 0)
+    refresh_statistics(problem)
+    expected = (x.mean(0) + (3 * x + 1).mean(0)) / 2
+    torch.testing.assert_close(problem.model.norm.running_mean, expected, rtol=1e-5, atol=1e-6)
