@@ -81,6 +81,7 @@ def test_tensorboard_gets_figure_and_numbers(surface, tmp_path):
     assert (tmp_path / "lossviz-00000003.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.slow  # in an environment that has it: it brings some 60 MB
 def test_wandb_gets_figure_page_and_numbers_offline(surface, tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
