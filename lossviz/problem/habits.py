@@ -56,6 +56,10 @@ class Types(TorchDispatchMode):
         super().__init__()
         self.narrow = ""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its compiler at the first operation, which takes longer than many a run
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and look at its result."""
         found = func(*args, **(kwargs or {}))
